@@ -1,0 +1,69 @@
+# Every target sets up what it needs: `make replicate` and `make test` work in a fresh clone.
+#   STUDY=name    the study (conf/study), quick unless said     LAUNCH=name   how it is run (conf/launch)
+#   SWEEP=name    the sweep over p (conf/sweep), quick unless said         PORT=8080     of the dashboard
+#   PYTEST="..."  further arguments of pytest, such as PYTEST="tests/layers -x"
+#   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1"
+
+STUDY ?= quick
+LAUNCH ?= inline
+SWEEP ?= quick
+PORT ?= 8080
+PYTEST ?=
+ARGS ?=
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup replicate test status cancel tables figures results sweep dashboard chaos bench lint lock clean
+
+help: ## what there is to type
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo 'with STUDY=$(STUDY) LAUNCH=$(LAUNCH) ARGS="$(ARGS)"; studies: $(notdir $(basename $(wildcard conf/study/*.yaml)))'
+
+setup: $(STAMP) ## the environment, from the pinned and hashed requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml scripts/setup.sh
+	@bash scripts/setup.sh $(VENV)
+
+replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=table3
+	@$(PYTHON) scripts/replicate.py study=$(STUDY) launch=$(LAUNCH) $(ARGS)
+
+test: $(STAMP) ## the whole test suite
+	@$(PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST)
+
+status: $(STAMP) ## where every cell of a study stands
+	@$(PYTHON) scripts/status.py study=$(STUDY) $(ARGS)
+
+cancel: $(STAMP) ## cancel what a study has sent to SLURM, and nothing else
+	@$(PYTHON) scripts/cancel.py study=$(STUDY) $(ARGS)
+
+tables: $(STAMP) ## a study's tables from its run folders as they are now
+	@$(PYTHON) scripts/tables.py study=$(STUDY) $(ARGS)
+
+figures: $(STAMP) ## a study's figures from its run folders as they are now
+	@$(PYTHON) scripts/figures.py study=$(STUDY) $(ARGS)
+
+results: $(STAMP) ## test errors of a study's runs, finished or not, and their error curves
+	@$(PYTHON) scripts/show_results.py study=$(STUDY) $(ARGS)
+
+sweep: $(STAMP) ## one fixed p for all layers, searched by Optuna: make sweep SWEEP=rohrer100k ARGS="workers=2"
+	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) $(ARGS)
+
+dashboard: $(STAMP) ## Optuna's dashboard on a sweep, at http://127.0.0.1:$(PORT)/
+	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) dashboard=$(PORT) $(ARGS)
+
+chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes with an undisturbed one
+	@$(PYTHON) scripts/chaos.py $(ARGS)
+
+bench: $(STAMP) ## what a training step of each layer costs on this machine, as ratios
+	@$(PYTHON) scripts/bench.py $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml
+	@bash scripts/lock.sh $(VENV)
+
+clean: ## remove the environment (runs/, data/ and results/ stay)
+	rm -rf $(VENV)
