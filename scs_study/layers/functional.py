@@ -1,0 +1,219 @@
+"""The mathematics of the sharpened layers, as functions of tensors.
+
+Both layers end in the same step, the signed power y = sgn(c) (|c| + eps)^p, written out in `autograd.py`.
+They differ in c: the sharpened cosine similarity divides the convolution by the kernel's norm and by the patch's norm,
+damped by q; the sharpened dot product (the paper's SharpenedSDP) is the convolution itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scs_study.layers.autograd import signed_power
+
+# Below this length a kernel is divided by this constant instead of its length, which keeps an all-zero kernel finite.
+MIN_KERNEL_NORM = 1e-12
+
+Size = int | Sequence[int]
+Padding = Size | str
+
+
+def sharpened_cosine_similarity(
+    x: Tensor,
+    weight: Tensor,
+    p: Tensor | float,
+    q: Tensor | float,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    eps: float = 1e-6,
+) -> Tensor:
+    """Return sgn(c) (|c| + eps)^p, shape (B, O, H', W'), with c = conv(x, w/||w||) / (sqrt(sum x^2 + eps) + q).
+
+    x is (B, C, H, W), weight (O, C/groups, kh, kw), p (O,) or a scalar, q a scalar. The sum runs over the patch that
+    the kernel sees, within its channel group; padded positions count as zeros in it. At c = 0 the output is 0 and so is
+    every gradient through c. A kernel of zeros gives zeros. Norm and power are computed in float32 at least; the result
+    has the promoted dtype of x and weight, so float32 for a float32 layer under autocast.
+
+    Raises ValueError where the shapes do not fit. Source: the May 2022 PyTorch layer (systems.md 1.1, 1.7).
+    """
+    return cosine_power(x, weight, p, q, stride=stride, padding=padding, dilation=1, groups=groups, eps=eps)
+
+
+def sharpened_dot_product(
+    x: Tensor,
+    weight: Tensor,
+    p: Tensor | float,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    eps: float = 1e-6,
+) -> Tensor:
+    """Return sgn(z) (|z| + eps)^p, shape (B, O, H', W'), with z = conv(x, weight): the convolution without norms.
+
+    x is (B, C, H, W), weight (O, C/groups, kh, kw), p (O,) or a scalar. At z = 0 the output is 0 and so is every
+    gradient through z. The power is computed in float32 at least; the result has the promoted dtype of x and weight.
+
+    Raises ValueError where the shapes do not fit. Source: SharpenedSDP in the paper; its exact form is this project's
+    reading of it (systems.md 7).
+    """
+    return dot_power(x, weight, p, stride=stride, padding=padding, dilation=1, groups=groups, eps=eps)
+
+
+def cosine_power(
+    x: Tensor,
+    weight: Tensor,
+    p: Tensor | float,
+    q: Tensor | float,
+    *,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    eps: float,
+) -> Tensor:
+    """Return what `sharpened_cosine_similarity` returns, for any dilation."""
+    check_operands(x, weight, p, groups, eps)
+    if isinstance(q, Tensor) and q.numel() != 1:
+        raise ValueError(f"q must be one number for the whole layer, got a tensor of shape {tuple(q.shape)}")
+    stride, dilation, kernel = pair(stride, "stride"), pair(dilation, "dilation"), tuple(weight.shape[2:])
+    x, padding = pad_uneven(x, resolve_padding(padding, kernel, stride, dilation))
+    z = F.conv2d(x, unit_kernels(weight), None, stride, padding, dilation, groups)
+    work = work_dtype(x, weight)
+    energy = box_sum(group_energy(x.to(work), groups), kernel, stride, padding, dilation)
+    q = q.to(work).reshape(()) if isinstance(q, Tensor) else q
+    scale = ((energy + eps).sqrt() + q).reciprocal()
+    return signed_power(z.to(work), scale, _exponent(p, work), eps).to(torch.promote_types(x.dtype, weight.dtype))
+
+
+def dot_power(
+    x: Tensor,
+    weight: Tensor,
+    p: Tensor | float,
+    *,
+    stride: Size,
+    padding: Padding,
+    dilation: Size,
+    groups: int,
+    eps: float,
+) -> Tensor:
+    """Return what `sharpened_dot_product` returns, for any dilation."""
+    check_operands(x, weight, p, groups, eps)
+    stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
+    x, padding = pad_uneven(x, resolve_padding(padding, tuple(weight.shape[2:]), stride, dilation))
+    z = F.conv2d(x, weight, None, stride, padding, dilation, groups)
+    work = work_dtype(x, weight)
+    return signed_power(z.to(work), None, _exponent(p, work), eps).to(torch.promote_types(x.dtype, weight.dtype))
+
+
+def unit_kernels(weight: Tensor) -> Tensor:
+    """Return the kernels (O, C, kh, kw) scaled to length 1, in their own dtype; a kernel of zeros stays zero."""
+    wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    length = wide.square().sum((1, 2, 3), keepdim=True).clamp_min(MIN_KERNEL_NORM**2).sqrt()
+    return (wide / length).to(weight.dtype)
+
+
+def group_energy(x: Tensor, groups: int) -> Tensor:
+    """Return the sum of squares over each channel group: (B, groups, H, W) from x (B, C, H, W)."""
+    squares = x.square()
+    if groups == x.shape[1]:
+        return squares
+    return squares.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]).sum(2)
+
+
+def box_sum(
+    maps: Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Tensor:
+    """Return the sums (B, G, H', W') of maps (B, G, H, W) over the windows that such a convolution sees.
+
+    Not a convolution with ones, which would run in reduced precision (TF32, autocast): weights may, norms may not.
+    """
+    if padding != (0, 0):
+        maps = F.pad(maps, (padding[1], padding[1], padding[0], padding[0]))
+    if kernel == (1, 1):
+        return maps[..., :: stride[0], :: stride[1]]
+    if dilation == (1, 1):
+        return F.avg_pool2d(maps, kernel, stride, divisor_override=1)
+    for axis in (0, 1):
+        k, s, d = kernel[axis], stride[axis], dilation[axis]
+        last = maps.shape[2 + axis] - d * (k - 1)
+        steps = [slice(i * d, i * d + last, s) for i in range(k)]
+        shifted = [maps[:, :, step] if axis == 0 else maps[..., step] for step in steps]
+        maps = functools.reduce(torch.add, shifted)
+    return maps
+
+
+def pair(value: Size, name: str) -> tuple[int, int]:
+    """Return value as (vertical, horizontal). Raises ValueError unless it is one int or two."""
+    if isinstance(value, int):
+        return value, value
+    if not isinstance(value, str) and len(value) == 2:
+        return int(value[0]), int(value[1])
+    raise ValueError(f"{name} must be one int or two, got {value!r}")
+
+
+def resolve_padding(
+    padding: Padding, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return the padding as (left, right, top, bottom); 'same' puts an odd position right and below, as Conv2d does.
+
+    Raises ValueError for another word, for 'same' with a stride, and for a negative padding.
+    """
+    if padding == "valid":
+        return 0, 0, 0, 0
+    if padding == "same":
+        if stride != (1, 1):
+            raise ValueError(f"padding 'same' needs stride 1, got stride {stride}")
+        vertical, horizontal = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+        return horizontal // 2, horizontal - horizontal // 2, vertical // 2, vertical - vertical // 2
+    if isinstance(padding, str):
+        raise ValueError(f"padding must be 'same', 'valid', one int or two, got {padding!r}")
+    vertical, horizontal = pair(padding, "padding")
+    if vertical < 0 or horizontal < 0:
+        raise ValueError(f"padding must not be negative, got {padding!r}")
+    return horizontal, horizontal, vertical, vertical
+
+
+def pad_uneven(x: Tensor, sides: tuple[int, int, int, int]) -> tuple[Tensor, tuple[int, int]]:
+    """Return x and the (vertical, horizontal) padding still to apply: x itself is padded only where sides differ."""
+    left, right, top, bottom = sides
+    if left == right and top == bottom:
+        return x, (top, left)
+    return F.pad(x, sides), (0, 0)
+
+
+def work_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
+    """Return the dtype of norm and power: float32, or the operands' own where that is wider."""
+    return torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
+
+
+def check_operands(x: Tensor, weight: Tensor, p: Tensor | float, groups: int, eps: float) -> None:
+    """Raise ValueError where x, weight, p, groups or eps cannot belong together."""
+    if x.dim() != 4:
+        raise ValueError(f"x must be (batch, channels, height, width), got shape {tuple(x.shape)}")
+    if weight.dim() != 4:
+        raise ValueError(f"weight must be (kernels, channels/groups, height, width), got shape {tuple(weight.shape)}")
+    if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise ValueError(
+            f"{weight.shape[0]} kernels of {weight.shape[1]} channels in {groups} groups "
+            f"do not fit {x.shape[1]} channels"
+        )
+    if isinstance(p, Tensor) and p.numel() != 1 and p.shape != weight.shape[:1]:
+        raise ValueError(f"p must be one number or one per kernel ({weight.shape[0]}), got shape {tuple(p.shape)}")
+    if eps < 0:
+        raise ValueError(f"eps must not be negative, got {eps}")
+
+
+def _exponent(p: Tensor | float, dtype: torch.dtype) -> Tensor | float:
+    return p.to(dtype).reshape(-1) if isinstance(p, Tensor) else p

@@ -1,0 +1,70 @@
+"""Named tensors on disk: safetensors files, written whole or not at all, with a checksum verified on reading."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from scs_study import files
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256, in hex, of names, types, shapes and bytes, independent of the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> str:
+    """The checksum of what was written: `tensors`, and `notes` as JSON in the file's header."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    total = checksum(plain)
+    # One entry: safetensors writes several in random order, and equal tensors shall give equal files.
+    header = {"about": json.dumps({"checksum": total, "notes": notes or {}}, allow_nan=False)}
+    files.write_bytes(path, safetensors.torch.save(plain, header))
+    return total
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file, on the CPU, and its notes.
+
+    Errors: ValueError naming the file when it is damaged, FileNotFoundError when there is none.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    try:
+        about = json.loads(header["about"])
+        expected, notes = about["checksum"], dict(about["notes"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: its header was not written by this project") from error
+    if expected != checksum(tensors):
+        raise ValueError(f"{path} is damaged: its content does not match its checksum")
+    return tensors, notes
+
+
+def set_aside(path: Path) -> Path:
+    """The new name of a damaged file: it is kept for whoever wants to look, and no longer in the way."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    with contextlib.suppress(FileNotFoundError):  # another process has just done the same
+        path.rename(aside)
+    return aside

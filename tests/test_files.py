@@ -1,0 +1,53 @@
+"""Files are replaced whole, and a line that was being written when its writer died is no line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scs_study import files
+
+
+def test_a_written_file_reads_back(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "deep" / "a.json", {"accuracy": 0.1, "layers": [1, 2]})
+    assert files.read_json(tmp_path / "deep" / "a.json") == {"accuracy": 0.1, "layers": [1, 2]}
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"epoch": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(path, {"loss": float("nan")})
+    with pytest.raises(TypeError):
+        files.write_bytes(path, "text, not bytes")  # type: ignore[arg-type]
+    assert files.read_json(path) == {"epoch": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    path.write_text('{"state": "run')
+    with pytest.raises(ValueError, match=r"status\.json is damaged"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 12])
+def test_an_unfinished_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "history.jsonl"
+    files.append_line(path, {"epoch": 1})
+    whole = path.read_bytes()
+    path.write_bytes(whole + json.dumps({"epoch": 2}).encode()[:cut])
+    assert files.read_lines(path) == [{"epoch": 1}]
+
+
+def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b'{"epoch":1}\n{"epo\x00\n{"epoch":3}\n')
+    with pytest.raises(ValueError, match=r"history\.jsonl, line 2, is damaged"):
+        files.read_lines(path)
+
+
+def test_no_file_has_no_lines(tmp_path: Path) -> None:
+    assert files.read_lines(tmp_path / "history.jsonl") == []
