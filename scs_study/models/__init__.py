@@ -1,0 +1,28 @@
+"""Architectures, their variants, and the initial weights all variants of an architecture share."""
+
+from scs_study.models.architectures import ARCHITECTURES, Architecture
+from scs_study.models.initial import InitialWeights, initial_weights
+from scs_study.models.swap import SwapReport, swap
+from scs_study.models.variant import (
+    build_variant,
+    check_cell,
+    count_parameters,
+    layer_paths,
+    not_swapped,
+    restore_variant,
+)
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "InitialWeights",
+    "SwapReport",
+    "build_variant",
+    "check_cell",
+    "count_parameters",
+    "initial_weights",
+    "layer_paths",
+    "not_swapped",
+    "restore_variant",
+    "swap",
+]

@@ -1,0 +1,94 @@
+"""The initial weights all variants of an architecture and seed share: drawn once on the CPU, saved, checksummed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scs_study.config import CHECKPOINT, choice
+from scs_study.models.architectures import ARCHITECTURES
+from scs_study.models.pretrained import check_fit
+from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
+
+DRAWN = ("conv2d", "uniform")
+"""The schemes that draw weights, torch's own first."""
+UNIT_P = "unit_p"
+"""<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Tensors by their name in the plain network's state dict (and unit_p), and their checksum."""
+
+    tensors: dict[str, Tensor]
+    checksum: str
+
+
+def initial_weights(arch: str, seed: int, scheme: str, folder: Path) -> InitialWeights:
+    """The shared initial weights of (arch, seed, scheme), from `folder` or drawn and saved there.
+
+    scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
+    every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"). A file that is damaged is set
+    aside and drawn again. checkpoint-...: the weights kept in `folder` (models.pretrained).
+    Errors: ValueError when there are no such weights, or they are not this architecture's.
+    """
+    if CHECKPOINT.fullmatch(scheme):
+        return _from_checkpoint(arch, seed, scheme, folder)
+    choice("init", scheme, DRAWN)
+    path = folder / f"{arch}-s{seed}-{scheme}.safetensors"
+    try:
+        tensors, _ = load_tensors(path)
+        return InitialWeights(tensors, checksum(tensors))
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        print(f"{error}; set aside as {set_aside(path).name} and drawn again", flush=True)
+    tensors = draw(arch, seed, scheme)
+    # Two processes may draw at once: the numbers are the same, and the file is replaced whole.
+    return InitialWeights(tensors, save_tensors(path, tensors, {"arch": arch, "seed": seed, "scheme": scheme}))
+
+
+def from_trained(arch: str, seed: int, trained: Mapping[str, Tensor]) -> InitialWeights:
+    """The initial weights of a cell that starts from the `trained` plain network: p is drawn as everybody's is."""
+    drawn = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if name.endswith(f".{UNIT_P}")}
+    tensors = {**trained, **drawn}
+    return InitialWeights(tensors, checksum(tensors))
+
+
+def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> InitialWeights:
+    path = folder / f"{scheme}.safetensors"
+    try:
+        tensors, _ = load_tensors(path)
+    except FileNotFoundError:
+        raise ValueError(f"init={scheme}: {path} is gone; give init.checkpoint=<the file> again") from None
+    plain = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if not name.endswith(f".{UNIT_P}")}
+    # The public ResNet20 was saved before BatchNorm counted its batches.
+    tensors = {**{name: value for name, value in plain.items() if name.endswith("num_batches_tracked")}, **tensors}
+    check_fit(tensors, plain, arch, scheme)
+    return from_trained(arch, seed, tensors)
+
+
+def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
+    """The tensors of (arch, seed, scheme), drawn on the CPU; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_derived(f"network {arch} {seed}"))
+        network = ARCHITECTURES[arch].build()
+    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            generator = torch.Generator().manual_seed(_derived(f"kernels {arch} {seed} {path}"))
+            if scheme == "uniform":
+                tensors[f"{path}.weight"].uniform_(-1.0, 1.0, generator=generator)
+            generator = torch.Generator().manual_seed(_derived(f"p {arch} {seed} {path}"))
+            tensors[f"{path}.{UNIT_P}"] = torch.rand(module.out_channels, generator=generator)
+    return tensors
+
+
+def _derived(text: str) -> int:
+    # Not Python's hash(): that one differs from process to process.
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

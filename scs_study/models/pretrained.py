@@ -1,0 +1,71 @@
+"""Weights from somebody else's file: read without running its code, known by their checksum, kept with the runs."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from scs_study.tensors import checksum, save_tensors
+
+PREFIX = "module."
+"""What nn.DataParallel puts before every name (the public ResNet20 was saved so, systems.md 5)."""
+DIGITS = 12
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The weights in a file, by name: a state dict, or a dict that has one as `state_dict`; safetensors or torch's.
+
+    torch's files are loaded with weights_only=True. Errors: ValueError in one sentence.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = safetensors.torch.load(path.read_bytes())
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"init.checkpoint={path}: there is no such file") from None
+    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"init.checkpoint={path}: cannot be read as weights: {first}") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    tensors = (
+        {str(name).removeprefix(PREFIX): value for name, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise ValueError(f"init.checkpoint={path}: holds no weights (a state dict, or a dict with one as state_dict)")
+    return tensors
+
+
+def scheme_of(tensors: Mapping[str, Tensor]) -> str:
+    """The name of these weights as an init scheme: checkpoint-<first digits of their checksum>."""
+    return f"checkpoint-{checksum(tensors)[:DIGITS]}"
+
+
+def keep(tensors: Mapping[str, Tensor], folder: Path) -> Path:
+    """The file in `folder`, beside the shared initial weights, that every run which starts from these reads."""
+    path = folder / f"{scheme_of(tensors)}.safetensors"
+    if not path.exists():
+        save_tensors(path, tensors)
+    return path
+
+
+def check_fit(tensors: Mapping[str, Tensor], plain: Mapping[str, Tensor], arch: str, scheme: str) -> None:
+    """None. Errors: ValueError in one sentence unless the weights fit `plain`, the architecture's state dict."""
+    for words, names in (("lacks", plain.keys() - tensors.keys()), ("has also", tensors.keys() - plain.keys())):
+        if names:
+            listed = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+            raise ValueError(f"init={scheme}: these are not the weights of {arch}: the checkpoint {words} {listed}")
+    for name, value in plain.items():
+        if tensors[name].shape != value.shape:
+            shapes = f"{tuple(tensors[name].shape)}, not {tuple(value.shape)}"
+            raise ValueError(f"init={scheme}: these are not the weights of {arch}: {name} has shape {shapes}")

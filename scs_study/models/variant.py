@@ -1,0 +1,103 @@
+"""The network of a cell: its architecture, swapped into the variant, with the shared initial weights in it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from scs_study.config import CellConfig, LayerConfig, choice
+from scs_study.layers import SharpenedCosineSimilarity2d, SharpenedDotProduct2d
+from scs_study.layers.modules import P_SCALE_MAR2022
+from scs_study.models.architectures import ARCHITECTURES
+from scs_study.models.initial import UNIT_P
+from scs_study.models.swap import swap
+
+LAYER_TYPES = (nn.Conv2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
+SHARPENED = (SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
+
+
+def check_cell(cell: CellConfig) -> None:
+    """None. Errors: ValueError in one sentence for a cell that cannot be built."""
+    choice("arch", cell.arch, ARCHITECTURES)
+    architecture = ARCHITECTURES[cell.arch]
+    if architecture.image_sizes and cell.data.image_size not in architecture.image_sizes:
+        sizes = ", ".join(str(size) for size in architecture.image_sizes)
+        raise ValueError(f"data.image_size={cell.data.image_size}: {cell.arch} takes images of {sizes} pixels only")
+    if cell.norm == "batchnorm" and not _has(architecture.build, nn.BatchNorm2d):
+        raise ValueError(f"norm=batchnorm: {cell.arch} has no BatchNorm2d; choose norm=none")
+
+
+def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
+    """The network of `cell` on the CPU, starting from the `shared` initial weights.
+
+    Every tensor that the variant has in common with the plain network is a copy of the shared one (times
+    layer.weight_scale for replaced kernels); a learned p starts at low + (high - low) * the shared draw.
+    """
+    network = _swapped(cell, {name: value for name, value in shared.items() if not name.endswith(UNIT_P)})
+    if cell.layer.p_init is not None:
+        low, high = cell.layer.p_init
+        for path, module in network.named_modules():
+            if isinstance(module, SHARPENED):
+                _start_p(module, low + (high - low) * shared[f"{path}.{UNIT_P}"])
+    return network
+
+
+def restore_variant(cell: CellConfig, trained: Mapping[str, Tensor]) -> nn.Module:
+    """The network of `cell` on the CPU with the `trained` weights of one of its runs (weights.safetensors)."""
+    network = _swapped(cell, None)
+    network.load_state_dict(trained)
+    return network
+
+
+def not_swapped(cell: CellConfig) -> tuple[tuple[str, str], ...]:
+    """What the variant wants swapped and keeps nevertheless: module paths and reasons (models.swap.SwapReport)."""
+    return _not_swapped(cell.arch, cell.layer, cell.activation, cell.pooling, cell.norm)
+
+
+def remarks(cells: Iterable[CellConfig]) -> list[str]:
+    """A sentence for everything that a variant among `cells` wants swapped and keeps nevertheless, each once."""
+    found = {
+        f"{cell.arch}: {path or 'the network'}: {reason}": None for cell in cells for path, reason in not_swapped(cell)
+    }
+    return list(found)
+
+
+@functools.cache
+def _not_swapped(arch: str, layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return swap(ARCHITECTURES[arch].build(), layer, *settings).left
+
+
+def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
+    check_cell(cell)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+        network = ARCHITECTURES[cell.arch].build()
+        if plain is not None:
+            network.load_state_dict(plain)
+        swap(network, cell.layer, cell.activation, cell.pooling, cell.norm)
+    return network
+
+
+@torch.no_grad()
+def _start_p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d, p: Tensor) -> None:
+    exponential = isinstance(module, SharpenedCosineSimilarity2d) and module.parameterisation == "mar2022"
+    module.raw_p.copy_(P_SCALE_MAR2022 * p.log() if exponential else p)
+
+
+def layer_paths(network: nn.Module) -> list[str]:
+    """The module paths of the convolutions and of the layers that replaced them, in the network's order."""
+    return [path for path, module in network.named_modules() if isinstance(module, LAYER_TYPES)]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """The number of trainable values (all of them are used: no layer here registers a parameter it ignores)."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+@functools.cache
+def _has(build: Callable[[], nn.Module], kind: type[nn.Module]) -> bool:
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return any(isinstance(module, kind) for module in build().modules())

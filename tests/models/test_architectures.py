@@ -1,0 +1,125 @@
+"""The five networks of the gallery have exactly the sizes that systems.md 2.1 measured on the original code."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from scs_study.models import ARCHITECTURES, build_variant, count_parameters, layer_paths, not_swapped
+from scs_study.models.initial import draw
+from scs_study.models.variant import remarks
+from scs_study.study.compose import compose_cell
+
+COUNTS = {  # conv with bias, SCS (May 2022), SDP without bias
+    "rohrer25k": (24_970, 24_974, 24_970),
+    "rohrer47k": (47_650, 47_653, 47_650),
+    "rohrer68k": (68_026, 68_029, 68_026),
+    "rohrer100k": (113_738, 113_741, 113_738),
+    "rohrer583k": (629_930, 629_933, 629_930),
+    "resnet18": (11_181_642, 11_186_462, 11_186_442),
+    "resnet20": (269_722, 270_429, 270_410),
+}
+SHAPES = {  # after each pool (channels, side), systems.md 2
+    "rohrer25k": [(80, 14), (40, 6), (40, 1)],
+    "rohrer47k": [(30, 14), (30, 6), (30, 1)],
+    "rohrer68k": [(24, 15), (48, 8), (96, 4)],
+    "rohrer100k": [(32, 15), (64, 8), (128, 4)],
+    "rohrer583k": [(80, 15), (160, 8), (320, 4)],
+}
+VARIANTS = list(itertools.product(("conv", "scs", "sdp", "cosine"), ("none", "relu"), ("max", "maxabs")))
+
+
+@pytest.mark.parametrize("arch", COUNTS)
+@pytest.mark.parametrize(("layer", "column"), [("conv", 0), ("scs", 1), ("sdp", 2)])
+def test_parameter_counts(arch: str, layer: str, column: int) -> None:
+    norm = "batchnorm" if arch.startswith("resnet") else "none"
+    cell = compose_cell({"arch": arch, "layer": layer, "norm": norm}, {}, seed=0)
+    assert count_parameters(build_variant(cell, draw(arch, 0, "conv2d"))) == COUNTS[arch][column]
+
+
+def test_resnet18_can_keep_its_one_by_one_convolutions() -> None:
+    cell = compose_cell({"arch": "resnet18", "norm": "batchnorm"}, {"layer.skip_1x1": True}, seed=0)
+    assert count_parameters(build_variant(cell, draw("resnet18", 0, "conv2d"))) == 11_185_563  # systems.md 7
+
+
+@pytest.mark.parametrize("norm", ["none", "batchnorm"])
+@pytest.mark.parametrize("arch", ["resnet18", "resnet20"])
+def test_residual_variants_have_no_relu_and_no_norm_left_where_there_should_be_none(norm: str, arch: str) -> None:
+    cell = compose_cell({"arch": arch, "norm": norm, "activation": "none"}, {}, seed=0)
+    modules = list(build_variant(cell, draw(arch, 0, "conv2d")).modules())
+    assert not any(isinstance(module, (nn.ReLU, nn.Conv2d, nn.MaxPool2d)) for module in modules)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in modules) == (norm == "batchnorm")
+
+
+def test_option_a_shortcuts_pass_the_image_through_where_the_block_adds_nothing() -> None:
+    network = ARCHITECTURES["resnet20"].build().eval()
+    block = network.get_submodule("layer2.0")
+    for parameter in block.parameters():
+        parameter.detach().zero_()
+    x = torch.rand(2, 16, 8, 8)
+    y = block(x)
+    assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
+    assert not y[:, :8].any()
+    assert not y[:, 24:].any()
+
+
+def test_a_fixed_p_is_no_parameter() -> None:
+    learned = compose_cell({"arch": "rohrer100k", "layer": "scs"}, {}, seed=0)
+    cosine = compose_cell({"arch": "rohrer100k", "layer": "cosine"}, {}, seed=0)
+    shared = draw("rohrer100k", 0, "conv2d")
+    difference = count_parameters(build_variant(learned, shared)) - count_parameters(build_variant(cosine, shared))
+    assert difference == 32 + 64 + 128
+
+
+@pytest.mark.parametrize("arch", SHAPES)
+def test_shapes_after_each_pool(arch: str) -> None:
+    network = ARCHITECTURES[arch].build()
+    seen = []
+    for name, module in network.named_children():
+        if name.startswith("pool"):
+            module.register_forward_hook(lambda _, __, output: seen.append((output.shape[1], output.shape[2])))
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    assert seen == SHAPES[arch]
+
+
+@pytest.mark.parametrize("arch", ["rohrer25k", "rohrer68k"])
+@pytest.mark.parametrize(("layer", "activation", "pooling"), VARIANTS)
+def test_every_variant_trains_one_step(arch: str, layer: str, activation: str, pooling: str) -> None:
+    cell = compose_cell({"arch": arch, "layer": layer, "activation": activation, "pooling": pooling}, {}, seed=0)
+    network = build_variant(cell, draw(arch, 0, "conv2d"))
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    network(x).square().sum().backward()
+    for path in layer_paths(network):
+        gradient = network.get_submodule(path).weight.grad
+        assert isinstance(gradient, torch.Tensor)
+        assert torch.isfinite(gradient).all()
+
+
+def test_the_relu_comes_after_the_pool() -> None:
+    """Only then do ReLU + MaxAbsPool2d and ReLU + MaxPool2d differ, as they do in the paper (systems.md 0.2)."""
+    names = list(dict(ARCHITECTURES["rohrer100k"].build().named_children()))
+    assert names[:3] == ["conv1", "pool1", "relu1"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "settings", "sentence"),
+    [
+        ({"arch": "rohrer26k"}, {}, r"arch=rohrer26k: not known \(did you mean rohrer68k\?\)"),
+        ({"norm": "batchnorm"}, {}, "rohrer25k has no BatchNorm2d; choose norm=none"),
+        ({}, {"data.image_size": 224}, "rohrer25k takes images of 32 pixels only"),
+    ],
+)
+def test_impossible_cells_are_refused(choices: dict[str, str], settings: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        compose_cell(choices, settings, seed=0)
+
+
+@pytest.mark.parametrize("arch", COUNTS)
+def test_nothing_of_our_architectures_is_left_as_it_was(arch: str) -> None:
+    for layer, activation, pooling in VARIANTS:
+        cell = compose_cell({"arch": arch, "layer": layer, "activation": activation, "pooling": pooling}, {}, seed=0)
+        assert not_swapped(cell) == ()
+        assert remarks([cell]) == []

@@ -1,0 +1,107 @@
+"""Weights from a file: read safely, known by what they are and not by where they lie, refused where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from scs_study.models import initial_weights
+from scs_study.models.initial import draw, from_trained
+from scs_study.models.pretrained import check_fit, keep, read_checkpoint, scheme_of
+from scs_study.models.resnet import resnet20
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return {name: value.clone() for name, value in resnet20().state_dict().items()}
+
+
+def test_every_layout_of_a_file_gives_the_same_weights(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    """As the public ResNet20 lies on disk: in a dict with its accuracy, every name behind DataParallel's prefix."""
+    public = {"state_dict": {f"module.{name}": value for name, value in weights.items()}, "best_prec1": 91.78}
+    torch.save(public, tmp_path / "public.th")
+    torch.save(weights, tmp_path / "plain.pt")
+    safetensors.torch.save_file(weights, tmp_path / "plain.safetensors")
+    read = [read_checkpoint(path) for path in sorted(tmp_path.iterdir())]
+    assert all(tensors.keys() == weights.keys() for tensors in read)
+    assert len({scheme_of(tensors) for tensors in read}) == 1
+    assert all(torch.equal(tensors["conv1.weight"], weights["conv1.weight"]) for tensors in read)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("code of the file was run",)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"state_dict": {"w": torch.ones(1)}, "harm": Harmful()}, "cannot be read as weights"),
+        ({"best_prec1": 91.78}, "holds no weights"),
+        ([1, 2], "holds no weights"),
+    ],
+)
+def test_files_of_other_things_are_refused_and_their_code_is_not_run(
+    content: object, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(content, tmp_path / "file.th")
+    with pytest.raises(ValueError, match=sentence) as refusal:
+        read_checkpoint(tmp_path / "file.th")
+    assert str(tmp_path / "file.th") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cut.th", "cut.safetensors"])
+def test_a_damaged_or_missing_file_is_one_sentence(name: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / name
+    with pytest.raises(ValueError, match="there is no such file"):
+        read_checkpoint(path)
+    torch.save(weights, path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        read_checkpoint(path)
+
+
+def test_kept_weights_are_what_every_variant_of_the_architecture_starts_from(
+    weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = keep(weights, tmp_path)
+    assert path.name == f"{scheme_of(weights)}.safetensors"
+    shared = initial_weights("resnet20", 3, scheme_of(weights), tmp_path)
+    assert all(torch.equal(shared.tensors[name], value) for name, value in weights.items())
+    drawn = draw("resnet20", 3, "conv2d")
+    assert torch.equal(shared.tensors["conv1.unit_p"], drawn["conv1.unit_p"])  # p starts as everybody's does
+    assert shared.checksum != initial_weights("resnet20", 4, scheme_of(weights), tmp_path).checksum
+
+
+def test_weights_saved_before_batchnorm_counted_its_batches_fit(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    old = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    assert len(old) < len(weights)
+    keep(old, tmp_path)
+    shared = initial_weights("resnet20", 0, scheme_of(old), tmp_path)
+    assert int(shared.tensors["bn1.num_batches_tracked"]) == 0
+
+
+def test_weights_of_another_architecture_are_refused(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    keep(weights, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"these are not the weights of rohrer25k: the checkpoint lacks conv1.bias, conv2a"
+    ):
+        initial_weights("rohrer25k", 0, scheme_of(weights), tmp_path)
+    with pytest.raises(ValueError, match=r"the checkpoint has also extra"):
+        check_fit({**weights, "extra": torch.ones(1)}, weights, "resnet20", "x")
+    with pytest.raises(ValueError, match=r"linear.bias has shape \(100,\), not \(10,\)"):
+        check_fit({**weights, "linear.bias": torch.ones(100)}, weights, "resnet20", "x")
+    with pytest.raises(ValueError, match=r"is gone; give init\.checkpoint"):
+        initial_weights("resnet20", 0, "checkpoint-0123456789ab", tmp_path)
+
+
+def test_a_trained_network_and_the_drawn_p_make_initial_weights(weights: dict[str, Tensor]) -> None:
+    shared = from_trained("resnet20", 0, weights)
+    assert shared.tensors.keys() == draw("resnet20", 0, "conv2d").keys()

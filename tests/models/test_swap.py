@@ -1,0 +1,146 @@
+"""Any convolutional network becomes a variant: geometry carried over, and what could not be swapped is said."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from scs_study.config import LayerConfig
+from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
+from scs_study.models import swap
+from scs_study.study.compose import compose_cell
+
+
+def layer(name: str, **settings: object) -> LayerConfig:
+    return compose_cell({"layer": name}, {f"layer.{key}": value for key, value in settings.items()}, 0).layer
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, (5, 3), stride=2, padding=(2, 1), bias=True),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Sequential(nn.Conv2d(8, 8, 3, padding="same", groups=8, bias=False), nn.Conv2d(8, 4, 1)),
+    )
+
+
+@pytest.mark.parametrize(("name", "kind"), [("scs", SharpenedCosineSimilarity2d), ("sdp", SharpenedDotProduct2d)])
+def test_geometry_and_weights_are_carried_over(name: str, kind: type[nn.Module]) -> None:
+    plain, swapped = network(), network()
+    swapped.load_state_dict(plain.state_dict())
+    swap(swapped, layer(name), "relu", "max", "batchnorm")
+    x = torch.rand(2, 3, 16, 16)
+    assert swapped(x).shape == plain(x).shape
+    for path in ("0", "4.0", "4.1"):
+        before, after = plain.get_submodule(path), swapped.get_submodule(path)
+        assert isinstance(after, kind)
+        assert torch.equal(after.weight, before.weight)
+        assert (after.stride, after.groups, after.kernel_size) == (before.stride, before.groups, before.kernel_size)
+    assert isinstance(swapped[1], nn.BatchNorm2d)
+    assert isinstance(swapped[2], nn.ReLU)
+
+
+def test_conv_relu_max_batchnorm_is_the_network_itself() -> None:
+    plain = network()
+    report = swap(plain, layer("conv"), "relu", "max", "batchnorm")
+    assert report.swapped == ()
+    assert report.left == ()
+
+
+def test_activation_pooling_and_norm_are_swapped_on_their_own() -> None:
+    swapped = network()
+    report = swap(swapped, layer("conv"), "none", "maxabs", "none")
+    assert report.swapped == ("1", "2", "3")
+    assert [type(swapped[i]) for i in (1, 2, 3)] == [nn.Identity, nn.Identity, MaxAbsPool2d]
+
+
+def test_one_by_one_kernels_can_be_skipped() -> None:
+    swapped = network()
+    swap(swapped, layer("scs", skip_1x1=True), "relu", "max", "none")
+    assert isinstance(swapped.get_submodule("4.1"), nn.Conv2d)
+    assert isinstance(swapped.get_submodule("4.0"), SharpenedCosineSimilarity2d)
+
+
+def test_what_cannot_be_swapped_is_said() -> None:
+    class Special(nn.Conv2d):
+        pass
+
+    odd = nn.Sequential(
+        Special(3, 3, 3), nn.AdaptiveMaxPool2d(8), nn.SiLU(), nn.GroupNorm(1, 3), nn.ConvTranspose2d(3, 3, 2)
+    )
+    left = dict(swap(odd, layer("scs"), "none", "maxabs", "none").left)
+    assert left == {
+        "0": "Special is a Conv2d of its own kind",
+        "1": "AdaptiveMaxPool2d has no counterpart that takes the largest magnitude",
+        "2": "SiLU is another activation than ReLU",
+        "3": "GroupNorm is another norm than BatchNorm2d",
+        "4": "ConvTranspose2d is no Conv2d",
+    }
+    assert swap(odd, layer("conv"), "relu", "max", "batchnorm").left == ()
+
+
+def test_pools_keep_all_their_settings() -> None:
+    swapped = nn.Sequential(nn.MaxPool2d(3, 2, 1, dilation=2, return_indices=True, ceil_mode=True))
+    report = swap(swapped, layer("conv"), "relu", "maxabs", "none")
+    assert report.left == ()
+    assert repr(swapped[0]) == "MaxAbsPool2d(kernel_size=3, stride=2, padding=1, dilation=2, ceil_mode=True)"
+    assert swapped[0].return_indices
+
+
+class Functional(nn.Module):
+    """A network that calls what others make modules of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.inner = nn.Sequential(nn.Conv2d(3, 3, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.max_pool2d(self.inner(self.conv(x)).relu(), 2) + torch.relu(x.mean())
+
+
+def test_functions_called_in_a_forward_method_are_named() -> None:
+    left = [reason for _, reason in swap(Functional(), layer("scs"), "none", "maxabs", "none").left]
+    assert left == [
+        "an activation is called as a function (relu), not as a module",
+        "a max pool is called as a function (max_pool2d), not as a module",
+        "an activation is called as a function (relu), not as a module",
+    ]
+    assert swap(Functional(), layer("scs"), "relu", "max", "none").left == ()
+
+
+def test_a_forward_method_that_cannot_be_looked_into_is_said() -> None:
+    class Branching(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) if x.sum() > 0 else x
+
+    ((_, reason),) = swap(Branching(nn.Conv2d(3, 3, 3)), layer("scs"), "none", "max", "none").left
+    assert reason.startswith("calls of functions in its forward methods could not be looked for: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("resnet18", ()),
+        ("vgg11", ()),
+        ("squeezenet1_1", ()),
+        ("mobilenet_v2", ("ReLU6 is another activation than ReLU",)),
+        ("densenet121", ("an activation is called as a function (relu), not as a module",)),
+        ("convnext_tiny", ("LayerNorm2d is another norm than BatchNorm2d", "GELU is another activation than ReLU")),
+    ],
+)
+def test_networks_that_nobody_here_wrote(name: str, left: tuple[str, ...]) -> None:
+    theirs = torchvision.models.get_model(name, weights=None, num_classes=10).eval()
+    convolutions = sum(type(module) is nn.Conv2d for module in theirs.modules())
+    report = swap(theirs, layer("scs"), "none", "maxabs", "none")
+    assert sum(isinstance(module, SharpenedCosineSimilarity2d) for module in theirs.modules()) == convolutions
+    assert not any(isinstance(module, (nn.ReLU, nn.BatchNorm2d, nn.MaxPool2d)) for module in theirs.modules())
+    assert set(left) <= {reason for _, reason in report.left}
+    assert bool(left) == bool(report.left)
+    with torch.no_grad():
+        output = theirs(torch.rand(1, 3, 64, 64))
+    assert output.shape == (1, 10)
+    assert torch.isfinite(output).all()
