@@ -1,0 +1,121 @@
+"""Device-resident batches, with an augmentation that anyone can reproduce for any step of any epoch alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scs_study.config import DataConfig
+from scs_study.data.image_set import SIDE, ImageSet
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One epoch's choices, all (N,), in the order in which the images are shown; on the CPU unless said otherwise.
+
+    order: int64, which training image. rows, columns: int64 in 0..2*crop_padding, the upper left corner of the crop in
+    the padded image. flips: bool, whether the crop is mirrored. labels: int64, on the device. starts: int64, on the
+    device, the crops' first pixels in the flat list of all padded pixels. mirrored: bool (N, 1, 1, 1) on the device.
+    """
+
+    order: Tensor
+    rows: Tensor
+    columns: Tensor
+    flips: Tensor
+    labels: Tensor
+    starts: Tensor
+    mirrored: Tensor
+
+
+class Batches:
+    """The training batches and the test batches of one run, held on its device as uint8.
+
+    Augmentation (systems.md 7): RandomCrop(32, padding=crop_padding) with zeros, then RandomHorizontalFlip(0.5), equal
+    in law to torchvision's. Inputs are v/255 in [0, 1] without mean or standard deviation. Where image_size is not 32,
+    augmented and test images are resized bilinearly (align_corners=False, no antialiasing).
+    """
+
+    def __init__(
+        self, images: ImageSet, data: DataConfig, batch_size: int, seed: int, device: torch.device | str
+    ) -> None:
+        assert batch_size > 0
+        assert images.train_images.shape[1:] == (SIDE, SIDE, 3)
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+        self.device = torch.device(device)
+        pad = data.crop_padding
+        self._wide = SIDE + 2 * pad
+        padded = F.pad(images.train_images, (0, 0, pad, pad, pad, pad)).to(self.device)
+        # Each row of a crop is a run of adjacent pixels, so a crop is 32 rows of this overlapping view.
+        runs = padded.numel() // 3 - (SIDE - 1)
+        self._runs = padded.flatten().as_strided((runs, SIDE * 3), (3, 1))
+        self._rows = torch.arange(SIDE, device=self.device) * self._wide
+        self._train_labels = images.train_labels
+        self._test_images = images.test_images.to(self.device)
+        self._test_labels = images.test_labels.to(self.device)
+        # A tensor on the device: dividing by a Python number is a multiplication by 1/255 on CUDA, one bit off.
+        self._white = torch.tensor(255.0, device=self.device)
+
+    @property
+    def steps(self) -> int:
+        """The number of batches in an epoch; the last one may be smaller, no image is left out."""
+        return -(-len(self._train_labels) // self.batch_size)
+
+    def plan(self, epoch: int) -> Plan:
+        """The choices of one epoch, a pure function of seed, epoch and the number of images.
+
+        Order, crops and flips have a generator each, so switching one of them off leaves the others as they are.
+        """
+        count = len(self._train_labels)
+        pad = self.data.crop_padding
+        order = torch.randperm(count, generator=self._generator(epoch, "order"))
+        rows, columns = torch.randint(2 * pad + 1, (2, count), generator=self._generator(epoch, "crop"))
+        if self.data.flip:
+            flips = torch.rand(count, generator=self._generator(epoch, "flip")) < 0.5
+        else:
+            flips = torch.zeros(count, dtype=torch.bool)
+        starts = (order * self._wide + rows) * self._wide + columns
+        return Plan(
+            order=order,
+            rows=rows,
+            columns=columns,
+            flips=flips,
+            labels=self._train_labels[order].to(self.device),
+            starts=starts.to(self.device),
+            mirrored=flips[:, None, None, None].to(self.device),
+        )
+
+    def train(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
+        """Images, float32 (B, 3, S, S) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an epoch."""
+        assert 0 <= step < self.steps
+        batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        rows = (plan.starts[batch, None] + self._rows).flatten()
+        crops = self._runs.index_select(0, rows).view(-1, SIDE, SIDE, 3)
+        if self.data.flip:
+            crops = torch.where(plan.mirrored[batch], crops.flip(2), crops)
+        return self._finished(crops), plan.labels[batch]
+
+    def test(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The test images, `size` at a time and in canonical order, as `train` gives them but without augmentation."""
+        assert size > 0
+        for first in range(0, len(self._test_labels), size):
+            batch = slice(first, first + size)
+            yield self._finished(self._test_images[batch]), self._test_labels[batch]
+
+    def _finished(self, images: Tensor) -> Tensor:
+        x = (images.float() / self._white).permute(0, 3, 1, 2)
+        if self.data.image_size != SIDE:
+            size = (self.data.image_size, self.data.image_size)
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
+        return x
+
+    def _generator(self, epoch: int, purpose: str) -> torch.Generator:
+        name = f"batches|{self.seed}|{epoch}|{purpose}"
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+        return torch.Generator().manual_seed(number)

@@ -1,0 +1,156 @@
+"""The data sets that are read from files, and what each of them must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scs_study import tensors
+from scs_study.data.image_set import DataError, ImageSet, Split
+
+if TYPE_CHECKING:  # torchvision takes seconds to import, which only a run that reads its files should pay
+    from torchvision.datasets import CIFAR10, MNIST
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """What a data set is expected to be.
+
+    classes: names in the order of their labels, which is torchvision's. side: height and width in pixels of the
+    original images. grey: one channel instead of three. train_counts, test_counts: images of each class.
+    digest: of the whole ImageSet; split_digests: of its training and of its test half, to say which one differs.
+    Both are None where the project has no original to compare with. reader: gives torchvision's class for it, which
+    knows the addresses and checksums. layout: the folder that torchvision keeps it in. download: how much is fetched.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    side: int
+    grey: bool
+    train_counts: tuple[int, ...]
+    test_counts: tuple[int, ...]
+    digest: str | None
+    split_digests: tuple[str, str] | None
+    reader: Callable[[], type[CIFAR10] | type[MNIST]]
+    layout: str
+    download: str
+
+    def label(self, folder: str) -> int | None:
+        """The label that a folder's name stands for: a number 0..9, or a class's name whatever its case and signs."""
+        if folder.isdecimal():
+            return int(folder) if folder == str(int(folder)) and int(folder) < len(self.classes) else None
+        names = [_letters(name) for name in self.classes]
+        return names.index(_letters(folder)) if _letters(folder) in names else None
+
+
+def _torchvision(name: str) -> Callable[[], type[CIFAR10] | type[MNIST]]:
+    def reader() -> type[CIFAR10] | type[MNIST]:
+        from torchvision import datasets
+
+        found: type[CIFAR10] | type[MNIST] = getattr(datasets, name)
+        return found
+
+    return reader
+
+
+# The digests were computed from the original pixels. Torchvision's files and a tree of PNG files give the same ones.
+CIFAR10_SET = KnownSet(
+    name="cifar10",
+    title="CIFAR-10",
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    side=32,
+    grey=False,
+    train_counts=(5000,) * 10,
+    test_counts=(1000,) * 10,
+    digest="7b9ed309cd150c6c43b5103a3abe9a74e1032969a5acf9b7ff06d8c9b499ce40",
+    split_digests=(
+        "a9300f7c3e842d681e90e2c736dcf799db9baffae89d41bfa5a78f0cd68826a1",
+        "3b2e625ba4387a350b9294e2176f5b45fc9af4e5445f9d6c1c3ab99875776601",
+    ),
+    reader=_torchvision("CIFAR10"),
+    layout="cifar-10-batches-py",
+    download="170 MB",
+)
+MNIST_SET = KnownSet(
+    name="mnist",
+    title="MNIST",
+    classes=tuple("0123456789"),
+    side=28,
+    grey=True,
+    train_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    test_counts=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    digest="1d6d6068236f5ca2587ca41707143c47ca094735b894e96047a9443f5950fee9",
+    split_digests=(
+        "168c70e02df032e795fd719265898d01ed4696dc4a398d04963355f2a6df78af",
+        "fbe564d59762c37b0e3f51e9650e44d3e4de30e22347319f832b89ff1c10e47e",
+    ),
+    reader=_torchvision("MNIST"),
+    layout="MNIST/raw",
+    download="12 MB",
+)
+# Only the counts of Fashion-MNIST are checked: no original was at hand to compute its digest from. A download is
+# checked by torchvision's md5 sums.
+FASHION_MNIST_SET = KnownSet(
+    name="fashion_mnist",
+    title="Fashion-MNIST",
+    classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    side=28,
+    grey=True,
+    train_counts=(6000,) * 10,
+    test_counts=(1000,) * 10,
+    digest=None,
+    split_digests=None,
+    reader=_torchvision("FashionMNIST"),
+    layout="FashionMNIST/raw",
+    download="31 MB",
+)
+KNOWN = {known.name: known for known in (CIFAR10_SET, MNIST_SET, FASHION_MNIST_SET)}
+
+
+def check_split(known: KnownSet, split: Split, counts: tuple[int, ...], where: str) -> None:
+    """None, if a split has the expected shapes and counts. Errors: DataError naming `where`."""
+    pixels, labels = split
+    shape = (known.side, known.side) if known.grey else (known.side, known.side, 3)
+    if pixels.shape[1:] != shape or len(pixels) != len(labels):
+        raise DataError(
+            f"{where} is not {known.title}: it has {len(labels)} labels and pixels of shape {pixels.shape}, "
+            f"not {shape} for each image"
+        )
+    if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(known.classes):
+        raise DataError(f"{where} is not {known.title}: it has labels outside 0..{len(known.classes) - 1}")
+    for name, found, expected in zip(known.classes, np.bincount(labels, minlength=len(counts)), counts, strict=True):
+        check_count(known, name, int(found), expected, where)
+
+
+def check_count(known: KnownSet, name: str, found: int, expected: int, where: str) -> None:
+    """None, if a class has the expected number of images. Errors: DataError naming `where` and the class."""
+    if found != expected:
+        raise DataError(f"{where} has {found} images of the class {name}, but {known.title} has {expected}")
+
+
+def check_content(known: KnownSet, images: ImageSet) -> None:
+    """None, if the pixels and labels are those of the original. Errors: DataError saying which split differs."""
+    if known.split_digests is None or images.digest == known.digest:
+        return
+    splits = {
+        "training": (images.train_images, images.train_labels),
+        "test": (images.test_images, images.test_labels),
+    }
+    differing = []
+    for (split, (pixels, labels)), expected in zip(splits.items(), known.split_digests, strict=True):
+        if tensors.checksum({"images": pixels, "labels": labels}) != expected:
+            means = ", ".join(f"{mean:.5f}" for mean in (pixels.double().mean((0, 1, 2)) / 255).tolist())
+            differing.append(f"the {split} images or their classes (channel means here: {means})")
+    raise DataError(
+        f"{images.origin} is not the original {known.title}: the counts are right ({len(images.train_labels)} training "
+        f"and {len(images.test_labels)} test images), but {' and '.join(differing)} differ; resized, lossy (JPEG) or "
+        f"substituted images are refused because their results could not be compared"
+    )
+
+
+def _letters(name: str) -> str:
+    return "".join(sign for sign in name.casefold() if sign.isalnum())
