@@ -1,0 +1,137 @@
+"""The eager engine: plain PyTorch, one operation after the other, on any device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LRScheduler
+
+from scs_study.config import TrainConfig
+from scs_study.data import Batches, Plan
+from scs_study.training.step_log import StepLog
+
+EVAL_BATCH = 500
+CHECK_EVERY = 50
+"""Steps between two looks at the loss: often enough to stop a diverged run early, rarely enough to cost nothing."""
+
+
+class Projected(Protocol):
+    """A layer whose parameters are clamped after each optimizer step."""
+
+    def project_(self) -> None: ...
+
+
+class Stopped(Exception):
+    """The run was asked to stop; the step log says how far it came."""
+
+
+@contextmanager
+def numerics(name: str, device: torch.device) -> Iterator[None]:
+    """A context with the declared numerics class of matrix products. Errors: ValueError where it has no effect."""
+    if name == "tf32" and device.type != "cuda":
+        raise ValueError(f"train.numerics=tf32 has no effect on {device.type}: it needs a CUDA device")
+    if device.type == "cuda":
+        # torch lets cuDNN use TF32 unless told otherwise, and float32 here means float32.
+        torch.backends.cudnn.allow_tf32 = name == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16"):
+        yield
+
+
+class EagerEngine:
+    """Trains and evaluates a network on the batches of one device."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: list[str],
+        optimizer: torch.optim.Optimizer,
+        scheduler: LRScheduler,
+        batches: Batches,
+        recipe: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
+        self.batches, self.recipe, self.device = batches, recipe, device
+        self._weights = [_weight(network, path) for path in layers]
+        self._projected: list[Projected] = [m for m in network.modules() if hasattr(m, "project_")]  # type: ignore[misc]
+
+    def train_epoch(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
+        """None; `log` holds the epoch's remaining steps. Errors: Stopped when `stop()` turns true between two steps.
+
+        Returns early after a loss that is not finite: `log.first_bad_loss()` tells.
+        """
+        self.network.train()
+        if log.done == 0:
+            log.before.copy_(self._weight_norms())
+        started, before = time.perf_counter(), log.seconds
+        try:
+            while log.done < self.batches.steps:
+                if stop():
+                    raise Stopped
+                self._step(*self.batches.train(plan, log.done), log)
+                log.done += 1
+                if log.done % CHECK_EVERY == 0 and log.first_bad_loss() is not None:
+                    return
+        finally:
+            self.synchronise()
+            log.seconds = before + time.perf_counter() - started
+
+    def _step(self, x: Tensor, y: Tensor, log: StepLog) -> None:
+        with numerics(self.recipe.numerics, self.device):
+            output = self.network(x)
+            loss = cross_entropy(output, y, label_smoothing=self.recipe.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        step = log.done
+        with torch.no_grad():
+            log.loss[step] = loss.detach()
+            log.correct[step] = (output.argmax(1) == y).sum()
+            log.gradient_norm[step] = torch.stack(torch._foreach_norm([_gradient(w) for w in self._weights]))
+            self.optimizer.step()
+            for module in self._projected:
+                module.project_()
+            log.weight_norm[step] = self._weight_norms()
+        self.scheduler.step()
+
+    @torch.no_grad()
+    def _weight_norms(self) -> Tensor:
+        return torch.stack(torch._foreach_norm(self._weights))
+
+    @torch.no_grad()
+    def evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
+        """Mean loss and accuracy (0..1) on the whole test set. Errors: Stopped."""
+        self.network.eval()
+        loss = torch.zeros((), device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        images = 0
+        for x, y in self.batches.test(EVAL_BATCH):
+            if stop():
+                raise Stopped
+            with numerics(self.recipe.numerics, self.device):
+                output = self.network(x)
+                loss += cross_entropy(output, y, reduction="sum")
+            correct += (output.argmax(1) == y).sum()
+            images += len(y)
+        return float(loss) / images, int(correct) / images
+
+    def synchronise(self) -> None:
+        """None; every kernel started so far has ended."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _weight(network: nn.Module, path: str) -> Tensor:
+    weight = network.get_submodule(path).weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def _gradient(weight: Tensor) -> Tensor:
+    return weight.grad if weight.grad is not None else torch.zeros_like(weight)

@@ -1,0 +1,176 @@
+"""The files a run leaves behind: a table or a figure is a function of these and of nothing else (design.md)."""
+
+from __future__ import annotations
+
+import base64
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from scs_study import files
+from scs_study.data import ImageSet
+from scs_study.layers import SharpenedCosineSimilarity2d
+from scs_study.models.variant import SHARPENED
+from scs_study.training.step_log import StepLog
+
+CONFIG, STATUS, RESULT, WEIGHTS, ERROR = "config.json", "status.json", "result.json", "weights.safetensors", "error.txt"
+HISTORY, LAYERS, STEPS = "history.jsonl", "layers.jsonl", "steps.jsonl"
+EPOCHS = (HISTORY, LAYERS, STEPS)
+"""The files with a line for every epoch: losses and accuracies; layers; the layers' weight norms after every step."""
+FINAL_STATES = ("done", "diverged", "untrained")
+"""untrained: all epochs are there, the accuracy never left chance, and a layer's gradient left its bounds."""
+BINS = 50
+"""Of the histogram of a layer's weights, between the smallest and the largest of them."""
+
+
+def write_status(folder: Path, state: str, epoch: int, epochs: int, message: str = "") -> None:
+    """None; status.json says `state`, with `epoch` of `epochs` completed."""
+    status = {"state": state, "epoch": epoch, "epochs": epochs, "message": message, "updated": time.time()}
+    files.write_json(folder / STATUS, status)
+
+
+def truncate(folder: Path, epoch: int) -> None:
+    """None; the files of EPOCHS hold the epochs up to `epoch` only: a resumed run writes the later ones again."""
+    for name in EPOCHS:
+        path = folder / name
+        if path.exists():
+            content = path.read_bytes()
+            kept = b"".join(line + b"\n" for line in content.split(b"\n")[:epoch])
+            if kept != content:
+                files.write_bytes(path, kept)
+
+
+def check_epochs(path: Path, epochs: int | None) -> None:
+    """None. Errors: ValueError naming the file unless its lines are the epochs 1, 2, ..., at least `epochs` of them."""
+    numbers = [line.get("epoch") for line in files.read_lines(path)]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise ValueError(f"{path} is damaged: its lines are not the epochs 1, 2, ...")
+    if epochs is not None and len(numbers) < epochs:
+        raise ValueError(f"{path} is damaged: {len(numbers)} of {epochs} epochs are left")
+
+
+def history_line(
+    epoch: int, log: StepLog, images: int, batch_size: int, test: tuple[float, float] | None, seconds: float, lr: float
+) -> dict[str, Any]:
+    """One epoch's record; `test` is (loss, accuracy), None after a loss that was not finite."""
+    line: dict[str, Any] = {"epoch": epoch}
+    if test is None:
+        line |= dict.fromkeys(("train_loss", "train_accuracy", "test_loss", "test_accuracy"))
+    else:
+        # The last batch is smaller, so a plain mean over batches would weigh its images more.
+        sizes = torch.full_like(log.loss, batch_size, dtype=torch.float64)
+        sizes[-1] = images - batch_size * (len(sizes) - 1)
+        line["train_loss"] = float((log.loss.double() * sizes).sum() / images)
+        line["train_accuracy"] = int(log.correct.sum()) / images
+        line["test_loss"], line["test_accuracy"] = test
+    return line | {"train_seconds": log.seconds, "eval_seconds": seconds, "lr": lr}
+
+
+def layers_line(epoch: int, network: nn.Module, layers: list[str], log: StepLog) -> dict[str, Any]:
+    """One epoch's record of every layer: L2 norm of the weights at its end, mean L2 norm of the gradients over its
+    steps, the effective p of each kernel and q where the layer has them (paper section 3), and a histogram of the
+    weights (low, high and the counts of BINS equal bins between them; None where a weight is not finite)."""
+    steps = max(log.done, 1)
+    gradients = log.gradient_norm[:steps].double().mean(0)
+    record: dict[str, Any] = {}
+    for index, path in enumerate(layers):
+        module = network.get_submodule(path)
+        p = module.p.detach().cpu() if isinstance(module, SHARPENED) else None
+        record[path] = {
+            "weight_norm": _number(log.weight_norm[steps - 1, index]),
+            "gradient_norm": _number(gradients[index]),
+            "p": [_number(value) for value in p] if p is not None else None,
+            "q": _number(module.q.detach()) if isinstance(module, SharpenedCosineSimilarity2d) else None,
+            "weights": _histogram(module.weight.detach()),  # type: ignore[operator]
+        }
+    return {"epoch": epoch, "layers": record}
+
+
+def steps_line(epoch: int, layers: list[str], log: StepLog) -> dict[str, Any]:
+    """One epoch's record of the layers' weight norms (L2): `before` its first step, and after each of its `steps`.
+
+    weight_norm: base64 of steps x layers little-endian float32 (`weight_norms` reads it): as text it would be four
+    times as long, and the paper's longest run has a million of them.
+    """
+    after = log.weight_norm[: log.done].cpu().numpy().astype("<f4")
+    before = [_number(value) for value in log.before]
+    text = base64.b64encode(after.tobytes()).decode()
+    return {"epoch": epoch, "layers": layers, "before": before, "steps": log.done, "weight_norm": text}
+
+
+def weight_norms(line: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The weight norms that a line of steps.jsonl holds: (steps, layers), after each step.
+
+    Errors: ValueError when the line is damaged.
+    """
+    values = np.frombuffer(base64.b64decode(line["weight_norm"], validate=True), "<f4")
+    if values.size != line["steps"] * len(line["layers"]):
+        raise ValueError(f"epoch {line['epoch']}: {values.size} norms, not {line['steps']} x {len(line['layers'])}")
+    return values.reshape(line["steps"], len(line["layers"]))
+
+
+def result(folder: Path, state: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """The content of result.json: what the tables need, computed from the run's history, and `facts` about the run."""
+    history = [line for line in files.read_lines(folder / HISTORY) if line["test_accuracy"] is not None]
+    best = max(history, key=lambda line: line["test_accuracy"], default=None)
+    last = history[-1] if history else None
+    return {
+        "state": state,
+        "best_test_accuracy": best["test_accuracy"] if best else None,
+        "best_epoch": best["epoch"] if best else None,
+        "final_test_accuracy": last["test_accuracy"] if last else None,
+        "final_train_accuracy": last["train_accuracy"] if last else None,
+        "final_test_loss": last["test_loss"] if last else None,
+        "train_seconds": statistics.median(line["train_seconds"] for line in history) if history else None,
+        "eval_seconds": statistics.median(line["eval_seconds"] for line in history) if history else None,
+        "epochs": len(history),
+        **facts,
+    }
+
+
+def left_chance(folder: Path, images: ImageSet) -> bool:
+    """Whether a run's accuracy ever rose above chance, on the training or the test images, in any epoch.
+
+    Chance is the share of the most frequent class plus three standard deviations of a guesser's accuracy.
+    """
+    history = files.read_lines(folder / HISTORY)
+    for name, labels in (("train_accuracy", images.train_labels), ("test_accuracy", images.test_labels)):
+        share = int(labels.bincount().max()) / len(labels)
+        bound = share + 3 * math.sqrt(share * (1 - share) / len(labels))
+        if any(line[name] is not None and line[name] > bound for line in history):
+            return True
+    return False
+
+
+def message(result: Mapping[str, Any]) -> str:
+    """What there is to say of a run that diverged or did not train, in one sentence; "" of any other."""
+    bounds = result.get("gradient_left_bounds")
+    words = ""
+    if bounds:
+        norm = "not finite" if bounds["gradient_norm"] is None else f"{bounds['gradient_norm']:.3g}"
+        words = f"; the gradient norm of {bounds['layer']} was {norm} in epoch {bounds['epoch']}, step {bounds['step']}"
+    if result["state"] == "diverged":
+        return f"{result['diverged']['reason']} in epoch {result['diverged']['epoch']}{words}"
+    return f"the accuracy never left chance{words}" if result["state"] == "untrained" else ""
+
+
+def _histogram(weight: Tensor) -> dict[str, Any] | None:
+    values = weight.float().cpu()
+    if not torch.isfinite(values).all():
+        return None
+    low, high = float(values.min()), float(values.max())
+    counts = torch.histc(values, BINS, low, high) if high > low else torch.tensor([values.numel()] + [0] * (BINS - 1))
+    return {"low": _number(values.min()), "high": _number(values.max()), "counts": [int(count) for count in counts]}
+
+
+def _number(value: Tensor) -> float | None:
+    # float32 to the shortest text that reads back the same; JSON has no word for inf and nan.
+    return float(str(value.float().cpu().numpy())) if torch.isfinite(value) else None

@@ -1,0 +1,206 @@
+"""One run from its first step, or from its checkpoint, to its result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from scs_study import files
+from scs_study.config import CellConfig
+from scs_study.data import Batches, ImageSet
+from scs_study.models import InitialWeights, build_variant, count_parameters, layer_paths, not_swapped
+from scs_study.tensors import checksum, save_tensors
+from scs_study.training import checkpoint, record
+from scs_study.training.checkpoint import Position
+from scs_study.training.eager import EagerEngine, Stopped, numerics
+from scs_study.training.optimizer import make_optimizer, make_scheduler
+from scs_study.training.step_log import StepLog
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is computed; no part of what it computes."""
+
+    device: torch.device
+    engine: str = "eager"
+    checkpoint_every: int = 1
+
+
+class Interrupted(Exception):
+    """The run stopped because it was asked to; its checkpoint continues where it stopped."""
+
+
+@dataclass
+class _Parts:
+    network: nn.Module
+    layers: list[str]
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler
+    engine: EagerEngine
+    position: Position
+    start_checksum: str
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """A context in which the CPU counts numbers below 1e-38 as zero, in this thread and those it starts meanwhile.
+
+    A kernel that dies leaves such numbers behind, and a CPU computes with them a hundred times more slowly.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def flush_denormals_in_threads() -> None:
+    """None; threads that this process starts from now on flush denormals too. Call it first thing in a process.
+
+    A thread takes the setting over when it is started, and torch keeps its threads: `denormals_flushed` comes too late.
+    """
+    torch.set_flush_denormal(True)
+
+
+@denormals_flushed()
+def train(
+    cell: CellConfig,
+    folder: Path,
+    images: ImageSet,
+    shared: InitialWeights,
+    settings: Settings,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+    guard: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """The run's result (the content of result.json); `folder` holds all its records.
+
+    Continues from the folder's checkpoint if there is one. `stop` is asked before every step; `report` gets every
+    epoch's history line; `guard` is called before anything is written, and raises when the folder is no longer ours.
+    Errors: Interrupted after `stop()` turned true and the checkpoint was written.
+    """
+    parts = _build(cell, images, shared, settings)
+    try:
+        resumed = checkpoint.load(
+            folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler
+        )
+    except checkpoint.Unusable:
+        parts, resumed = _build(cell, images, shared, settings), False
+    guard()
+    record.truncate(folder, parts.position.epoch if resumed else 0)
+
+    epochs, position, engine = cell.train.epochs, parts.position, parts.engine
+    record.write_status(folder, "running", position.epoch, epochs)
+    diverged: dict[str, Any] | None = None
+    while position.epoch < epochs and diverged is None:
+        epoch = position.epoch + 1
+        try:
+            engine.train_epoch(engine.batches.plan(epoch), position.log, stop)
+            bad_step = position.log.first_bad_loss()
+            eval_started = time.perf_counter()
+            test = engine.evaluate(stop) if bad_step is None else None
+            eval_seconds = time.perf_counter() - eval_started
+        except Stopped:
+            guard()
+            _save(folder, cell, parts)
+            record.write_status(folder, "interrupted", position.epoch, epochs, f"stopped in epoch {epoch}")
+            raise Interrupted(f"{cell.run_name} was stopped in epoch {epoch} of {epochs}") from None
+        if position.unbounded is None:
+            unbounded = position.log.first_unbounded_gradient(parts.layers)
+            position.unbounded = {"epoch": epoch, **unbounded} if unbounded else None
+        if bad_step is not None:
+            diverged = {"epoch": epoch, "step": bad_step, "reason": "the training loss is not finite"}
+        elif test is not None and not torch.isfinite(torch.tensor(test[0])):
+            diverged, test = {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}, None
+        guard()
+        _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds, report)
+        position.epoch, position.log = epoch, StepLog.empty(engine.batches.steps, len(parts.layers), settings.device)
+        if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
+            guard()
+            _save(folder, cell, parts)
+        record.write_status(folder, "running", epoch, epochs)
+
+    guard()
+    return _finish(folder, cell, images, shared, settings, parts, diverged)
+
+
+def _build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> _Parts:
+    assert settings.engine == "eager", settings.engine
+    with numerics(cell.train.numerics, settings.device):
+        pass  # refuses a numerics class that this device does not have, before any work
+    network = build_variant(cell, shared.tensors)
+    start = checksum(network.state_dict())
+    network = network.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = Batches(images, cell.data, cell.train.batch_size, cell.seed, settings.device)
+    optimizer = make_optimizer(network, cell.train)
+    scheduler = make_scheduler(optimizer, cell.train, batches.steps)
+    layers = layer_paths(network)
+    engine = EagerEngine(network, layers, optimizer, scheduler, batches, cell.train, settings.device)
+    position = Position(0, StepLog.empty(batches.steps, len(layers), settings.device))
+    return _Parts(network, layers, optimizer, scheduler, engine, position, start)
+
+
+def _save(folder: Path, cell: CellConfig, parts: _Parts) -> None:
+    checkpoint.save(folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler)
+
+
+def _record_epoch(
+    folder: Path,
+    cell: CellConfig,
+    parts: _Parts,
+    images: ImageSet,
+    epoch: int,
+    test: tuple[float, float] | None,
+    eval_seconds: float,
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    log, lr = parts.position.log, float(parts.scheduler.get_last_lr()[0])
+    line = record.history_line(epoch, log, len(images.train_labels), cell.train.batch_size, test, eval_seconds, lr)
+    files.append_line(folder / record.STEPS, record.steps_line(epoch, parts.layers, log))
+    files.append_line(folder / record.LAYERS, record.layers_line(epoch, parts.network, parts.layers, log))
+    files.append_line(folder / record.HISTORY, line)
+    report(line)
+
+
+def _finish(
+    folder: Path,
+    cell: CellConfig,
+    images: ImageSet,
+    shared: InitialWeights,
+    settings: Settings,
+    parts: _Parts,
+    diverged: dict[str, Any] | None,
+) -> dict[str, Any]:
+    dead = parts.position.unbounded is not None and not record.left_chance(folder, images)
+    state = "diverged" if diverged else "untrained" if dead else "done"
+    save_tensors(folder / record.WEIGHTS, parts.network.state_dict(), {"run": cell.run_name, "state": state})
+    facts = {
+        "parameters": count_parameters(parts.network),
+        "shared_checksum": shared.checksum,
+        "start_checksum": parts.start_checksum,
+        "data_digest": images.digest,
+        "device": device_name(settings.device),
+        "diverged": diverged,
+        "gradient_left_bounds": parts.position.unbounded,
+        "not_swapped": [list(entry) for entry in not_swapped(cell)],
+    }
+    result = record.result(folder, state, facts)
+    files.write_json(folder / record.RESULT, result)
+    record.write_status(folder, state, parts.position.epoch, cell.train.epochs, record.message(result))
+    (folder / checkpoint.NAME).unlink(missing_ok=True)
+    return result
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words: the GPU's own name, or "cpu" with the number of threads."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type}, {torch.get_num_threads()} threads"

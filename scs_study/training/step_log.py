@@ -1,0 +1,76 @@
+"""What is written down at every training step of an epoch, kept on the device until the epoch ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+GRADIENT_BOUNDS = (1e-12, 1e6)
+"""Outside these an L2 norm of a layer's gradient counts as vanished or exploded."""
+
+
+@dataclass
+class StepLog:
+    """One epoch's steps: loss (S,), correct (S,) images, weight_norm and gradient_norm (S, L), L2, per layer.
+
+    before: (L,), the layers' weight norms before the epoch's first step, weight_norm being those after each step.
+    done: how many steps are filled in; seconds: training time they took.
+    """
+
+    loss: Tensor
+    correct: Tensor
+    weight_norm: Tensor
+    gradient_norm: Tensor
+    before: Tensor
+    done: int = 0
+    seconds: float = 0.0
+
+    @staticmethod
+    def empty(steps: int, layers: int, device: torch.device) -> StepLog:
+        """A log for `steps` steps, none of them done."""
+        return StepLog(
+            loss=torch.zeros(steps, device=device),
+            correct=torch.zeros(steps, dtype=torch.int64, device=device),
+            weight_norm=torch.zeros(steps, layers, device=device),
+            gradient_norm=torch.zeros(steps, layers, device=device),
+            before=torch.zeros(layers, device=device),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The log's tensors by name, for a checkpoint."""
+        return {
+            "loss": self.loss,
+            "correct": self.correct,
+            "weight_norm": self.weight_norm,
+            "gradient_norm": self.gradient_norm,
+            "before": self.before,
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], done: int, seconds: float) -> None:
+        """None; the log is what `tensors()` gave when it was checkpointed."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+        self.done, self.seconds = done, seconds
+
+    def first_bad_loss(self) -> int | None:
+        """The first step (from 0) whose loss is not finite, None if there is none. Synchronises with the device."""
+        bad = (~torch.isfinite(self.loss[: self.done])).nonzero()
+        return int(bad[0]) if len(bad) else None
+
+    def first_unbounded_gradient(self, layers: Sequence[str]) -> dict[str, object] | None:
+        """The first step and layer whose gradient norm lies outside GRADIENT_BOUNDS, None if all are inside."""
+        low, high = GRADIENT_BOUNDS
+        norms = self.gradient_norm[: self.done].cpu()
+        outside = (~((norms >= low) & (norms <= high))).nonzero()  # NaN compares false, so it is outside
+        if not len(outside):
+            return None
+        step, layer = (int(index) for index in outside[0])
+        norm = float(norms[step, layer])
+        return {
+            "step": step,
+            "layer": layers[layer],
+            "gradient_norm": norm if torch.isfinite(norms[step, layer]) else None,
+        }

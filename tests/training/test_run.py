@@ -1,0 +1,312 @@
+"""One run: what it records, that it continues bit for bit from wherever it was stopped, and how it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from scs_study import files
+from scs_study.config import CellConfig
+from scs_study.data import Batches, ImageSet, load_images
+from scs_study.models import build_variant, initial_weights
+from scs_study.study.compose import compose_cell
+from scs_study.tensors import checksum, load_tensors
+from scs_study.training import Interrupted, Settings, record, train
+from scs_study.training.step_log import StepLog
+
+CPU = Settings(torch.device("cpu"))
+
+
+def small(images: ImageSet) -> ImageSet:
+    """Enough images for a partial last batch of 22 and a quick epoch."""
+    return dataclasses.replace(
+        images,
+        train_images=images.train_images[::5][:150],
+        train_labels=images.train_labels[::5][:150],
+        test_images=images.test_images[::4],
+        test_labels=images.test_labels[::4],
+    )
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return small(load_images(cell().data, None, tmp_path_factory.mktemp("cache"), download=False))
+
+
+def cell(layer: str = "scs", epochs: int = 3, **settings: Any) -> CellConfig:
+    dotted = {key.replace("__", "."): value for key, value in settings.items()}
+    return compose_cell(
+        {"arch": "rohrer68k", "layer": layer}, {"train.epochs": epochs, "train.batch_size": 64, **dotted}, 0
+    )
+
+
+def run(folder: Path, which: CellConfig, images: ImageSet, **more: Any) -> dict[str, Any]:
+    shared = initial_weights(which.arch, which.seed, which.init, folder.parent / "initial")
+    folder.mkdir(exist_ok=True)
+    return train(which, folder, images, shared, more.pop("settings", CPU), **more)
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """A `stop` that turns true after it was asked `steps` times."""
+    answers: Iterator[bool] = iter([False] * steps + [True] * 1000)
+    return lambda: next(answers)
+
+
+def traces(folder: Path) -> dict[str, Any]:
+    """Everything a run computed, without the seconds it took."""
+    history = [
+        {k: v for k, v in line.items() if "seconds" not in k} for line in files.read_lines(folder / record.HISTORY)
+    ]
+    result = {k: v for k, v in files.read_json(folder / record.RESULT).items() if "seconds" not in k}
+    weights = checksum(load_tensors(folder / record.WEIGHTS)[0])
+    texts = {name: (folder / name).read_text() for name in (record.LAYERS, record.STEPS)}
+    return {"history": history, "result": result, "weights": weights, **texts}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(folder, cell(), images)
+    return traces(folder)
+
+
+def test_a_run_repeats_bit_for_bit(images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
+    run(tmp_path / "run", cell(), images)
+    assert traces(tmp_path / "run") == undisturbed
+
+
+@pytest.mark.parametrize(("steps", "every"), [(0, 1), (2, 1), (3, 1), (6, 2), (9, 2)])
+def test_a_stopped_run_continues_bit_for_bit(
+    images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any], steps: int, every: int
+) -> None:
+    # An epoch asks `stop` three times in training and once in evaluation.
+    folder, settings = tmp_path / "run", dataclasses.replace(CPU, checkpoint_every=every)
+    with pytest.raises(Interrupted):
+        run(folder, cell(), images, stop=stop_after(steps), settings=settings)
+    status = files.read_json(folder / record.STATUS)
+    assert status["state"] == "interrupted"
+    assert not (folder / record.RESULT).exists()
+    torch.rand(3)  # the global random state must not matter
+    run(folder, cell(), images, settings=settings)
+    assert traces(folder) == undisturbed
+
+
+def test_a_run_that_died_between_records_and_checkpoint_continues_bit_for_bit(
+    images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    """As after SIGKILL: an epoch recorded, the checkpoint still of the epoch before, a line half-written."""
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        run(folder, cell(), images, stop=stop_after(4))
+    checkpoint = (folder / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(Interrupted):
+        run(folder, cell(), images, stop=stop_after(5))
+    assert len(files.read_lines(folder / record.HISTORY)) == 2
+    (folder / "checkpoint.safetensors").write_bytes(checkpoint)
+    with (folder / record.HISTORY).open("a") as history:
+        history.write('{"epoch": 3, "train_lo')
+    run(folder, cell(), images)
+    assert traces(folder) == undisturbed
+
+
+@pytest.mark.parametrize("damage", ["truncated", "another run's"])
+def test_an_unusable_checkpoint_is_set_aside_and_the_run_starts_again(
+    images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any], damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    which = cell() if damage == "truncated" else cell(train__max_lr=0.02)
+    with pytest.raises(Interrupted):
+        run(folder, which, images, stop=stop_after(6))
+    path = folder / "checkpoint.safetensors"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    run(folder, cell(), images)
+    assert traces(folder) == undisturbed
+    assert (folder / "checkpoint.safetensors.damaged-1").exists()
+    assert "starts again from its first epoch" in capsys.readouterr().out
+
+
+def test_what_a_run_records(images: ImageSet, tmp_path: Path) -> None:
+    folder, reported = tmp_path / "run", []
+    result = run(folder, cell(), images, report=reported.append)
+    history = files.read_lines(folder / record.HISTORY)
+    assert history == reported
+    assert [line["epoch"] for line in history] == [1, 2, 3]
+    assert all(line["train_seconds"] > 0 and line["eval_seconds"] > 0 for line in history)
+    best = max(line["test_accuracy"] for line in history)
+    assert result["best_test_accuracy"] == best
+    assert result["best_epoch"] == next(line["epoch"] for line in history if line["test_accuracy"] == best)
+    assert result["final_test_accuracy"] == history[-1]["test_accuracy"]
+    assert result["parameters"] == 68_029
+    assert result["data_digest"] == images.digest
+    assert files.read_json(folder / record.STATUS)["state"] == "done"
+    assert not (folder / "checkpoint.safetensors").exists()
+    weights, notes = load_tensors(folder / record.WEIGHTS)
+    layers = files.read_lines(folder / record.LAYERS)
+    assert notes["run"] == cell().run_name
+    for path, kernels in (("conv1", 24), ("conv2", 48), ("conv3", 96)):
+        last = layers[-1]["layers"][path]
+        assert last["weight_norm"] == pytest.approx(float(weights[f"{path}.weight"].norm()), rel=1e-5)
+        assert last["p"] == pytest.approx(weights[f"{path}.raw_p"].tolist())
+        assert len(last["p"]) == kernels
+        assert last["q"] == pytest.approx(float(weights[f"{path}.raw_q"].exp()), rel=1e-5)
+        assert last["gradient_norm"] > 0
+        histogram, values = last["weights"], weights[f"{path}.weight"]
+        assert (histogram["low"], histogram["high"]) == pytest.approx(
+            (float(values.min()), float(values.max())), rel=1e-6
+        )
+        assert sum(histogram["counts"]) == values.numel()
+        middle = (histogram["low"] + histogram["high"]) / 2
+        assert sum(histogram["counts"][:25]) == int((values < middle).sum())
+
+
+def test_the_recorded_accuracy_is_that_of_the_saved_weights(images: ImageSet, tmp_path: Path) -> None:
+    result = run(tmp_path / "run", cell(epochs=1), images)
+    network = build_variant(cell(epochs=1), initial_weights("rohrer68k", 0, "conv2d", tmp_path / "initial").tensors)
+    network.load_state_dict(load_tensors(tmp_path / "run" / record.WEIGHTS)[0])
+    x = images.test_images.permute(0, 3, 1, 2).float() / 255
+    accuracy = float((network.eval()(x).argmax(1) == images.test_labels).double().mean())
+    assert accuracy == pytest.approx(result["final_test_accuracy"], abs=1e-9)
+
+
+def test_one_step_equals_plain_pytorch(images: ImageSet, tmp_path: Path) -> None:
+    """The first epoch of conv + ReLU + max, rebuilt with nothing of the training code but its batches."""
+    which = compose_cell(
+        {"arch": "rohrer68k", "layer": "conv", "activation": "relu", "pooling": "max"},
+        {"train.epochs": 1, "train.batch_size": 64}, 0,
+    )  # fmt: skip
+    run(tmp_path / "run", which, images)
+    network = build_variant(which, initial_weights("rohrer68k", 0, "conv2d", tmp_path / "initial").tensors)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=3)
+    batches = Batches(images, which.data, 64, 0, torch.device("cpu"))
+    losses = []
+    for step in range(batches.steps):
+        x, y = batches.train(batches.plan(1), step)
+        loss = cross_entropy(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()) * len(y))
+    line = files.read_lines(tmp_path / "run" / record.HISTORY)[0]
+    assert line["train_loss"] == pytest.approx(sum(losses) / 150, rel=1e-5)
+    weights = load_tensors(tmp_path / "run" / record.WEIGHTS)[0]
+    assert all(torch.allclose(weights[name], value, atol=1e-6) for name, value in network.state_dict().items())
+
+
+def test_beta1_cycles_as_onecycle_does_by_default(images: ImageSet, tmp_path: Path) -> None:
+    """Adam's beta1 is part of the recipe (systems.md 2) and must survive a restart: it is in the checkpoint."""
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", cell(), images, stop=stop_after(5))
+    _, notes = load_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    assert 0.85 <= notes["groups"][0]["betas"][0] < 0.95
+
+
+@pytest.mark.parametrize("layer", ["scs", "sdp"])
+def test_p_is_clamped_after_every_step(images: ImageSet, tmp_path: Path, layer: str) -> None:
+    settings = {"layer__p_init": [0.1, 0.1], "train__schedule": "constant", "train__max_lr": 0.5}
+    run(tmp_path / "run", cell(layer, 1, **settings), images)
+    weights, _ = load_tensors(tmp_path / "run" / record.WEIGHTS)
+    assert min(float(value.min()) for name, value in weights.items() if name.endswith("raw_p")) >= 0.1 - 1e-7
+
+
+def test_the_norms_of_every_step_are_recorded_and_those_before_the_first(images: ImageSet, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run(folder, cell(), images)
+    shared = initial_weights("rohrer68k", 0, "conv2d", tmp_path / "initial").tensors
+    lines = files.read_lines(folder / record.STEPS)
+    epochs = [record.weight_norms(line) for line in lines]
+    assert [norms.shape for norms in epochs] == [(3, 3)] * 3  # three steps an epoch, three layers
+    for index, path in enumerate(lines[0]["layers"]):
+        assert lines[0]["before"][index] == pytest.approx(float(shared[f"{path}.weight"].norm()), rel=1e-6)
+        for before, after in zip(epochs, lines[1:], strict=False):
+            assert after["before"][index] == pytest.approx(float(before[-1, index]), rel=1e-7)
+        last = files.read_lines(folder / record.LAYERS)[-1]["layers"][path]["weight_norm"]
+        assert last == pytest.approx(float(epochs[-1][-1, index]), rel=1e-7)
+    damaged = {**lines[0], "steps": 4}
+    with pytest.raises(ValueError, match="epoch 1: 9 norms, not 4 x 3"):
+        record.weight_norms(damaged)
+
+
+def test_a_network_that_cannot_learn_ends_as_untrained_with_the_place_and_the_step(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    """|c|^100 of a cosine: what a power does to a deep network (paper 5), here in three layers."""
+    which = cell("scs", 2, layer__p=100.0, layer__p_init=None)
+    result = run(tmp_path / "run", which, images)
+    assert result["state"] == "untrained"
+    assert result["gradient_left_bounds"] == {"epoch": 1, "step": 0, "layer": "conv1", "gradient_norm": 0.0}
+    status = files.read_json(tmp_path / "run" / record.STATUS)
+    assert status["state"] == "untrained"
+    assert status["message"] == "the accuracy never left chance; the gradient norm of conv1 was 0 in epoch 1, step 0"
+    assert (tmp_path / "run" / record.WEIGHTS).exists()
+
+
+def test_chance_is_a_guessers_accuracy_within_three_standard_deviations(images: ImageSet, tmp_path: Path) -> None:
+    share = int(images.test_labels.bincount().max()) / len(images.test_labels)
+    bound = share + 3 * (share * (1 - share) / len(images.test_labels)) ** 0.5
+    for accuracy, left in ((bound - 1e-6, False), (bound + 1e-6, True), (None, False)):
+        files.write_text(
+            tmp_path / record.HISTORY, json.dumps({"train_accuracy": 0.0, "test_accuracy": accuracy}) + "\n"
+        )
+        assert record.left_chance(tmp_path, images) is left
+
+
+def test_divergence_is_a_result(images: ImageSet, tmp_path: Path) -> None:
+    which = cell("conv", 4, train__optimizer="sgd", train__momentum=0.9, train__max_lr=1e6, train__schedule="constant")
+    result = run(tmp_path / "run", which, images)
+    assert result["state"] == "diverged"
+    assert result["diverged"]["epoch"] == 1
+    assert "not finite" in result["diverged"]["reason"]
+    assert result["gradient_left_bounds"]["layer"] in ("conv1", "conv2", "conv3")
+    history = files.read_lines(tmp_path / "run" / record.HISTORY)
+    assert history[-1]["test_accuracy"] is None
+    status = files.read_json(tmp_path / "run" / record.STATUS)
+    assert status["state"] == "diverged"
+    assert "; the gradient norm of conv" in status["message"]
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_train_loss_weighs_every_image_alike(images: ImageSet) -> None:
+    log = StepLog.empty(3, 1, torch.device("cpu"))
+    log.loss[:] = torch.tensor([1.0, 2.0, 6.0])
+    log.correct[:] = torch.tensor([10, 20, 5])
+    log.done = 3
+    line = record.history_line(1, log, 150, 64, (0.5, 0.25), 1.0, 0.01)
+    assert line["train_loss"] == pytest.approx((64 * 1 + 64 * 2 + 22 * 6) / 150)
+    assert line["train_accuracy"] == pytest.approx(35 / 150)
+
+
+def test_tf32_is_refused_where_it_has_no_effect(images: ImageSet, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a CUDA device"):
+        run(tmp_path / "run", cell(train__numerics="tf32"), images)
+
+
+def test_bf16_autocast_trains_to_finite_numbers(images: ImageSet, tmp_path: Path) -> None:
+    result = run(tmp_path / "run", cell(epochs=1, train__numerics="bf16"), images)
+    assert result["state"] == "done"
+    assert 0 <= result["final_test_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("schedule", ["constant", "steps"])
+def test_the_other_schedules_reach_their_last_rate(images: ImageSet, tmp_path: Path, schedule: str) -> None:
+    which = cell("conv", 4, train__optimizer="sgd", train__momentum=0.9, train__max_lr=0.01, train__schedule=schedule)
+    run(tmp_path / "run", which, images)
+    rates = [line["lr"] for line in files.read_lines(tmp_path / "run" / record.HISTORY)]
+    expected = [0.01] * 4 if schedule == "constant" else [0.01, 0.001, 0.0001, 0.0001]
+    assert rates == pytest.approx(expected)
+
+
+def test_training_leaves_the_arithmetic_of_the_process_as_it_was(images: ImageSet, tmp_path: Path) -> None:
+    """Denormal numbers are flushed while a run trains, and only then: statistics must not lose them."""
+    run(tmp_path / "run", cell("conv", 1), images)
+    assert float(torch.tensor(1e-40) * 1) > 0
