@@ -1,0 +1,66 @@
+"""Runs a study and prints its tables: python scripts/replicate.py study=quick [plan=true|json] [train.epochs=2 ...]"""
+
+from __future__ import annotations
+
+import json
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.following import check_following, follow
+from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
+from scs_study.config import choice
+from scs_study.models.variant import remarks
+from scs_study.study.command import (
+    FAILED,
+    below_project,
+    chosen_study,
+    keep_checkpoint,
+    results_folder,
+    results_name,
+    run_command,
+    task_overrides,
+    workplace,
+)
+from scs_study.study.grid import cell_overrides
+from scs_study.study.launchers import forecast, launch, unsettled
+from scs_study.study.status import plan_records, status_text
+from scs_study.training.record import FINAL_STATES
+
+
+def main(config: DictConfig) -> int:
+    """The exit status: 0 when every cell has a result."""
+    study, cells = chosen_study(config)
+    runs = below_project(config.runs)
+    plan = choice("plan", str(config.plan).lower(), ("false", "true", "json"))
+    if plan != "false":
+        print(status_text(cells, runs) if plan == "true" else json.dumps(plan_records(cells, runs), indent=1))
+        return 0
+    keep_checkpoint(config, cells, cell_overrides(task_overrides()))
+    place, folder = workplace(config), results_folder(config, results_name(study))
+    check_following(study, config)
+    missing = unsettled(cells, runs)
+    print(f"{study.name}: {study.title}\n{len(cells)} cells, {len(cells) - len(missing)} done already", flush=True)
+    for data in dict.fromkeys(cell.data for cell in missing):
+        place.images(data, download=True)
+    for remark in remarks(missing):
+        print(f"note: {remark}")
+    if words := forecast(missing, place, config):
+        print(words, flush=True)
+    outcomes = launch(study.name, cells, place, config)
+    if outcomes is None:
+        return 0
+    frame = study_frame(cells, runs)
+    print(publish_tables(study, frame, folder))
+    print(publish_figures(study, frame, runs, folder))
+    problems = follow(study, cells, place, config, folder)
+    left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
+    for name in left:
+        print(f"left: {name}: {outcomes[name].state}")
+    failed = [(name, outcome) for name, outcome in outcomes.items() if outcome.state == "failed"]
+    for name, outcome in failed:
+        print(f"failed: {name}: {outcome.message} (see {runs / name / 'error.txt'})")
+    return FAILED if failed or left or problems else 0
+
+
+if __name__ == "__main__":
+    run_command(main, "replicate")

@@ -1,0 +1,42 @@
+"""Trains one run, or with -m a grid of them: python scripts/train.py -m arch=rohrer25k layer=conv,scs seed=0,1
+
+The runs land in the same folders as a study's, so a study finds them done.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from omegaconf import DictConfig
+
+from scs_study.study.command import FAILED, keep_checkpoint, run_command, task_overrides, workplace
+from scs_study.study.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
+from scs_study.study.grid import cell_overrides
+from scs_study.study.launch import inline
+
+
+def check(arguments: list[str]) -> None:
+    """None. Errors: ValueError for the first cell of the command's grid that cannot be run."""
+    swept = {o.key_or_group: override_values(o) for o in parse_overrides(arguments)}
+    cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS and k != "data.root"}
+    seeds = swept.get("seed", [0])
+    for point in itertools.product(*cells.values()):
+        chosen = dict(zip(cells, point, strict=True))
+        choices = {key: value for key, value in chosen.items() if key in CELL_GROUPS}
+        settings = {key: value for key, value in chosen.items() if key not in CELL_GROUPS}
+        for seed in seeds:
+            compose_cell(choices, settings, seed)
+
+
+def main(config: DictConfig) -> int:
+    """The exit status of one run."""
+    cell, place = cell_of(config), workplace(config)
+    keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
+    place.images(cell.data, download=True)
+    outcome = inline([cell], place)[cell.run_name]
+    print(f"{place.runs / cell.run_name}: {outcome.state}")
+    return FAILED if outcome.state == "failed" else 0
+
+
+if __name__ == "__main__":
+    run_command(main, "config", check)

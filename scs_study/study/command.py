@@ -1,0 +1,199 @@
+"""What the entry points in scripts/ share: one clear line for a wrong command, then Hydra."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from scs_study import files
+from scs_study.config import CHECKPOINT, CellConfig, choice, flag, whole
+from scs_study.models import initial_weights
+from scs_study.models.pretrained import keep, read_checkpoint
+from scs_study.study.compose import CONF, PROJECT, check_override, parse_overrides
+from scs_study.study.grid import Study, cell_overrides, plan, study_of
+from scs_study.study.runner import Workplace, pick_device
+from scs_study.study.store import INITIAL
+from scs_study.training import Interrupted, Settings, record
+from scs_study.training.run import flush_denormals_in_threads
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+DEVICES = ("cpu", "cuda")
+ENGINES = ("eager",)
+
+
+def run_command(
+    task: Callable[[DictConfig], int | None], config: str, check: Callable[[list[str]], None] | None = None
+) -> None:
+    """Never returns: composes `config` with the command line, calls `task` and exits with what it returns.
+
+    Mistakes of the user (ValueError, wherever it comes from) end in one line and exit status 2, before anything runs
+    where `check` can see them; an interrupted run ends in 130.
+    """
+    # Hydra's own parser: some of its options (--cfg job) take a word that is no override.
+    line, _ = get_args_parser().parse_known_args(sys.argv[1:])
+    arguments = list(line.overrides)
+    try:
+        for override in parse_overrides(arguments):
+            if override.is_sweep_override() and not line.multirun:
+                raise ValueError(
+                    f"{override.input_line}: one value is wanted here; for a grid add -m to scripts/train.py, "
+                    f"for a study write its axes in conf/study"
+                )
+            check_override(override, config)
+        if check is not None:
+            check(arguments)
+    except ValueError as error:
+        _exit(error, USAGE)
+    code, home = 0, os.getpid()
+
+    def job(values: DictConfig) -> None:
+        nonlocal code
+        flush_denormals_in_threads()
+        try:
+            status = task(values) or 0
+            code = max(code, status)
+        except ValueError as error:
+            _exit(error, USAGE)
+        except Interrupted as stopped:
+            _exit(stopped, INTERRUPTED)
+        if status and os.getpid() != home:
+            # One of Hydra's launchers runs this elsewhere, and looks at no exit status.
+            raise RuntimeError(
+                "a run has failed: its sentence is in the job's output, its traceback in the run's folder"
+            )
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it hands its errors on, in place of printing several lines
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        _exit(ValueError((str(error).splitlines() or [type(error).__name__])[0]), USAGE)
+    sys.exit(code)
+
+
+def task_overrides() -> list[str]:
+    """The overrides of the command line that are not Hydra's own."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
+    """The study that the command line chose and its cells, with the command line's overrides in them."""
+    study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
+    return study, plan(study, cell_overrides(task_overrides()))
+
+
+def matching_runs(config: DictConfig) -> tuple[list[str], str]:
+    """(run names, name of the results folder) of the runs that `match` names, or else of the study's that have begun.
+
+    Errors: ValueError when there are none.
+    """
+    runs = below_project(config.runs)
+    if config.match:
+        names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
+        if not names:
+            raise ValueError(f"match={config.match}: no run in {runs} has such a name")
+        return names, "matched"
+    study, cells = chosen_study(config)
+    names = [cell.run_name for cell in cells if (runs / cell.run_name / record.CONFIG).exists()]
+    if not names:
+        raise ValueError(f"none of the study's {len(cells)} runs has started in {runs}: replicate it first")
+    return names, results_name(study)
+
+
+def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
+    """None; the weights that `init.checkpoint` names lie beside the runs, where the workers look for them.
+
+    Errors: ValueError when the setting has no effect on any of the cells, or the weights do not fit one of them.
+    """
+    path = overrides.get("init.checkpoint")
+    if path is None:
+        return
+    schemes = {cell.init for cell in cells if CHECKPOINT.fullmatch(cell.init)}
+    if not schemes:
+        raise ValueError(f"init.checkpoint={path} has no effect: no cell has init=pretrained")
+    folder = below_project(config.runs) / INITIAL
+    keep(read_checkpoint(Path(str(path)).expanduser()), folder)
+    for arch, seed in {(cell.arch, cell.seed) for cell in cells if cell.init in schemes}:
+        for scheme in schemes:
+            initial_weights(arch, seed, scheme, folder)
+
+
+def workplace(config: DictConfig) -> Workplace:
+    """The folders and settings that a composed config names. Relative folders are below the project's own."""
+    engine = config.engine
+    if engine.threads is not None:
+        torch.set_num_threads(whole("engine.threads", engine.threads, 1))
+    device = pick_device(str(engine.device))
+    choice("engine.device", device.type, DEVICES)
+    name = choice("engine.name", engine.name, ENGINES)
+    root = config.data.root
+    return Workplace(
+        runs=below_project(config.runs),
+        settings=Settings(device, name, whole("engine.checkpoint_every", engine.checkpoint_every, 1)),
+        data_root=Path(str(root)).expanduser() if root is not None and root != "" else None,
+        data_cache=PROJECT / "data",
+        retry_failed=flag("retry_failed", config.retry_failed),
+    )
+
+
+def below_project(path: object) -> Path:
+    """`path`, taken from the project's folder when it is relative: commands work from anywhere.
+
+    Errors: ValueError where there is none (runs=null).
+    """
+    if path is None or path == "":
+        raise ValueError("runs and results: each must be the path of a folder")
+    return PROJECT / Path(str(path)).expanduser()
+
+
+def results_name(study: Study) -> str:
+    """The name of the study's results folder: its own, or with the overrides that make it another set of cells.
+
+    What is published under a study's name is the study as conf/ says it, and a quick look does not overwrite it. Which
+    analyses follow changes no cell.
+    """
+    changes = [
+        argument.lstrip("+")
+        for argument, override in ((text, parse_overrides([text])[0]) for text in sorted(task_overrides()))
+        if (override.key_or_group.startswith("study.") and override.key_or_group != "study.analyses")
+        or cell_overrides([argument])
+    ]
+    return "-".join([study.name, *(re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)])
+
+
+def results_folder(config: DictConfig, name: str) -> Path:
+    """The folder results/`name`, which can be written to. Errors: ValueError, before hours of work end without a table.
+
+    It is not made: a folder for results that never come would be a riddle.
+    """
+    folder = below_project(config.results) / name
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"results={config.results}: {there} is not a folder")
+    probe = there / f".probe-{os.getpid()}.tmp"
+    try:
+        files.write_bytes(probe, b"probe")
+    except OSError as error:
+        raise ValueError(f"results={config.results}: nothing can be written there: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return folder
+
+
+def _exit(error: Exception, code: int) -> None:
+    print(f"{'stopped' if code == INTERRUPTED else 'error'}: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    sys.exit(code)

@@ -1,0 +1,174 @@
+"""Cells from the config groups in conf/, without Hydra's cost of 0.2 s a composition (a test holds the two equal)."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study.config import CellConfig, cell_from_dict, choice
+from scs_study.models import check_cell
+from scs_study.models.pretrained import read_checkpoint, scheme_of
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONF = PROJECT / "conf"
+CELL_GROUPS = ("arch", "layer", "activation", "pooling", "norm", "data", "init", "train")
+"""The groups that say what a run computes; every other group says how or where."""
+_NAME_ONLY = ("arch", "activation", "pooling", "norm", "init")
+"""Groups of which a cell knows the name alone; weights that init.checkpoint points to become part of the name."""
+
+
+def options(group: str) -> list[str]:
+    """The names one can choose from in a config group, sorted."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """The names of the config groups."""
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir())
+
+
+def load_option(group: str, name: str) -> dict[str, Any]:
+    """The settings of one choice. Errors: ValueError that names the alternatives."""
+    choice(group, name, options(group))
+    return dict(_load(CONF / group / f"{name}.yaml"))
+
+
+@functools.cache
+def _load(path: Path) -> Mapping[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    assert isinstance(content, dict), path
+    return {str(key): value for key, value in content.items()}
+
+
+@functools.cache
+def default_choices() -> Mapping[str, str]:
+    """What conf/config.yaml chooses in every group."""
+    entries = _raw("config")["defaults"]
+    return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if _ours(key)}
+
+
+def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> CellConfig:
+    """The cell that group `choices` and dotted `settings` (train.epochs: 3) give on top of the defaults.
+
+    Errors: ValueError in one sentence: unknown choice, unknown setting, value out of range, impossible combination.
+    """
+    chosen = {**default_choices(), **choices}
+    values: dict[str, Any] = {group: load_option(group, chosen[group]) for group in CELL_GROUPS}
+    for key, value in settings.items():
+        group, _, name = key.partition(".")
+        if group not in CELL_GROUPS or name not in values[group]:
+            known = [f"{g}.{n}" for g in CELL_GROUPS for n in values[g] if n != "name" or g not in _NAME_ONLY]
+            raise ValueError(f"{key}: no such setting{_near(key, known)}")
+        values[group][name] = value
+    return cell_from_values(values, seed)
+
+
+def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
+    """The checked cell of composed config groups (Hydra's or `compose_cell`'s)."""
+    plain: dict[str, Any] = {group: values[group] for group in CELL_GROUPS if group not in _NAME_ONLY}
+    plain |= {group: values[group]["name"] for group in _NAME_ONLY}
+    if plain["init"] == "pretrained" and values["init"]["checkpoint"] is not None:
+        plain["init"] = checkpoint_scheme(Path(str(values["init"]["checkpoint"])).expanduser())
+    plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
+    cell = cell_from_dict({**plain, "seed": seed})
+    check_cell(cell)
+    return cell
+
+
+@functools.cache
+def checkpoint_scheme(path: Path) -> str:
+    """The init scheme that a checkpoint file's weights are known by. Errors: ValueError in one sentence."""
+    return scheme_of(read_checkpoint(path))
+
+
+def cell_of(config: DictConfig) -> CellConfig:
+    """The checked cell of a config that Hydra composed."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return cell_from_values({str(key): value for key, value in values.items()}, values["seed"])
+
+
+def parse_overrides(arguments: Iterable[str]) -> list[Override]:
+    """The parsed overrides of a command line. Errors: ValueError in one line for what Hydra cannot read."""
+    parsed = []
+    for argument in arguments:
+        try:
+            parsed.append(OverridesParser.create().parse_override(argument))
+        except HydraException as error:
+            raise ValueError(f"{argument!r} cannot be read: write key=value, such as train.epochs=2") from error
+    return parsed
+
+
+def override_values(override: Override) -> list[Any]:
+    """The values an override sweeps over; one value where it does not sweep. Errors: ValueError in one line."""
+    if override.is_sweep_override():
+        try:
+            return [_plain(value) for value in override.sweep_iterator()]
+        except HydraException as error:  # glob(*) needs Hydra's own search for configs
+            raise ValueError(f"{override.input_line}: name the values, such as layer=conv,scs") from error
+    return [_plain(override.value())]
+
+
+def check_override(override: Override, config: str) -> None:
+    """None. Errors: ValueError in one line, naming the alternatives, for a group, choice or key that does not exist."""
+    key = override.key_or_group
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        return
+    top = _top_level(config)
+    sections = {name for name in groups() if name in top}
+    if override.is_delete():
+        raise ValueError(f"~{key}: every setting is needed; nothing can be taken away")
+    if key in sections:
+        for value in override_values(override):
+            choice(key, value, options(key))
+        return
+    known = list(top)
+    for group in sections:
+        names = {name for option in options(group) for name in _load(CONF / group / f"{option}.yaml")}
+        known += [f"{group}.{name}" for name in sorted(names)]
+    if key not in known and not any(key.startswith(f"{name}.") for name in known if "." in name):
+        group = key.partition(".")[0]
+        inside = [name for name in known if name.startswith(f"{group}.")]
+        listing = ", ".join(inside or sorted(top))
+        raise ValueError(f"{key}: no such setting{_near(key, known)}; there are {listing}")
+
+
+def _top_level(config: str) -> dict[str, Any]:
+    content = _raw(config)
+    keys: dict[str, Any] = dict.fromkeys(key for key in content if key not in ("defaults", "hydra"))
+    for entry in content["defaults"]:
+        if isinstance(entry, dict):
+            keys |= dict.fromkeys(key for key in entry if _ours(key))
+        elif entry != "_self_":
+            keys |= _top_level(str(entry))
+    return keys
+
+
+def _ours(key: str) -> bool:
+    return not key.startswith("override hydra/")
+
+
+def _raw(config: str) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(CONF / f"{config}.yaml"), resolve=False)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _near(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _plain(value: Any) -> Any:
+    # Hydra's parser keeps quoted strings as objects of its own.
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (bool, int, float, type(None))) else str(value)

@@ -1,0 +1,176 @@
+"""A study's cells: the product of its axes, less what it excludes, for each seed (conf/study/*.yaml)."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study.config import CellConfig, choice
+from scs_study.study.compose import (
+    CELL_GROUPS,
+    PROJECT,
+    compose_cell,
+    load_option,
+    options,
+    override_values,
+    parse_overrides,
+)
+
+PAPER = PROJECT / "results" / "paper"
+"""The paper's tables."""
+ANALYSES: tuple[str, ...] = ("weight_norms", "p_values")
+"""What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
+_KEYS = ("title", "paper", "include", "epochs_factor", "base", "set", "axes", "exclude", "seeds", "analyses")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A set of cells and what is printed of them.
+
+    base: {group: choice} and set: {dotted setting: value} for every cell. axes: {group or dotted setting: values}.
+    exclude: partial {axis: value}; a cell that matches one of them is left out. paper: the paper's table to print
+    beside ours, None where it has none. include: other studies whose cells belong to this one, their epochs multiplied
+    by epochs_factor (rounded up). analyses: names of ANALYSES that `make replicate` runs on the finished cells.
+    """
+
+    name: str
+    title: str
+    paper: str | None
+    include: tuple[str, ...]
+    epochs_factor: float
+    base: Mapping[str, str]
+    set: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+    exclude: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    analyses: tuple[str, ...]
+
+
+def load_study(name: str) -> Study:
+    """The study conf/study/<name>.yaml. Errors: ValueError that names the alternatives."""
+    return _study(name, load_option("study", name))
+
+
+def study_of(name: str, config: DictConfig) -> Study:
+    """The study of a config that Hydra composed, with the overrides of its own keys (study.seeds=[0,1]) applied."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return _study(name, {str(key): value for key, value in values.items()})
+
+
+def _study(name: str, values: Mapping[str, Any]) -> Study:
+    for key in values:
+        choice(f"conf/study/{name}.yaml: key", key, _KEYS)
+    missing = [key for key in _KEYS if key not in values]
+    if missing:
+        raise ValueError(f"conf/study/{name}.yaml: {', '.join(missing)} not set")
+    if not isinstance(values["seeds"], list) or not values["seeds"]:
+        raise ValueError(f"study.seeds={values['seeds']}: must be a list of whole numbers, such as [0,1,2]")
+    for key in ("base", "set", "axes"):
+        if not isinstance(values[key] or {}, dict):
+            raise ValueError(f"study.{key}={values[key]}: must be settings and their values")
+    for key in ("include", "exclude", "analyses"):
+        if not isinstance(values[key] or [], list):
+            raise ValueError(f"study.{key}={values[key]}: must be a list")
+    factor = values["epochs_factor"]
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+        raise ValueError(f"study.epochs_factor={factor}: must be a number above 0 and at most 1")
+    if factor < 1 and not values["include"]:
+        raise ValueError(f"study.epochs_factor={factor} has no effect: it is for the studies in study.include")
+    if values["paper"] is not None:
+        choice("study.paper", values["paper"], sorted(path.stem for path in PAPER.glob("table*.csv")))
+    for analysis in values["analyses"] or []:
+        choice("study.analyses", analysis, ANALYSES)
+    for axis, points in (values["axes"] or {}).items():
+        if not isinstance(points, list) or not points:
+            raise ValueError(f"study.axes.{axis}={points}: must be a list of values")
+    for rule in values["exclude"] or []:
+        if not isinstance(rule, dict):
+            raise ValueError(f"study.exclude: {rule}: must be axes and their values, such as {{layer: conv}}")
+        for axis, value in rule.items():
+            choice(f"conf/study/{name}.yaml: exclude", axis, values["axes"])
+            if axis in CELL_GROUPS:  # a misspelt value would leave nothing out, and nobody would notice
+                choice(f"study.exclude: {axis}", value, options(axis))
+    return Study(
+        name=name,
+        title=values["title"],
+        paper=values["paper"],
+        include=tuple(values["include"] or ()),
+        epochs_factor=float(values["epochs_factor"]),
+        base=values["base"] or {},
+        set=values["set"] or {},
+        axes=values["axes"] or {},
+        exclude=tuple(values["exclude"] or ()),
+        seeds=tuple(values["seeds"]),
+        analyses=tuple(dict.fromkeys(values["analyses"] or ())),
+    )
+
+
+def cell_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """The overrides of a command line that change cells: {group, dotted setting or "seed": value}."""
+    found: dict[str, Any] = {}
+    for override in parse_overrides(arguments):
+        key = override.key_or_group
+        if key == "data.root" or (key.partition(".")[0] not in CELL_GROUPS and key != "seed"):
+            continue
+        values = override_values(override)
+        if len(values) > 1:
+            raise ValueError(
+                f"{key}: a study takes one value here; its axes are in conf/study (or use scripts/train.py -m)"
+            )
+        found[key] = values[0]
+    return found
+
+
+def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellConfig]:
+    """The study's cells, each once, in the order of its axes.
+
+    An override of an axis restricts the axis to that value, one of a seed restricts the seeds, any other holds for
+    every cell. Errors: ValueError in one sentence, before anything runs.
+    """
+    overrides = dict(overrides or {})
+    cells: dict[str, CellConfig] = {}
+    for name in study.include:
+        for cell in plan(load_study(name), overrides):
+            if "train.epochs" not in overrides:
+                cell = _shortened(cell, study.epochs_factor)
+            cells.setdefault(cell.run_name, cell)
+    if study.axes:
+        for cell in _product(study, overrides):
+            cells.setdefault(cell.run_name, cell)
+    if not cells:
+        raise ValueError(f"study {study.name}: no cells are left")
+    return list(cells.values())
+
+
+def _shortened(cell: CellConfig, factor: float) -> CellConfig:
+    epochs = math.ceil(cell.train.epochs * factor - 1e-9)  # 800 x 0.01 is 8, whatever the last bit says
+    return dataclasses.replace(cell, train=dataclasses.replace(cell.train, epochs=epochs))
+
+
+def _product(study: Study, overrides: Mapping[str, Any]) -> list[CellConfig]:
+    axes = {axis: list(points) for axis, points in study.axes.items()}
+    for axis in axes.keys() & overrides.keys():
+        choice(axis, overrides[axis], options(axis) if axis in CELL_GROUPS else [str(p) for p in axes[axis]])
+        if overrides[axis] not in axes[axis]:
+            names = ", ".join(str(point) for point in axes[axis])
+            raise ValueError(f"{axis}={overrides[axis]}: not in study {study.name}, which has {names}")
+        axes[axis] = [overrides[axis]]
+    seeds = [overrides["seed"]] if "seed" in overrides else list(study.seeds)
+    common = {**study.base, **study.set, **{k: v for k, v in overrides.items() if k not in axes and k != "seed"}}
+    cells = []
+    for point in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, point, strict=True))
+        if any(all(chosen[axis] == value for axis, value in rule.items()) for rule in study.exclude):
+            continue
+        everything = {**common, **chosen}
+        choices = {key: value for key, value in everything.items() if key in CELL_GROUPS}
+        settings = {key: value for key, value in everything.items() if key not in CELL_GROUPS}
+        cells += [compose_cell(choices, settings, seed) for seed in seeds]
+    return cells

@@ -1,0 +1,76 @@
+"""The choice of a launcher: conf/launch/*.yaml by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study import files
+from scs_study.config import CellConfig, choice
+from scs_study.study.estimate import estimate
+from scs_study.study.integrity import settled
+from scs_study.study.launch import inline
+from scs_study.study.pool import PoolSize, pool, pool_size
+from scs_study.study.runner import Outcome, Workplace
+from scs_study.study.slurm import slurm
+from scs_study.study.store import run_states
+from scs_study.training.run import device_name
+
+LAUNCHERS = ("inline", "pool", "slurm")
+
+
+def unsettled(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
+    """The cells that have no result yet, or one with a damaged file."""
+    return [cell for cell in cells if not settled(runs, cell)]
+
+
+def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> str:
+    """A line on what the cells will take, "" where nothing is left or a cluster's nodes will compute them."""
+    missing = unsettled(cells, place.runs)
+    if not missing or config.launch.name == "slurm":
+        return ""
+    states = run_states(place.runs, missing)
+    left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
+    found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, place.settings.device)
+    processes = min(_pool_size(place, config).workers, len(left)) if config.launch.name == "pool" else 1
+    return found.words(max(1, processes), device_name(place.settings.device))
+
+
+def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> dict[str, Outcome] | None:
+    """What became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
+
+    Errors: ValueError in one sentence before anything runs; training.Interrupted.
+    """
+    name = choice("launch.name", config.launch.name, LAUNCHERS)
+    if unsettled(cells, place.runs):
+        _check_writable(place.runs)
+    if name == "slurm":
+        settings = OmegaConf.to_container(config.launch, resolve=True)
+        engine = OmegaConf.to_container(config.engine, resolve=True)
+        assert isinstance(settings, dict)
+        assert isinstance(engine, dict)
+        return slurm(
+            study, cells, place, {str(k): v for k, v in settings.items()}, {str(k): v for k, v in engine.items()}
+        )
+    if name == "pool":
+        return pool(cells, place, _pool_size(place, config))
+    return inline(cells, place)
+
+
+def _pool_size(place: Workplace, config: DictConfig) -> PoolSize:
+    return pool_size(place.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
+
+
+def _check_writable(runs: Path) -> None:
+    probe = runs / f".probe-{os.getpid()}.tmp"
+    try:
+        files.write_bytes(probe, b"probe")
+    except OSError as error:
+        raise ValueError(f"runs={runs}: nothing can be written there: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)

@@ -1,0 +1,197 @@
+"""The cells of a study on a SLURM cluster: one array of tasks, packs of cells in each, sent off with submitit."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scs_study.config import CellConfig
+from scs_study.study import task
+from scs_study.study.integrity import settled
+from scs_study.study.progress import QUIET
+from scs_study.study.runner import Outcome, StopRequest, Workplace
+from scs_study.study.store import run_states
+from scs_study.study.submission import CODE, LOGS, Job, Submission, covered, freeze, jobs_of, submissions
+from scs_study.training import Interrupted
+
+POLL = 3.0
+ENDING = 60.0
+"""Seconds after which a job that is ending counts as over: SLURM kills what does not end by itself."""
+
+
+def submit(
+    study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+) -> tuple[Submission | None, list[str]]:
+    """The submission of the cells that are neither done nor on their way already, and all job numbers of the study.
+
+    None when nothing had to be sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
+    """
+    if shutil.which("sbatch") is None:
+        raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
+    _options(launch["more"])
+    if launch["cells_per_task"] < 1 or launch["at_once"] < 1:
+        raise ValueError("launch.cells_per_task and launch.at_once must be at least 1")
+    jobs = covered(place.runs, _decided(place.runs, {cell.run_name for cell in cells}))
+    numbers = [job.number for job in jobs]
+    on_their_way = set().union(*jobs.values())
+    wanted = [cell for cell in cells if cell.run_name not in on_their_way and not settled(place.runs, cell)]
+    if not wanted:
+        return None, numbers
+    packs = packed(wanted, int(launch["cells_per_task"]))
+    settings = {
+        "runs": str(place.runs.resolve()),
+        "data_root": str(place.data_root.resolve()) if place.data_root else None,
+        "data_cache": str(place.data_cache.resolve()),
+        "retry_failed": place.retry_failed,
+        "device": engine["device"],
+        "engine": engine["name"],
+        "threads": engine["threads"],
+        "checkpoint_every": engine["checkpoint_every"],
+        "at_once": launch["at_once"],
+        "requeues": launch["requeues"],
+    }
+    submission = freeze(place.runs.resolve(), study, packs, settings)
+    return submission, numbers + _send(submission, launch)
+
+
+def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
+    """The cells of every task, `size` of them or a few more.
+
+    A cell that starts from another one's trained weights is in that one's task: in a task of its own it would have
+    nothing to do for hours.
+    """
+    together: dict[str, list[CellConfig]] = {}
+    for cell in cells:
+        together.setdefault((cell.source or cell).run_name, []).append(cell)
+    packs: list[list[CellConfig]] = [[]]
+    for members in together.values():
+        if len(packs[-1]) >= size:
+            packs.append([])
+        packs[-1] += members
+    return packs
+
+
+def _decided(runs: Path, names: set[str]) -> list[Job]:
+    """The jobs that have the named runs to compute, once SLURM has decided about those that are just ending.
+
+    They may be over or queued again in a moment; sending their cells off once more would be too early, or too late.
+    """
+    deadline = time.monotonic() + ENDING
+    while True:
+        jobs = jobs_of(runs, names)
+        if all(job.state != "COMPLETING" for job in jobs) or time.monotonic() > deadline:
+            return [job for job in jobs if job.state != "COMPLETING"]
+        time.sleep(1.0)
+
+
+def _send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
+    import submitit
+    from submitit.core.utils import FailedJobError
+
+    code = submission.folder / CODE
+    executor = submitit.SlurmExecutor(folder=submission.folder / LOGS, python=launch["python"])
+    more = {"partition": launch["partition"], "account": launch["account"], "qos": launch["qos"]}
+    executor.update_parameters(
+        job_name=submission.name,
+        time=launch["minutes"],
+        cpus_per_task=launch["cpus"],
+        mem=f"{launch['memory_gb']}GB",
+        array_parallelism=launch["parallel"],
+        signal_delay_s=launch["warning_seconds"],
+        stderr_to_stdout=True,
+        # The frozen code, before whatever is installed; python -m looks in the working folder first of all.
+        setup=[*launch["setup"], f"export PYTHONPATH={shlex.quote(str(code))}", f"cd {shlex.quote(str(code))}"],
+        additional_parameters={"requeue": True, **_options(launch["more"])},
+        **({"gpus_per_node": launch["gpus"]} if launch["gpus"] else {}),
+        **{key: value for key, value in more.items() if value is not None},
+    )
+    count = len(submission.packs)
+    try:
+        jobs = executor.map_array(task.run, [str(submission.folder)] * count, range(count))
+    except FailedJobError as error:
+        reason = [line for line in str(error).splitlines() if line.strip()]
+        shutil.rmtree(submission.folder)
+        raise ValueError(f"launch=slurm: SLURM refused the jobs: {reason[-1] if reason else error}") from None
+    return [job.job_id for job in jobs]
+
+
+def _options(more: Sequence[str]) -> dict[str, Any]:
+    """sbatch's long options as submitit wants them: by name, true where they have no value."""
+    found: dict[str, Any] = {}
+    for option in more:
+        name, equals, value = option.partition("=")
+        if not name.startswith("--"):
+            raise ValueError(f"launch.more: {option} must be a long option of sbatch, such as --constraint=h100")
+        found[name.removeprefix("--")] = value if equals else True
+    return found
+
+
+def slurm(
+    study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+) -> dict[str, Outcome] | None:
+    """What became of every cell, by run name; None at once after submission where launch.detach says so.
+
+    Errors: as `submit`; training.Interrupted when the waiting was interrupted: the jobs go on.
+    """
+    submission, numbers = submit(study, cells, place, launch, engine)
+    if submission is not None:
+        tasks = len(submission.packs)
+        count = sum(len(pack) for pack in submission.packs)
+        print(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}", flush=True)
+    if numbers:
+        print(f"SLURM jobs: {' '.join(numbers)}", flush=True)
+    return None if launch["detach"] else follow(study, cells, place.runs)
+
+
+def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Outcome]:
+    """What became of every cell, by run name, once no job has any of them left to compute.
+
+    Looks at run folders and at SLURM's queue only, so it works from any shell and after the submitting process died.
+    Errors: training.Interrupted after SIGTERM or SIGINT; the jobs go on.
+    """
+    names = {cell.run_name for cell in cells}
+    told, last = "", 0.0
+    with StopRequest().listening() as stop:
+        while True:
+            jobs: list[Job] | None = None
+            with contextlib.suppress(ValueError):  # a controller that restarts; the jobs go on without it
+                jobs = jobs_of(runs, names)
+            states = run_states(runs, cells)
+            words = summary([state.state for state in states.values()], jobs)
+            if words != told and time.monotonic() - last >= min(QUIET, POLL):
+                print(words, flush=True)
+                told, last = words, time.monotonic()
+            running = [state for state in states.values() if state.state == "running"]
+            if jobs is not None and not jobs and not running:
+                break
+            if all(state.final for state in states.values()):
+                break
+            for _ in range(int(POLL / 0.1)):
+                if stop():
+                    raise Interrupted(f"no longer waiting; the jobs go on (status study={study} wait=true, or cancel)")
+                time.sleep(0.1)
+    left = [name for name, state in states.items() if not state.final and state.state != "failed"]
+    if left:
+        logs = [path / LOGS for path in submissions(runs).values()]
+        print(f"{len(left)} cells were left unfinished by their tasks; repeat the command to continue them", flush=True)
+        print(f"the last tasks' logs are in {logs[-1]}" if logs else "there are no tasks' logs", file=sys.stderr)
+    return {name: Outcome(state.state, state.message) for name, state in states.items()}
+
+
+def summary(states: Sequence[str], jobs: Sequence[Job] | None) -> str:
+    """One line: how many cells are in which state, and how many jobs."""
+    cells = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items()))
+    if jobs is None:
+        return f"cells: {cells}; SLURM does not answer"
+    kinds = Counter(
+        job.state.lower() + (f" ({job.reason})" if job.state == "PENDING" and job.reason != "None" else "")
+        for job in jobs
+    )
+    return f"cells: {cells}; jobs: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items())) or 'none'}"

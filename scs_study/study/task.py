@@ -1,0 +1,66 @@
+"""What runs in a task of the cluster: a pack of cells, by a pool of processes on the task's devices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from scs_study.study.launch import PATIENCE
+from scs_study.study.pool import pool, pool_size
+from scs_study.study.runner import WARNING, Workplace, pick_device
+from scs_study.study.submission import load
+from scs_study.training import Interrupted, Settings
+
+
+def run(folder: str, index: int) -> dict[str, str]:
+    """The states of the cells of pack `index` of the submission in `folder`, by run name.
+
+    When SLURM warns of a time limit or a preemption, the runs write checkpoints and the task asks to be queued again.
+    Nobody reads what this returns: the run folders say it.
+    """
+    for number in WARNING:  # submitit would requeue in the middle of a step; here the runs stop first
+        signal.signal(number, signal.SIG_IGN)
+    submission = load(Path(folder))
+    settings = submission.settings
+    cells = submission.packs[index]
+    device = pick_device(settings["device"])
+    place = Workplace(
+        runs=Path(settings["runs"]),
+        settings=Settings(device, settings["engine"], settings["checkpoint_every"]),
+        data_root=Path(settings["data_root"]) if settings["data_root"] else None,
+        data_cache=Path(settings["data_cache"]),
+        retry_failed=settings["retry_failed"],
+    )
+    size = pool_size(device, settings["at_once"], 1, settings["threads"])
+    print(f"{submission.name}, task {index}: {len(cells)} cells, {size.workers} at once, on {device}", flush=True)
+    try:
+        outcomes = pool(cells, place, size, PATIENCE)
+    except Interrupted:
+        print(_queue_again(settings["requeues"]), flush=True)
+        return {}
+    for name, outcome in outcomes.items():
+        print(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}", flush=True)
+    return {name: outcome.state for name, outcome in outcomes.items()}
+
+
+def _queue_again(limit: int) -> str:
+    """A sentence. The job is queued again if SLURM still calls it running, so not after scancel or scontrol requeue."""
+    starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    number = os.environ.get("SLURM_JOB_ID")
+    if number is None:
+        return "stopped"
+    if starts >= limit:
+        return f"stopped; not queued again after {starts} restarts (launch.requeues): repeat `make replicate` to go on"
+    try:
+        asked = subprocess.run(["squeue", "-h", "-j", number, "-o", "%T"], capture_output=True, text=True, timeout=20)
+        state = asked.stdout.strip()
+        if state != "RUNNING":
+            return f"stopped; SLURM says {state or 'nothing'}, so the job is left to it"
+        answer = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"stopped; it could not be queued again: {error}"
+    if answer.returncode:
+        return f"stopped; it could not be queued again: {answer.stderr.strip()}"
+    return f"stopped, and queued again (restart {starts + 1})"

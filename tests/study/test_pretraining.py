@@ -1,0 +1,115 @@
+"""A cell may start from the trained weights of its convolutional twin, which is then computed first, once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from scs_study import files
+from scs_study.config import CellConfig
+from scs_study.models import build_variant
+from scs_study.study.compose import compose_cell
+from scs_study.study.launch import inline
+from scs_study.study.lease import acquire
+from scs_study.study.provenance import PROVENANCE
+from scs_study.study.runner import run_cell
+from scs_study.study.slurm import packed
+from scs_study.study.store import run_state
+from scs_study.tensors import load_tensors, save_tensors
+from scs_study.training import record
+from tests.study.work import place
+
+
+def cell(layer: str = "scs", init: str = "pretrained", seed: int = 0, **settings: object) -> CellConfig:
+    dotted = {key.replace("__", "."): value for key, value in settings.items()}
+    choices = {"arch": "rohrer68k", "layer": layer, "activation": "relu", "pooling": "max", "init": init}
+    return compose_cell(choices, {"train.epochs": 2, "train.batch_size": 16, **dotted}, seed)
+
+
+def test_the_source_is_the_twin_of_the_same_recipe_and_seed() -> None:
+    source = cell(seed=3, train__weight_decay=0.1).source
+    assert source is not None
+    assert source == cell("conv", "conv2d", seed=3, train__weight_decay=0.1)
+    assert cell(init="conv2d").source is cell(init="uniform").source is None
+    assert "pretrained" in cell().slug
+    assert cell().run_name != cell(init="conv2d").run_name
+
+
+def test_the_twin_is_computed_first_and_its_weights_are_where_the_run_starts(tmp_path: Path) -> None:
+    mine, where = cell(), place(tmp_path)
+    assert mine.source is not None
+    assert run_cell(mine, where).state == "done"
+    assert run_state(tmp_path, mine.source).state == "done"
+    trained, _ = load_tensors(tmp_path / mine.source.run_name / record.WEIGHTS)
+    first = files.read_lines(tmp_path / mine.run_name / record.STEPS)[0]
+    for path, norm in zip(first["layers"], first["before"], strict=True):
+        assert norm == pytest.approx(float(trained[f"{path}.weight"].norm()), rel=1e-6)
+    # Whatever starts from it, the twin is computed once.
+    outcomes = inline([mine.source, mine, cell("sdp")], where)
+    assert {outcome.state for outcome in outcomes.values()} == {"done"}
+    assert len(files.read_lines(tmp_path / mine.source.run_name / PROVENANCE)) == 1
+
+
+def test_a_twin_that_another_process_computes_is_waited_for(tmp_path: Path) -> None:
+    mine = cell()
+    assert mine.source is not None
+    folder = tmp_path / mine.source.run_name
+    folder.mkdir()
+    lease = acquire(folder)
+    outcome = run_cell(mine, place(tmp_path))
+    lease.release()
+    assert outcome.state == "busy"
+    assert "waits for its pretrained weights" in outcome.message
+    assert run_state(tmp_path, mine).state == "missing"
+
+
+def test_without_trained_weights_there_is_no_run_but_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, where = cell(), place(tmp_path)
+    assert mine.source is not None
+    real = where.images
+    asked = iter([RuntimeError("the data are gone")])
+
+    def images(*arguments: object) -> object:
+        for error in asked:
+            raise error
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(where, "images", images)
+    outcome = run_cell(mine, where)
+    assert outcome.state == "failed"
+    assert outcome.message == f"its pretrained weights would be those of {mine.source.run_name}, which is failed"
+    assert run_cell(mine, where).state == "done"  # repeated, both are made good
+
+
+def test_a_checkpoint_file_is_part_of_the_identity_by_its_content(tmp_path: Path) -> None:
+    weights = build_state()
+    for name in ("here.safetensors", "there.safetensors"):
+        save_tensors(tmp_path / name, weights)
+    names = {cell(init__checkpoint=str(tmp_path / name)).run_name for name in ("here.safetensors", "there.safetensors")}
+    assert len(names) == 1
+    which = cell(init__checkpoint=str(tmp_path / "here.safetensors"))
+    assert re.fullmatch("checkpoint-[0-9a-f]{12}", which.init)
+    assert which.source is None
+    save_tensors(tmp_path / "other.safetensors", {**weights, "head.bias": torch.ones(10)})
+    assert cell(init__checkpoint=str(tmp_path / "other.safetensors")).run_name not in names
+    # An axis over init applies the file where it belongs, and nowhere else.
+    assert cell(init="uniform", init__checkpoint=str(tmp_path / "here.safetensors")) == cell(init="uniform")
+
+
+def build_state() -> dict[str, torch.Tensor]:
+    from scs_study.models.initial import draw
+
+    plain = cell("conv", "conv2d")
+    return build_variant(plain, draw("rohrer68k", 0, "conv2d")).state_dict()
+
+
+def test_cells_that_need_another_ones_weights_share_its_task() -> None:
+    conv, scs, sdp = cell("conv", "conv2d"), cell(), cell("sdp")
+    others = [cell(init="uniform", seed=seed) for seed in range(3)]
+    assert packed([conv, *others, scs, sdp], 2) == [[conv, scs, sdp], [others[0], others[1]], [others[2]]]
+    assert packed(others, 1) == [[each] for each in others]
