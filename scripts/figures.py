@@ -1,0 +1,20 @@
+"""Draws a study's error curves and layer norms from its run folders: python scripts/figures.py study=quick"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.publish import publish_figures, study_frame
+from scs_study.study.command import below_project, chosen_study, results_folder, results_name, run_command
+
+
+def main(config: DictConfig) -> int:
+    """Exit status 0."""
+    study, cells = chosen_study(config)
+    runs = below_project(config.runs)
+    print(publish_figures(study, study_frame(cells, runs), runs, results_folder(config, results_name(study))))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "replicate")

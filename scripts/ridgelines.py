@@ -1,0 +1,26 @@
+"""Draws the distributions of weights, p and q over the epochs, a figure a run, finished or not.
+
+python scripts/ridgelines.py study=quick
+python scripts/ridgelines.py 'match=rohrer25k-scs-*'    (any runs, by their names)
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.ridgelines import ridgelines
+from scs_study.study.command import below_project, matching_runs, results_folder, run_command
+
+
+def main(config: DictConfig) -> int:
+    """Exit status 0. Errors: ValueError when no run matches."""
+    runs = below_project(config.runs)
+    names, name = matching_runs(config)
+    for run in names:
+        for path in ridgelines(runs / run, results_folder(config, name) / "figures" / "ridgelines"):
+            print(f"  {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "replicate")

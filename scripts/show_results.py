@@ -1,0 +1,41 @@
+"""Prints the test errors of a group of runs, finished or not, and draws their error curves; usable while they train.
+
+python scripts/show_results.py study=quick
+python scripts/show_results.py 'match=rohrer25k-scs-*'    (any runs, by their names)
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.collect import collect
+from scs_study.analysis.curves import curves
+from scs_study.analysis.publish import study_frame
+from scs_study.analysis.summary import summary, summary_text
+from scs_study.study.command import (
+    below_project,
+    chosen_study,
+    matching_runs,
+    results_folder,
+    results_name,
+    run_command,
+)
+
+
+def main(config: DictConfig) -> int:
+    """Exit status 0. Errors: ValueError when no run matches."""
+    runs = below_project(config.runs)
+    if config.match:
+        names, name = matching_runs(config)
+        frame, folder = collect(runs, names), results_folder(config, name)
+    else:
+        study, cells = chosen_study(config)
+        frame, folder = study_frame(cells, runs), results_folder(config, results_name(study))
+    print(summary_text(summary(frame, runs)))
+    for path in curves(frame, runs, folder / "figures"):
+        print(f"  {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "replicate")

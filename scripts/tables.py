@@ -1,0 +1,20 @@
+"""Writes and prints a study's tables from its run folders as they are now: python scripts/tables.py study=quick"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.publish import publish_tables, study_frame
+from scs_study.study.command import below_project, chosen_study, results_folder, results_name, run_command
+
+
+def main(config: DictConfig) -> int:
+    """Exit status 0."""
+    study, cells = chosen_study(config)
+    frame = study_frame(cells, below_project(config.runs))
+    print(publish_tables(study, frame, results_folder(config, results_name(study))))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "replicate")

@@ -1,0 +1,1 @@
+"""What run folders say: collected rows, statistics, tables and figures. Nothing here trains or changes a run."""

@@ -1,0 +1,39 @@
+"""A table without the paper's columns: Markdown for readers, CSV for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from scs_study.analysis.writers import MARKDOWN
+from scs_study.files import write_text
+
+
+def write_listing(
+    folder: Path,
+    name: str,
+    caption: str,
+    readers: tuple[Sequence[str], Sequence[Sequence[object]]],
+    machines: tuple[Sequence[str], Sequence[Sequence[object]]],
+    notes: Sequence[str] = (),
+) -> tuple[Path, ...]:
+    """The paths of <name>.md and <name>.csv in `folder`. readers, machines: heads and rows of each form.
+
+    Numbers of the CSV are written at full precision, None as an empty field.
+    """
+    heads, rows = readers
+    cells = [[str(value).translate(MARKDOWN) for value in row] for row in rows]
+    table = tabulate(cells, heads, "github", disable_numparse=True)
+    text = "\n\n".join([caption.translate(MARKDOWN), table, *(note.translate(MARKDOWN) for note in notes)]) + "\n"
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(machines[0])
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in machines[1])
+    paths = folder / f"{name}.md", folder / f"{name}.csv"
+    for path, content in zip(paths, (text, file.getvalue()), strict=True):
+        write_text(path, content)
+    return paths

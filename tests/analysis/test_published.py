@@ -1,0 +1,31 @@
+"""The published tables are what the published records of the runs give, byte for byte: a real study as a golden one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scs_study.analysis.publish import publish_tables, study_frame
+from scs_study.study.compose import PROJECT
+from scs_study.study.grid import load_study, plan
+
+PUBLISHED = sorted(path.parent.name for path in (PROJECT / "results").glob("*/records"))
+
+
+def test_there_is_something_published() -> None:
+    assert "cifar10_short" in PUBLISHED
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_tables_are_a_function_of_the_records(name: str, tmp_path: Path) -> None:
+    study, folder = load_study(name), PROJECT / "results" / name
+    publish_tables(study, study_frame(plan(study), folder / "records"), tmp_path)
+    written = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
+    assert written == {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_cell_of_a_published_study_has_its_record(name: str) -> None:
+    folder = PROJECT / "results" / name / "records"
+    assert {path.name for path in folder.iterdir()} == {cell.run_name for cell in plan(load_study(name))}

@@ -1,0 +1,65 @@
+"""A trained network comes back from its run folder as training left it, or not at all."""
+
+import pytest
+import torch
+
+from scs_study import files
+from scs_study.analysis.trained import load_trained
+from scs_study.config import CellConfig
+from scs_study.study.compose import compose_cell
+from scs_study.study.runner import Workplace, run_cell
+from scs_study.training import Settings, record
+
+
+def cell(layer: str = "scs", **choices: str) -> CellConfig:
+    return compose_cell({"arch": "rohrer47k", "layer": layer, **choices}, {"train.epochs": 1}, 0)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    folder = tmp_path_factory.mktemp("trained")
+    return Workplace(folder / "runs", Settings(torch.device("cpu")), None, folder / "data")
+
+
+@pytest.mark.parametrize("layer", ["conv", "scs", "scs_mar2022", "sdp"])
+def test_a_loaded_network_has_exactly_the_recorded_accuracy(place: Workplace, layer: str) -> None:
+    which = cell(layer)
+    assert run_cell(which, place).state == "done"
+    trained = load_trained(place.runs / which.run_name)
+    images = place.images(which.data)
+    with torch.no_grad():
+        scores = trained.network((images.test_images.float() / 255).permute(0, 3, 1, 2))
+    correct = int((scores.argmax(1) == images.test_labels).sum())
+    assert correct / len(images.test_labels) == trained.result["final_test_accuracy"]
+    assert trained.cell == which
+    assert not trained.network.training
+
+
+def test_weights_are_known_by_their_checksum(place: Workplace) -> None:
+    for which in (cell("conv"), cell("scs")):
+        run_cell(which, place)
+    first, second = (load_trained(place.runs / cell(layer).run_name) for layer in ("conv", "scs"))
+    assert first.weights != second.weights
+    assert first.weights == load_trained(first.folder).weights
+
+
+def test_a_run_without_a_result_is_one_sentence(place: Workplace) -> None:
+    which = cell("cosine")
+    (place.runs / which.run_name).mkdir(parents=True)
+    files.write_json(place.runs / which.run_name / record.CONFIG, which.identity())
+    with pytest.raises(ValueError, match=r"^rohrer47k-cosine-.* is not finished: it has no result.json$"):
+        load_trained(place.runs / which.run_name)
+
+
+def test_weights_of_another_run_are_refused(place: Workplace) -> None:
+    mine, other = cell("conv"), cell("sdp")
+    for which in (mine, other):
+        run_cell(which, place)
+    path = place.runs / mine.run_name / record.WEIGHTS
+    kept = path.read_bytes()
+    try:
+        path.write_bytes((place.runs / other.run_name / record.WEIGHTS).read_bytes())
+        with pytest.raises(ValueError, match="holds the weights of another run, rohrer47k-sdp"):
+            load_trained(path.parent)
+    finally:
+        path.write_bytes(kept)
