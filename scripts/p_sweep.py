@@ -1,0 +1,76 @@
+"""Sweeps one fixed p for all layers: python scripts/p_sweep.py sweep=rohrer100k [workers=2] [sweep.trials=50 ...]
+
+Start it as often and on as many machines as there are hands to lend: every start is one more worker on the same study.
+workers=0 writes the table and figures of what is there, dashboard=8080 opens Optuna's dashboard on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from scs_study.study.command import FAILED, below_project, run_command, task_overrides, workplace
+from scs_study.study.grid import cell_overrides
+from scs_study.sweep.processes import Job, run_workers
+from scs_study.sweep.publish import publish
+from scs_study.sweep.rows import rows_of
+from scs_study.sweep.settings import sweep_of
+from scs_study.sweep.storage import check_command_line, check_url, load
+from scs_study.training import Interrupted
+
+
+def main(config: DictConfig) -> int:
+    """The exit status: 0 when every trial is done, pruned or diverged."""
+    sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, cell_overrides(task_overrides()))
+    check_url(config.storage)
+    place = workplace(config)
+    name = config.name or sweep.study_name
+    if config.dashboard is not None:
+        return dashboard(load(name, config.storage, place.runs), config.dashboard)
+    if isinstance(config.workers, bool) or not isinstance(config.workers, int) or config.workers < 0:
+        raise ValueError(f"workers={config.workers}: must be a whole number, 0 or more")
+    died = None
+    if config.workers:
+        print(f"{name}: {sweep.title}; {sweep.total} trials", flush=True)
+        job = Job(
+            sweep,
+            name,
+            config.storage,
+            place.runs,
+            place.settings,
+            place.data_root,
+            place.data_cache,
+            place.retry_failed,
+        )
+        try:
+            died = run_workers(job, config.workers)
+        except Interrupted:
+            raise Interrupted(f"study {name} goes on from here when the same command is given again") from None
+    study = load(name, config.storage, place.runs)
+    folder = below_project(config.results) / "p_sweep" / name
+    print(publish(study, sweep, place.runs, folder))
+    print(f"written to {folder}")
+    if died:
+        print(f"{died}: give the same command again to go on", file=sys.stderr)
+    failed = any(row.state == "failed" for row in rows_of(study.get_trials(deepcopy=False), sweep, place.runs))
+    return FAILED if failed or died else 0
+
+
+def dashboard(study: optuna.Study, port: int) -> int:
+    """Exit status 0, once somebody ends Optuna's dashboard on the study's storage."""
+    # Imported here: it takes seconds, for this alone.
+    from optuna_dashboard import run_server  # type: ignore[import-untyped]
+
+    print(f"{study.study_name}: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)
+    # In this process: a storage's URL among the arguments of another one would show its password to everybody.
+    with contextlib.suppress(KeyboardInterrupt):
+        run_server(study._storage, host="127.0.0.1", port=port)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "p_sweep", check_command_line)

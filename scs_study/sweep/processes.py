@@ -1,0 +1,110 @@
+"""The workers of a sweep on this machine: one in this process, or several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+import torch
+
+from scs_study.study.lease import Watch
+from scs_study.study.runner import StopRequest, Workplace
+from scs_study.sweep.desk import Desk
+from scs_study.sweep.settings import Sweep
+from scs_study.sweep.storage import join
+from scs_study.sweep.worker import work
+from scs_study.training import Interrupted, Settings
+from scs_study.training.run import flush_denormals_in_threads
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know; it can be sent to another process. url: of the storage, None for the journal."""
+
+    sweep: Sweep
+    name: str
+    url: str | None
+    runs: Path
+    settings: Settings
+    data_root: Path | None
+    data_cache: Path
+    retry_failed: bool
+
+
+def run_workers(job: Job, workers: int) -> str | None:
+    """None once no trial is left, or a sentence when worker processes died and left some to the next start.
+
+    Errors: ValueError in one sentence for settings that the study was not made with; training.Interrupted after
+    SIGTERM or SIGINT, with nothing lost.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with StopRequest().listening() as stop:
+        desk = _desk(job, stop)
+        again = desk.retry_failed() if job.retry_failed else 0
+        if again:
+            print(f"{again} trials that failed before are tried again", flush=True)
+        _place(job).images(job.sweep.cell(job.sweep.low, job.sweep.seeds[0]).data, download=True)
+        if workers > 1:
+            return _processes(job, workers, stop)
+        work(desk, _place(job), lambda text: print(text, flush=True))
+        return None
+
+
+def _processes(job: Job, workers: int, stop: StopRequest) -> str | None:
+    context = multiprocessing.get_context("forkserver")  # forked from here they could not use CUDA
+    context.set_forkserver_preload([__name__])  # torch takes seconds to import: once, not for every worker
+    threads = torch.get_num_threads()  # of each, as of a single worker: the last bits of a result depend on it
+    jobs = [replace(job, settings=replace(job.settings, device=_device(job.settings, k))) for k in range(workers)]
+    children = [context.Process(target=_child, args=(each, threads, k)) for k, each in enumerate(jobs, start=1)]
+    for child in children:
+        child.start()
+    told = False
+    while any(child.is_alive() for child in children):
+        if stop() and not told:
+            told = True
+            for child in children:
+                child.terminate()  # SIGTERM: a checkpoint, then the end
+        time.sleep(0.2)
+    if stop():
+        raise Interrupted("stopped")
+    dead = [child for child in children if child.exitcode != 0]
+    if not dead:
+        return None
+    codes = ", ".join(str(child.exitcode) for child in dead)
+    return f"{len(dead)} of {workers} workers died (exit status {codes})"
+
+
+def _child(job: Job, threads: int, number: int) -> None:
+    os.setpgrp()  # Ctrl-C reaches the parent alone, which passes it on: twice would mean "at once"
+    flush_denormals_in_threads()
+    torch.set_num_threads(threads)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with StopRequest().listening() as stop:
+            work(_desk(job, stop), _place(job), lambda text: print(f"[worker {number}] {text}", flush=True))
+    except Interrupted:
+        sys.exit(INTERRUPTED)
+
+
+def _desk(job: Job, stop: Callable[[], bool]) -> Desk:
+    watch: Watch = {}
+    return Desk(join(job.sweep, job.name, job.url, job.runs, stop, watch), job.sweep, job.runs, stop, watch)
+
+
+def _place(job: Job) -> Workplace:
+    return Workplace(job.runs, job.settings, job.data_root, job.data_cache)
+
+
+def _device(settings: Settings, number: int) -> torch.device:
+    """The workers take this machine's GPUs in turn, unless the user has chosen one."""
+    if settings.device.type == "cuda" and settings.device.index is None:
+        return torch.device("cuda", number % torch.cuda.device_count())
+    return settings.device

@@ -1,0 +1,222 @@
+"""Trials are handed out once each, never too many, and those of dead workers again. Real processes die here."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from scs_study.study.lease import acquire
+from scs_study.sweep.desk import MOST_DEATHS, Desk
+from scs_study.sweep.storage import PLACE, join, load, study_folder
+from tests.sweep.sweeps import sweep, write_run
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+NAME = "a-study"
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def open_desk(runs, made=None):
+    made = made or sweep(trials=4)
+    watch = {}
+    return Desk(join(made, NAME, None, runs, lambda: False, watch), made, runs, lambda: False, watch)
+
+
+def in_another_process(runs, made, action):
+    """The pid of a process that has done `action` with a desk and still lives."""
+    here, there = multiprocessing.Pipe()
+
+    def live():
+        there.send(action(open_desk(runs, made)))
+        time.sleep(600)
+
+    process = multiprocessing.get_context("fork").Process(target=live, daemon=True)
+    process.start()
+    assert here.poll(60)
+    return process, here.recv()
+
+
+def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def take_p(desk):
+    taken = desk.take()
+    return taken.trial.number, taken.cell.layer.p
+
+
+def states(desk):
+    return [trial.state.name for trial in desk.study.get_trials()]
+
+
+def test_no_more_trials_than_the_sweep_has_over_all_workers(tmp_path):
+    one, two = open_desk(tmp_path), open_desk(tmp_path)
+    taken = [desk.take() for desk in (one, two, two, one, one, two)]
+    assert [t.trial.number for t in taken[:4]] == [0, 1, 2, 3]
+    assert taken[4:] == [None, None]
+    assert len({t.cell.run_name for t in taken[:4]}) == 4
+
+
+def test_a_larger_sweep_continues_the_study(tmp_path):
+    desk = open_desk(tmp_path, sweep(trials=1))
+    desk.complete(desk.take(), 0.5)
+    assert desk.take() is None
+    assert open_desk(tmp_path, sweep(trials=2)).take().trial.number == 1
+
+
+def test_a_grid_is_handed_out_point_by_point_whoever_asks(tmp_path):
+    made = sweep(sampler="grid", points=3, seeds=[0, 5])
+    desks = [open_desk(tmp_path, made) for _ in range(3)]
+    taken = [desks[k % 3].take() for k in range(6)]
+    assert [(t.cell.layer.p, t.cell.seed) for t in taken] == list(made.grid)
+    assert desks[0].take() is None
+
+
+def test_tpe_takes_the_seeds_in_turn(tmp_path):
+    desk = open_desk(tmp_path, sweep(seeds=[3, 4], trials=5))
+    assert [desk.take().cell.seed for _ in range(5)] == [3, 4, 3, 4, 3]
+
+
+def test_a_live_workers_trial_is_left_to_it_and_a_dead_ones_is_tried_again(tmp_path):
+    made = sweep(trials=1)
+    worker, (number, p) = in_another_process(tmp_path, made, take_p)
+    desk = open_desk(tmp_path, made)
+    assert desk.take() is None
+    assert desk.others() == 1
+    assert not desk.worth_a_turn()
+    kill(worker)
+    assert desk.worth_a_turn()
+    again = desk.take()
+    assert (again.cell.layer.p, again.trial.user_attrs["retry_of"]) == (p, number)
+    assert states(desk) == ["FAIL", "RUNNING"]
+    assert desk.take() is None  # the same trial of the sweep, not one more
+
+
+def test_a_worker_that_dies_between_taking_and_drawing_leaves_its_trial_to_others(tmp_path):
+    made = sweep(sampler="grid", points=2)
+
+    def ask(desk):
+        desk.study.enqueue_trial(desk._fixed(0))
+        return desk.study.ask().number
+
+    worker, number = in_another_process(tmp_path, made, ask)
+    kill(worker)
+    taken = [open_desk(tmp_path, made).take() for _ in range(3)]
+    assert [t and t.cell.layer.p for t in taken] == [0.1, 10.0, None]
+    assert taken[0].trial.user_attrs["retry_of"] == number
+
+
+def test_a_worker_that_dies_in_its_turn_holds_nobody_up(tmp_path):
+    def hold(desk):
+        acquire(desk.folder / "turn")
+
+    worker, _ = in_another_process(tmp_path, sweep(trials=4), hold)
+    kill(worker)
+    started = time.monotonic()
+    assert open_desk(tmp_path).take() is not None
+    assert time.monotonic() - started < 10
+
+
+def test_a_trial_given_back_is_the_next_one_taken(tmp_path):
+    desk = open_desk(tmp_path)
+    first, second = desk.take(), desk.take()
+    desk.give_back(first)
+    again = open_desk(tmp_path).take()
+    assert again.cell == first.cell
+    assert again.cell != second.cell
+    assert again.trial.user_attrs["because"] == "stopped"
+
+
+def test_a_failed_trial_is_tried_again_when_asked_and_once(tmp_path):
+    desk = open_desk(tmp_path, sweep(trials=1))
+    failed = desk.take()
+    desk.fail(failed, "RuntimeError: no luck")
+    assert desk.take() is None
+    assert (desk.retry_failed(), desk.retry_failed()) == (1, 0)
+    assert desk.take().cell == failed.cell
+
+
+def test_a_trial_that_kills_its_workers_in_the_same_epoch_is_given_up(tmp_path):
+    made = sweep(trials=1)
+    for attempt in range(MOST_DEATHS):
+        worker, (number, _) = in_another_process(tmp_path, made, take_p)
+        assert number == attempt
+        kill(worker)
+    desk = open_desk(tmp_path, made)
+    assert desk.take() is None
+    assert set(states(desk)) == {"FAIL"}
+
+
+def test_a_trial_that_gets_further_is_not_given_up(tmp_path):
+    made = sweep(trials=1)
+    for attempt in range(MOST_DEATHS + 1):
+        worker, (number, p) = in_another_process(tmp_path, made, take_p)
+        assert number == attempt
+        folder = tmp_path / made.cell(p, 0).run_name
+        if folder.exists():
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+        write_run(tmp_path, made.cell(p, 0), [0.1] * (attempt + 1), "running")
+        kill(worker)
+    assert open_desk(tmp_path, made).take() is not None
+
+
+def test_many_processes_at_once_take_each_trial_once(tmp_path):
+    made = sweep(trials=12)
+    open_desk(tmp_path, made)  # they start on the study at once, but need not make it at once
+
+    def take_all(desk):
+        numbers = []
+        while (taken := desk.take()) is not None:
+            numbers.append(taken.trial.number)
+        return numbers
+
+    workers = [in_another_process(tmp_path, made, take_all) for _ in range(3)]
+    numbers = [number for _, each in workers for number in each]
+    for worker, _ in workers:
+        kill(worker)
+    assert sorted(numbers) == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"pruner": "hyperband"}, "sweep.pruner median .here hyperband."),
+        ({"warmup": 3}, "sweep.warmup 2 .here 3."),
+        ({"high": 9.0}, "sweep.high 10.0 .here 9.0."),
+    ],
+)
+def test_a_worker_with_other_settings_is_refused_in_one_line(tmp_path, change, sentence):
+    open_desk(tmp_path)
+    with pytest.raises(ValueError, match=sentence) as caught:
+        open_desk(tmp_path, sweep(trials=4, **change))
+    assert "\n" not in str(caught.value)
+    assert "the same settings" in str(caught.value)
+
+
+def test_a_worker_with_another_runs_folder_is_refused(tmp_path):
+    open_desk(tmp_path)
+    (study_folder(tmp_path, NAME) / PLACE).unlink()
+    with pytest.raises(ValueError, match="another runs folder"):
+        open_desk(tmp_path)
+
+
+def test_a_study_that_is_not_there_is_said_so(tmp_path):
+    with pytest.raises(ValueError, match="no study a-study yet"):
+        load(NAME, None, tmp_path)
+    open_desk(tmp_path)
+    with pytest.raises(ValueError, match="no study another yet"):
+        load("another", None, tmp_path)
+    assert load(NAME, None, tmp_path).get_trials(states=(TrialState.RUNNING,)) == []
