@@ -33,11 +33,12 @@ Identity = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Done:
-    """A batch that has just been evaluated, for progress: of which run and attack, and what it cost."""
+    """A batch of a run's attack, for progress. fresh: whether it was computed just now, and not found."""
 
     run: str
     attack: str
     batch: Batch
+    fresh: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,13 +164,15 @@ class Evaluation:
             self.say(sentence)
         for first, count in keep.spans(visit.shape[1], self.settings.batch):
             part = visit[:, first : first + count]
-            if (first, count, keep.visit_checksum(part)) in batches:
+            found = batches.get((first, count, keep.visit_checksum(part)))
+            if found is not None:
+                self.report(Done(folder.name, name, found, False))
                 continue
             self.check()
             batch = self._batch(name, first, part)
             keep.add(folder, about, batch)
             batches[batch.key] = batch
-            self.report(Done(folder.name, name, batch))
+            self.report(Done(folder.name, name, batch, True))
         fell = _joined(batches, visit, self.settings.batch)
         assert fell is not None
         return fell
