@@ -29,7 +29,7 @@ class Classifier(nn.Module):
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
-        self.network = trained.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = trained.network.to(memory_format=torch.channels_last)
         self.image_size = trained.cell.data.image_size
         self.numerics = trained.cell.train.numerics
 
@@ -59,7 +59,7 @@ def balanced(labels: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(seed_of("order of attacked images"))
     shuffled = torch.randperm(len(labels), generator=generator)
     turn = torch.empty_like(labels)
-    for label in labels.unique():
+    for label in sorted(set(labels.tolist())):
         members = (labels[shuffled] == label).nonzero().flatten()
         turn[shuffled[members]] = torch.arange(len(members))
     classes = int(labels.max()) + 1 if len(labels) else 1

@@ -77,7 +77,7 @@ def _title(panel: Panel, runs: int) -> str:
 
 def accuracies(members: Sequence[Evaluated], settings: Robustness) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The mean accuracy over the seeds of a variant at every radius, (radii,)."""
-    return np.mean([np.array(run.left(settings)) / len(run.pgd) for run in members], axis=0, dtype=np.float64)
+    return np.asarray(np.mean([np.array(run.left(settings)) / len(run.pgd) for run in members], axis=0))
 
 
 def _draw(axes: Axes, members: Sequence[Evaluated], settings: Robustness, look: dict[str, Any], shift: float) -> Any:

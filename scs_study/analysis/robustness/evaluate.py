@@ -29,7 +29,8 @@ def fooled(network: nn.Module, images: Tensor, labels: Tensor, adversaries: Tens
     flat = adversaries.flatten(1)
     valid = (distance <= eps + TOLERANCE) & (flat.amin(1) >= 0) & (flat.amax(1) <= 1)  # false for NaN
     with torch.no_grad():
-        return valid & (network(adversaries).argmax(1) != labels)
+        predicted: Tensor = network(adversaries).argmax(1)
+    return valid & (predicted != labels)
 
 
 def falls(

@@ -88,7 +88,12 @@ def kept_fell(target: Target, name: str, settings: Robustness, visit: NDArray[np
 def kept_clean(target: Target) -> NDArray[np.bool_] | None:
     """Which images the network classifies rightly as they are, in the order of attack, bool (N,); None if not known."""
     batches = list(keep.read(target.trained.folder, clean_identity(target)).values())
-    return np.array(batches[-1].fell) == NEVER if batches else None
+    return standing(batches[-1]) if batches else None
+
+
+def standing(clean: Batch) -> NDArray[np.bool_]:
+    """Which images of the evaluation without an attack are classified rightly, bool (N,)."""
+    return np.array([index == NEVER for index in clean.fell], dtype=np.bool_)
 
 
 def pgd_visit(right: NDArray[np.bool_], settings: Robustness) -> NDArray[np.bool_]:
@@ -152,10 +157,10 @@ class Evaluation:
             batch = Batch(0, len(fell), 0, fell, 0, len(fell), seconds, words)
             _hold_to_record(self.target.trained, batch)
             keep.add(folder, about, batch)
-            return np.array(fell) == NEVER
+            return standing(batch)
         batch = list(batches.values())[-1]
         _hold_to_record(self.target.trained, batch)
-        return np.array(batch.fell) == NEVER
+        return standing(batch)
 
     def _attack(self, name: str, visit: NDArray[np.bool_]) -> Fell:
         folder, about = self.target.trained.folder, identity(self.target, name, self.settings)

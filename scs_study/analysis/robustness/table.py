@@ -73,8 +73,8 @@ def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
         f" images, all classes in turn. {settings.words()}. Each further attack visits what PGD left and its column is"
         f" what it found there, in points of all images: {'; '.join(further) or 'none'}. Worst: right after all"
         f" attacks. In brackets 95 % Wilson intervals over the images. No gradient: images whose loss has a gradient of"
-        f" exactly zero. Flag: {flagging or 'no attack'} found more than {100 * settings.margin:g} points beyond PGD, or"
-        f" more than {100 * MUCH_ZERO:g} % of the images have no gradient, so that PGD's accuracy is no evidence of"
+        f" exactly zero. Flag: {flagging or 'no attack'} found more than {100 * settings.margin:g} points beyond PGD,"
+        f" or more than {100 * MUCH_ZERO:g} % of the images have no gradient, so that PGD's accuracy is no evidence of"
         f" robustness."
     )
 
