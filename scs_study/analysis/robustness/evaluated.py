@@ -24,9 +24,9 @@ from scs_study.analysis.robustness.runs import (
     kept_clean,
     kept_fell,
     pgd_visit,
-    target_of,
 )
 from scs_study.analysis.robustness.settings import Robustness
+from scs_study.analysis.trained import load_trained
 from scs_study.analysis.variants import Record
 
 PREFERRED = {"conv": ("relu", "max"), "scs": ("none", "maxabs")}
@@ -97,15 +97,15 @@ def sources(rows: Sequence[Record], columns: Sequence[str]) -> dict[str, str | N
 
 def targets(rows: Sequence[Record], columns: Sequence[str], runs: Path) -> tuple[dict[str, Target], list[str]]:
     """The runs among `rows` that can be attacked, by name, and a sentence for each that cannot though it has ended."""
-    found, problems = {}, []
-    for name, source in sources(rows, columns).items():
-        row = next(row for row in rows if row["run"] == name)
-        if row["state"] not in WHOLE:
-            continue
-        try:
-            found[name] = target_of(runs / name, None if source is None else runs / source)
-        except ValueError as error:
-            problems.append(str(error))
+    loaded, problems = {}, []
+    for row in rows:
+        if row["state"] in WHOLE:
+            try:
+                loaded[row["run"]] = load_trained(runs / row["run"])
+            except ValueError as error:
+                problems.append(str(error))
+    pairs = sources([row for row in rows if row["run"] in loaded], columns)
+    found = {name: Target(loaded[name], loaded[source] if source else None) for name, source in pairs.items()}
     return found, problems
 
 

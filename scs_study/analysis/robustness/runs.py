@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from scs_study.analysis.robustness.classifier import Classifier, balanced
 from scs_study.analysis.robustness.evaluate import NEVER, falls, zero_gradients
 from scs_study.analysis.robustness.keep import Batch, Fell
 from scs_study.analysis.robustness.settings import PIXEL, Robustness
-from scs_study.analysis.trained import Trained, load_trained
+from scs_study.analysis.trained import Trained
 from scs_study.data import Batches
 from scs_study.study.runner import Workplace
 from scs_study.training.eager import EVAL_BATCH, numerics
@@ -233,14 +232,6 @@ class Evaluation:
 
     def _device(self) -> str:
         return device_name(self.place.settings.device)
-
-
-def target_of(folder: Path, source: Path | None) -> Target:
-    """The target in a run's folder. Errors: ValueError in one sentence for a run that cannot be attacked."""
-    trained = load_trained(folder)
-    if trained.result["state"] == "diverged":
-        raise ValueError(f"{folder.name} diverged: its network is nothing to attack")
-    return Target(trained, None if source is None else load_trained(source))
 
 
 @torch.no_grad()
