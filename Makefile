@@ -30,7 +30,7 @@ replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=tab
 	@$(PYTHON) scripts/replicate.py study=$(STUDY) launch=$(LAUNCH) $(ARGS)
 
 test: $(STAMP) ## the whole test suite
-	@$(PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 status: $(STAMP) ## where every cell of a study stands
 	@$(PYTHON) scripts/status.py study=$(STUDY) $(ARGS)

@@ -10,6 +10,12 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a slow test come first: begun last, one of them would keep one of the two workers waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def arithmetic_left_alone() -> Iterator[None]:
     """Flushing denormals is a setting of the process: left on, a later test fails far from the cause."""
