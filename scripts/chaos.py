@@ -4,8 +4,8 @@
 
 A study on the bundled digits is computed twice: once undisturbed, once by processes that are killed (SIGKILL), stopped
 (SIGTERM), suspended and whose files are cut off, overwritten or met by a full disk (a small tmpfs, where this user may
-mount one). Prints what was done, what the runs said they survived, and whether every file of every run is equal bit
-for bit. Exit status 0 only if it is.
+mount one; it stays full until a run has said so). Prints what was done, what the runs said they survived, and whether
+every file of every run is equal bit for bit. Exit status 0 only if it is, and if the disk that was filled was met.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import random
 import re
@@ -23,7 +24,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +43,20 @@ from scs_study.study.provenance import PROVENANCE
 from scs_study.study.runner import Workplace
 from scs_study.study.store import INITIAL, run_state
 from scs_study.training import Interrupted, Settings, checkpoint, record
+from scs_study.training.process import prepare_process
 
-DAMAGED = (record.CONFIG, record.STATUS, record.HISTORY, record.LAYERS, record.RESULT, record.WEIGHTS, PROVENANCE,
-           checkpoint.NAME)  # fmt: skip
-DISK_MB = 48
+DAMAGED = (record.CONFIG, record.STATUS, record.HISTORY, record.LAYERS, record.STEPS, record.RESULT,
+           record.WEIGHTS, PROVENANCE, checkpoint.NAME)  # fmt: skip
+DISK_MB = 96
+FULL = "No space left on device"
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["scs_study.study.pool", "scs_study.study.worker", "sklearn.datasets"])
+"""Imported once: a process that is about to be killed must not take seconds to start."""
 
 
 def cells(epochs: int) -> list[CellConfig]:
-    """Four cells: two layers, two seeds."""
-    base = {"activation": "relu", "pooling": "max"}
+    """Four cells: two layers, two seeds, the network that is fastest on the digits."""
+    base = {"arch": "rohrer68k", "activation": "relu", "pooling": "max"}
     settings = {"train.epochs": epochs, "train.batch_size": 256}
     return [compose_cell({**base, "layer": layer}, settings, seed) for layer in ("conv", "sdp") for seed in (0, 1)]
 
@@ -67,23 +75,37 @@ def compute(runs: Path, epochs: int, launch: str) -> int:
     return 1 if any(outcome.state == "failed" for outcome in outcomes.values()) else 0
 
 
+def attempt(runs: Path, epochs: int, launch: str, log: Path) -> None:
+    """Never returns: `compute` as a process of its own, everything it says in `log`."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    prepare_process()
+    sys.exit(compute(runs, epochs, launch))
+
+
 @dataclass
 class Chaos:
-    """Everything that is done to a study, and its count. pause: seconds between two blows, at most."""
+    """Everything that is done to a study, and its count. pause: seconds between two blows, at most.
+
+    met: how often the log had named the full disk when it was filled last, None while there is space.
+    """
 
     runs: Path
-    epochs: int
+    cells: Sequence[CellConfig]
     rng: random.Random
     disk: Path | None
     pause: float
+    log: Path
+    met: int | None = None
     done: Counter[str] = field(default_factory=Counter)
 
     def workers(self) -> list[int]:
         """The processes that work on a run now."""
-        owners = [owner_of(self.runs / cell.run_name) for cell in cells(self.epochs)]
+        owners = [owner_of(self.runs / cell.run_name) for cell in self.cells]
         return [owner["pid"] for owner in owners if owner and "pid" in owner]
 
-    def strike(self, launcher: subprocess.Popen[bytes]) -> None:
+    def strike(self, launcher: BaseProcess) -> None:
         """One blow against the processes, chosen at random."""
         targets = self.workers()
         kind = self.rng.choices(["kill", "launcher", "stop", "suspend"], [12, 2, 2, 1])[0]
@@ -107,7 +129,7 @@ class Chaos:
 
     def damage(self) -> None:
         """One file of a run that nobody works on is cut off, emptied or overwritten."""
-        cell = self.rng.choice(cells(self.epochs))
+        cell = self.rng.choice(self.cells)
         path = self.runs / cell.run_name / self.rng.choice(DAMAGED)
         if self.rng.random() < 0.1:
             path = self.rng.choice([*(self.runs / INITIAL).glob("*.safetensors"), path])
@@ -120,17 +142,30 @@ class Chaos:
             os.truncate(path, 0 if kind == "emptied" else self.rng.randrange(path.stat().st_size))
         self.done[f"file {kind}"] += 1
 
+    def said_full(self) -> int:
+        """How often the log names the full disk."""
+        return self.log.read_text(errors="replace").count(FULL) if self.log.exists() else 0
+
     def fill(self) -> None:
-        """The disk is filled but for a few kilobytes; `empty` gives the space back."""
-        if self.disk is not None:
-            space = os.statvfs(self.disk)
-            free = space.f_bavail * space.f_frsize - self.rng.randrange(0, 600) * 1024
-            with contextlib.suppress(OSError):
-                (self.disk / "ballast").write_bytes(b"x" * max(0, free))
+        """The disk is full, and stays so until `relieve` finds that a run has met it."""
+        if self.disk is not None and self.met is None:
+            self.met = self.said_full()
             self.done["disk filled"] += 1
 
+    def relieve(self) -> None:
+        """None; a disk that was filled is kept full, or emptied once a run has said that it is."""
+        if self.disk is None or self.met is None:
+            return
+        if self.said_full() > self.met:
+            self.empty()
+            return
+        space = os.statvfs(self.disk)
+        with contextlib.suppress(OSError), (self.disk / "ballast").open("ab") as ballast:
+            ballast.write(b"x" * (space.f_bavail * space.f_frsize))
+
     def empty(self) -> None:
-        """The ballast is gone."""
+        """There is space again."""
+        self.met = None
         if self.disk is not None:
             (self.disk / "ballast").unlink(missing_ok=True)
 
@@ -140,29 +175,29 @@ class Chaos:
         return self.done["worker killed"] + self.done["launcher killed"]
 
 
-def disturb(chaos: Chaos, kills: int, launch: str, log: Path) -> int:
+def disturb(chaos: Chaos, kills: int, launch: str, epochs: int) -> int:
     """The number of launches it took until the study was done and nothing was left to be done to it."""
     launches = 0
     while True:
-        quiet = chaos.kills >= kills
         launches += 1
-        if not quiet and chaos.rng.random() < 0.15:
+        launcher = CONTEXT.Process(target=attempt, args=(chaos.runs, epochs, launch, chaos.log))
+        launcher.start()
+        # The first launch meets a full disk for certain; later ones sometimes, at any moment of their work.
+        if launches == 1:
+            until_working(chaos, launcher)
             chaos.fill()
-        with log.open("ab") as output:
-            command = [sys.executable, __file__, "--attempt", "--launch", launch, "--epochs", str(chaos.epochs)]
-            command += ["--folder", str(chaos.runs)]
-            launcher = subprocess.Popen(
-                command, stdout=output, stderr=output, env={**os.environ, "OMP_NUM_THREADS": "1"}
-            )
-        while launcher.poll() is None:
-            time.sleep(chaos.rng.uniform(0.05, chaos.pause))
-            if not quiet and chaos.workers():
-                chaos.strike(launcher)
-            if chaos.rng.random() < 0.3:
-                chaos.empty()
-            quiet = chaos.kills >= kills
-        chaos.empty()
-        if all(settled(chaos.runs, cell) for cell in cells(chaos.epochs)):
+        while launcher.is_alive():
+            chaos.relieve()
+            launcher.join(chaos.rng.uniform(0.02, chaos.pause))
+            if chaos.kills >= kills or chaos.met is not None or not chaos.workers():
+                continue
+            chaos.strike(launcher)
+            if chaos.rng.random() < 0.04:
+                chaos.fill()
+        chaos.relieve()
+        if chaos.met is not None and launcher.exitcode in (0, 1):
+            chaos.empty()  # all that it had to do was done before the disk was full
+        if all(settled(chaos.runs, cell) for cell in chaos.cells):
             if chaos.kills >= kills:
                 return launches
             for _ in range(4):  # too early: some of it is to be done again
@@ -173,10 +208,16 @@ def disturb(chaos: Chaos, kills: int, launch: str, log: Path) -> int:
                     chaos.damage()
 
 
+def until_working(chaos: Chaos, launcher: BaseProcess) -> None:
+    """None, once a run has begun or the launcher has ended."""
+    while launcher.is_alive() and not chaos.workers():
+        launcher.join(0.02)
+
+
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of a run's files, times left out."""
     found = {}
-    for name in (record.CONFIG, record.LAYERS, record.WEIGHTS):
+    for name in (record.CONFIG, record.LAYERS, record.STEPS, record.WEIGHTS):
         found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     for name, values in ((record.RESULT, files.read_json(folder / record.RESULT)),
                          (record.HISTORY, files.read_lines(folder / record.HISTORY))):  # fmt: skip
@@ -195,7 +236,7 @@ def survived(log: str) -> Counter[str]:
     kinds = {
         "workers replaced": r"was killed by SIGKILL; another one continues|ended with exit status",
         "files set aside": r"set aside as",
-        "runs that met a full disk": r"No space left on device",
+        "words about a full disk": FULL,
         "checkpoints written on request": r"SIGTERM: writing a checkpoint",
     }
     return Counter({kind: len(re.findall(pattern, log)) for kind, pattern in kinds.items()})
@@ -218,10 +259,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--launch", choices=("inline", "pool"), default="pool")
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--attempt", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.attempt:
-        return compute(options.folder, options.epochs, options.launch)
     base = Path(tempfile.mkdtemp(prefix="scs-chaos-", dir=options.folder))
     started = time.monotonic()
     disk = small_disk(base / "disk")
@@ -232,14 +270,18 @@ def main() -> int:
         calm = time.monotonic() - started
         print(f"undisturbed: {calm:.0f} s", flush=True)
         runs = (disk or base) / "runs"
-        chaos = Chaos(runs, options.epochs, random.Random(options.seed), disk, max(0.5, calm / 15))
-        launches = disturb(chaos, options.kills, options.launch, base / "chaos.log")
+        log = base / "chaos.log"
+        # About as long as an epoch takes: some processes die before they complete one, and some after several.
+        pause = max(0.2, 2 * calm / len(cells(1)) / options.epochs)
+        chaos = Chaos(runs, cells(options.epochs), random.Random(options.seed), disk, pause, log)
+        launches = disturb(chaos, options.kills, options.launch, options.epochs)
         print(f"disturbed: {time.monotonic() - started:.0f} s in all, {launches} launches")
         for kind, count in sorted(chaos.done.items()):
             print(f"  {count:4d} {kind}")
         if disk is None:
             print("     0 disk filled (this user may not mount a tmpfs)")
-        for kind, count in sorted(survived((base / "chaos.log").read_text(errors="replace")).items()):
+        said = survived(log.read_text(errors="replace"))
+        for kind, count in sorted(said.items()):
             print(f"  survived: {count:4d} {kind}")
         equal = 0
         for cell in cells(options.epochs):
@@ -251,6 +293,9 @@ def main() -> int:
                   f" ({starts} starts since its record was last whole)")  # fmt: skip
             equal += not different
         print(f"{equal} of {len(cells(1))} runs are equal bit for bit to the undisturbed ones")
+        if disk is not None and not said["words about a full disk"]:
+            print("the disk was filled, and no run met it")
+            return 1
         return 0 if equal == len(cells(1)) else 1
     finally:
         if disk is not None:

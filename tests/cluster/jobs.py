@@ -69,7 +69,9 @@ def processes_of(base: Path, number: str, command: str = "") -> list[int]:
     """A task's processes on the cluster in `base`: Python's with `command` in their line, or all and SLURM's own."""
     cluster = f"SLURM_CONF={base}/".encode()
     array, _, index = number.partition("_")
-    ours = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={index}".encode()}
+    # A task alone is no array.
+    said = [f"SLURM_ARRAY_JOB_ID={array}", f"SLURM_ARRAY_TASK_ID={index}"] if index else [f"SLURM_JOB_ID={number}"]
+    ours = {each.encode() for each in said}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -22,3 +22,6 @@ def test_a_study_under_fire_equals_one_that_was_left_in_peace() -> None:
     assert "4 of 4 runs are equal bit for bit" in done.stdout
     kills = sum(int(count) for count in re.findall(r"(\d+) (?:worker|launcher) killed", done.stdout))
     assert kills >= 6
+    assert "may not mount a tmpfs" in done.stdout or re.search(
+        r"survived: +[1-9]\d* words about a full disk", done.stdout
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scs_study import files
-from scs_study.study.compose import PROJECT
+from scs_study.study.compose import PROJECT, compose_cell
 from scs_study.study.launch import inline
 from scs_study.study.provenance import PROVENANCE
 from scs_study.study.slurm import slurm as launch_slurm
@@ -41,7 +41,7 @@ def test_queued_tasks_use_the_code_of_their_submission_and_outlive_whoever_submi
     checkout.mkdir()
     for part in ("scs_study", "conf", "scripts", "results/paper"):
         shutil.copytree(PROJECT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "scripts/replicate.py", "study=quick", "arch=rohrer68k", "layer=conv"]
+    command = [sys.executable, "scripts/replicate.py", "study=quick", "layer=conv"]
     command += ["pooling=max", "train.epochs=1", "train.batch_size=256"]
     command += [f"runs={runs}", "launch=slurm", "launch.gpus=0", "launch.cpus=1", "launch.memory_gb=1"]
     command += ["launch.minutes=30", "launch.cells_per_task=1", "launch.at_once=1", 'launch.more=["--hold"]']
@@ -62,7 +62,9 @@ def test_queued_tasks_use_the_code_of_their_submission_and_outlive_whoever_submi
     assert {state_of(number) for number in numbers} == {"PENDING"}
 
     (checkout / "scs_study/__init__.py").write_text("raise RuntimeError('the code was edited after submission')\n")
-    cells = [cell(seed, 1) for seed in (0, 1)]
+    choices = {"layer": "conv", "activation": "relu", "pooling": "max"}
+    small = {"train.epochs": 1, "train.batch_size": 256}
+    cells = [compose_cell(choices, small, seed) for seed in (0, 1)]
     assert [job.number for job in jobs_of(runs, {cells[1].run_name})] == [numbers[1]]
     for number in numbers:
         control("release", number)
