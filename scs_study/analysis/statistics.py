@@ -60,6 +60,19 @@ def summarise(values: Iterable[float]) -> Summary:
     return Summary(n, mean, deviation, error, mean - half, mean + half)
 
 
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The two-sided 95 % Wilson interval of a share, such as an accuracy on n images; (0, 1) for n = 0."""
+    assert 0 <= successes <= n
+    if n == 0:
+        return 0.0, 1.0
+    z = float(special.ndtri((1 + LEVEL) / 2))
+    share = successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # Rounding must not put a bound on the wrong side of what was counted.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
+
+
 def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired:
     """The paired comparison of two variants, seed -> value each; seeds that only one of them has are left out."""
     seeds = tuple(sorted(a.keys() & b.keys()))

@@ -1,0 +1,27 @@
+"""Attacks finished runs, keeps what fell, writes table and figures: python scripts/robustness.py study=cifar10_short
+
+python scripts/robustness.py 'match=rohrer100k-*' attack=short    (any runs, by their names; a first look on a CPU)
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.collect import collect
+from scs_study.analysis.robustness.settings import robustness_of
+from scs_study.analysis.robustness.study import attack_runs
+from scs_study.study.command import FAILED, matching_runs, results_folder, run_command, workplace
+
+
+def main(config: DictConfig) -> int:
+    """The exit status: 0 when every finished run has been attacked. Errors: ValueError when no run matches."""
+    settings, place = robustness_of(config.attack), workplace(config)
+    names, name = matching_runs(config)
+    problems = attack_runs(collect(place.runs, names), settings, place, results_folder(config, name))
+    for sentence in problems:
+        print(f"robustness: {sentence}")
+    return FAILED if problems else 0
+
+
+if __name__ == "__main__":
+    run_command(main, "robustness")

@@ -1,0 +1,168 @@
+"""L-infinity attacks on any classifier of images in [0, 1], by torchattacks, kept away from the rest of the process.
+
+What torchattacks 3.5.1 does that nobody would expect, and what is done about it here: it draws from the global
+generators and seeds them anew (they are put back), takes a network's first parameter for its device and fails without
+one (`Watched` has one), puts whole networks into training mode when it is done (every module gets its own mode back),
+writes into the logits a network returns (they are copied), and attacks images that are wrong already (nobody hands it
+any).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+KINDS = ("pgd", "apgd_ce", "apgd_t", "square")
+GRADIENT_FREE = ("square",)
+MOST_TARGETS = 9
+"""Classes that APGD-T aims at, the likeliest first, as AutoAttack does."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to attack. kind: one of KINDS.
+
+    steps: gradient steps (of APGD-T: for each target class), or queries of the gradient-free Square. restarts: how
+    often it is tried. step_size: PGD's, in units of eps / steps; APGD chooses its own. random_start: whether PGD starts
+    at a uniformly random point of the ball.
+    """
+
+    kind: str
+    steps: int
+    restarts: int = 1
+    step_size: float = 2.5
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        assert self.kind in KINDS
+        assert self.steps > 0
+        assert self.restarts > 0
+
+    @property
+    def cost(self) -> float:
+        """Evaluations of an image's gradient, or of as many forward passes, that one attack of it takes at most."""
+        if self.kind == "square":
+            return self.restarts * self.steps / 3
+        return float(self.restarts * self.steps * (MOST_TARGETS if self.kind == "apgd_t" else 1))
+
+
+class Watched(nn.Module):
+    """A network under attack: the same logits, and a count of the images it was asked about.
+
+    gradients: images that were classified in order to differentiate; forwards: the others. check: called before every
+    pass; what it raises ends the attack.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, check: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(0, device=device), requires_grad=False)
+        self.network = network
+        self.check = check
+        self.gradients = 0
+        self.forwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, (B, classes)."""
+        self.check()
+        differentiated = torch.is_grad_enabled() and x.requires_grad
+        if differentiated:
+            self.gradients += len(x)
+        else:
+            self.forwards += len(x)
+        logits: Tensor = self.network(x).clone()
+        if differentiated and not logits.requires_grad:
+            # Nothing the network computes can be differentiated (a threshold): that is a gradient of zero.
+            logits = logits + 0.0 * x.flatten(1).sum(1, keepdim=True)
+        return logits
+
+
+def adversarial(network: nn.Module, images: Tensor, labels: Tensor, method: Method, eps: float, seed: int) -> Tensor:
+    """What one attempt of the attack makes of the images: (B, C, H, W). It is a claim; `evaluate.fooled` verifies it.
+
+    images: (B, C, H, W) in [0, 1] on the network's device. labels: int64 (B,), the true classes. eps: radius of the
+    ball in the largest absolute difference. seed: of all randomness; the global generators, the network's modes and its
+    parameters' gradients are as before afterwards.
+    Errors: ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-T.
+    """
+    if images.ndim != 4 or len(images) != len(labels):
+        raise ValueError(f"images of shape {tuple(images.shape)}: an attack takes (B, C, H, W) and B labels")
+    if len(images) and not bool(((images >= 0) & (images <= 1)).all()):
+        raise ValueError("an attack takes images in [0, 1]; put a normalisation inside the network")
+    if not len(images):
+        return images.clone()
+    watched = network if isinstance(network, Watched) else Watched(network, images.device)
+    with left_alone(watched), own_randomness(seed, images.device):
+        return _attack(watched, images, labels, method, eps)(images, labels).detach()  # type: ignore[no-any-return]
+
+
+def _attack(network: Watched, images: Tensor, labels: Tensor, method: Method, eps: float) -> Any:
+    torchattacks = _library()
+    start = int(torch.randint(2**31, (), dtype=torch.int64))  # its attacks take a seed of their own
+    if method.kind == "pgd":
+        step = method.step_size * eps / method.steps
+        return torchattacks.PGD(network, eps=eps, alpha=step, steps=method.steps, random_start=method.random_start)
+    if method.kind == "apgd_ce":
+        return torchattacks.APGD(network, norm="Linf", eps=eps, steps=method.steps, loss="ce", seed=start)
+    if method.kind == "square":
+        return torchattacks.Square(network, norm="Linf", eps=eps, n_queries=method.steps, seed=start)
+    with torch.no_grad():
+        classes = network(images[:1]).shape[1]
+    if classes < 4:
+        raise ValueError(f"APGD-T needs at least 4 classes, and the network has {classes}")
+    targets = min(classes - 1, MOST_TARGETS)
+    return torchattacks.APGDT(network, norm="Linf", eps=eps, steps=method.steps, seed=start, n_classes=targets + 1)
+
+
+def _library() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its imports
+            import torchattacks
+    except ImportError as error:
+        raise ValueError(
+            f"robustness needs torchattacks (the extra `attacks`), which is not installed: {error}"
+        ) from None
+    return torchattacks
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """A context in which the global generators start from `seed`; afterwards they are where they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        # Not torch.manual_seed(): it seeds devices that nobody asked for, now or when they are first used.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def left_alone(network: nn.Module) -> Iterator[None]:
+    """A context in which the network is in eval mode and its parameters are constants; both are put back afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        network.eval()
+        for parameter, _ in wanted:
+            parameter.requires_grad_(False)  # an attack differentiates the input alone
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, flag in wanted:
+            parameter.requires_grad_(flag)
+
+
+def seed_of(*words: object) -> int:
+    """A seed that depends on all of `words` and on nothing else: the same in every process, on every machine."""
+    digest = hashlib.sha256("|".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,187 @@
+"""The attacks on all finished runs of a study, then its robustness table and figures."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from scs_study.analysis.collect import collect, identity_columns
+from scs_study.analysis.figure_style import panels
+from scs_study.analysis.robustness import keep
+from scs_study.analysis.robustness.curves import curves, together
+from scs_study.analysis.robustness.evaluate import NEVER
+from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, targets
+from scs_study.analysis.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
+from scs_study.analysis.robustness.settings import WORDS, Robustness, robustness_of
+from scs_study.analysis.robustness.table import robustness_table
+from scs_study.analysis.variants import variants, varying
+from scs_study.config import CellConfig
+from scs_study.study.command import task_overrides
+from scs_study.study.grid import Study
+from scs_study.study.lease import Busy, Lease, acquire
+from scs_study.study.progress import QUIET, duration
+from scs_study.study.runner import StopRequest, Workplace
+from scs_study.training import Interrupted
+
+NAME, USUAL = "robustness", "pgd"
+"""Of the table; of the attack settings that results are not named after."""
+
+
+def check(config: DictConfig) -> None:
+    """None. Errors: ValueError in one sentence for a wrong setting of the attacks."""
+    robustness_of(config.attack)
+
+
+def follow(
+    study: Study, cells: Sequence[CellConfig], place: Workplace, config: DictConfig, folder: Path
+) -> Sequence[str]:
+    """The sentences of what went wrong when the finished cells of a study were attacked; writes to folder."""
+    names = {cell.run_name: cell.identity() for cell in cells}
+    return attack_runs(collect(place.runs, names), robustness_of(config.attack), place, folder)
+
+
+def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, folder: Path) -> list[str]:
+    """The sentences of what went wrong when the finished runs of a collected frame were attacked, none for nothing.
+
+    What is kept is not computed again. Table and figures are written below `folder` and their paths printed.
+    Errors: Interrupted after a signal; what was computed until then is kept.
+    """
+    groups = variants(frame)
+    rows = [row for group in groups for row in group]
+    found, problems = targets(rows, identity_columns(frame), place.runs)
+    progress = Progress.start(found, settings, place)
+    with StopRequest().listening() as stop:
+
+        def look() -> None:
+            if stop():
+                raise Interrupted("the attacks go on from here when the same command is given again")
+
+        for name, target in found.items():
+            try:
+                lease = _lease(target.trained.folder)
+            except Busy:
+                problems.append(f"{name}: another process is attacking it")
+                continue
+            try:
+                progress.run(name)
+                Evaluation(target, settings, place, look, progress.report, progress.say).run()
+            except ValueError as error:
+                problems.append(str(error))
+            finally:
+                lease.release()
+    paths = publish(frame, found, settings, folder)
+    for path in paths:
+        print(f"  {path}")
+    return problems
+
+
+def publish(frame: pd.DataFrame, found: Mapping[str, Target], settings: Robustness, folder: Path) -> tuple[Path, ...]:
+    """The paths of the robustness table and figures of the runs in `found` that have been attacked, () for none."""
+    groups = variants(frame)
+    runs: dict[str, Evaluated] = {}
+    for row in (row for group in groups for row in group):
+        if row["run"] in found and (each := evaluated(row, found[row["run"]], settings)) is not None:
+            runs[row["run"]] = each
+    if not runs:
+        return ()
+    paths: list[Path] = []
+    suffix = _suffix()
+    attacked = [
+        panel for panel in panels(frame, f"pgd{suffix}") if any(r["run"] in runs for g in panel.groups for r in g)
+    ]
+    for panel in attacked:
+        paths += curves(panel, runs, settings, folder / "figures")
+    if len(attacked) > 1:
+        paths += together(attacked, runs, settings, folder / "figures", f"pgd{suffix}")
+    if settings.check_eps:
+        extra = varying(groups, identity_columns(frame))
+        paths += robustness_table(list(runs.values()), settings, extra, folder / "tables", f"{NAME}{suffix}")
+    return tuple(paths)
+
+
+def _suffix() -> str:
+    """What tells results of other attack settings than the usual ones from those: "-attack=fine"; "" for the usual."""
+    try:
+        changes = sorted(text.lstrip("+") for text in task_overrides() if re.match(r"\+*attack[.=]", text))
+        changes = [change for change in changes if change != f"attack={USUAL}"]
+    except ValueError:  # not below a Hydra command: the settings are whatever a program passed
+        changes = []
+    return "".join("-" + re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)
+
+
+def _lease(folder: Path) -> Lease:
+    """The right to write in the folder of a run's evaluations. Errors: Busy."""
+    (folder / keep.FOLDER).mkdir(exist_ok=True)
+    return acquire(folder / keep.FOLDER)
+
+
+@dataclass
+class Progress:
+    """Prints which run and attack of how many, how fast, and the time left, by the work that each attack may take."""
+
+    total: int
+    out: TextIO
+    settings: Robustness
+    left: float
+    _number: int = 0
+    _done: float = 0.0
+    _seconds: float = 0.0
+    _printed: float = 0.0
+
+    @staticmethod
+    def start(found: Mapping[str, Target], settings: Robustness, place: Workplace) -> Progress:
+        """Progress over the attacks on the runs `found`, on standard output."""
+        left = 0.0
+        for target in found.values():
+            images = settings.images or _test_images(target, place)
+            checked = min(images, settings.check_images or images)
+            for name in attack_names(target, settings):
+                left += _cost(name, settings) * (images if name == PGD else checked)
+        return Progress(len(found), sys.stdout, settings, left)
+
+    def run(self, name: str) -> None:
+        """None; the next run's turn."""
+        self._number += 1
+
+    def report(self, done: Done) -> None:
+        """None; takes a batch's work off what is left, and says so at most every QUIET seconds."""
+        if done.attack == ZERO:
+            return
+        cost = _cost(done.attack, self.settings) * done.batch.count
+        self.left = max(self.left - cost, 0.0)
+        if not done.fresh:
+            return
+        self._done, self._seconds = self._done + cost, self._seconds + done.batch.seconds
+        if time.monotonic() - self._printed < QUIET:
+            return
+        self._printed = time.monotonic()
+        batch = done.batch
+        fallen = sum(index != NEVER for index in batch.fell)
+        words = "PGD" if done.attack == PGD else WORDS[done.attack]
+        work = (batch.gradients + batch.forwards) / batch.seconds
+        self.say(
+            f"[{self._number}/{self.total}] {done.run}  {words}: images {batch.first + 1}-{batch.first + batch.count},"
+            f" {fallen} fell or were wrong, {work:.0f} images x evaluations a second"
+            f"  left about {duration(self.left * self._seconds / self._done)}"
+        )
+
+    def say(self, text: str) -> None:
+        """None; prints a line."""
+        print(text, file=self.out, flush=True)
+
+
+def _cost(name: str, settings: Robustness) -> float:
+    radii = len(settings.eps) - 1 if name == PGD else len(settings.check_eps)
+    return settings.method(name).cost * radii
+
+
+def _test_images(target: Target, place: Workplace) -> int:
+    return len(place.images(target.trained.cell.data).test_labels)

@@ -1,0 +1,264 @@
+"""Attacks on real small runs: exact where nothing is attacked, kept per image, resumed wherever they were cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scs_study import files
+from scs_study.analysis.collect import collect, identity_columns
+from scs_study.analysis.robustness import keep
+from scs_study.analysis.robustness.classifier import balanced, classifier
+from scs_study.analysis.robustness.evaluate import NEVER, curve
+from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, sources, targets
+from scs_study.analysis.robustness.runs import PGD, Done, Evaluation, identity
+from scs_study.analysis.robustness.settings import Robustness, robustness_of
+from scs_study.analysis.robustness.study import attack_runs
+from scs_study.analysis.variants import records
+from scs_study.study.compose import load_option
+from scs_study.study.runner import run_cell
+from scs_study.training import Interrupted, record
+from tests.study.work import cell, few_digits, place, start, until
+
+CONV, SCS = cell("conv"), cell("scs")
+
+
+def settings(**changed: Any) -> Robustness:
+    few = {"eps": [0, 8, 24, 64], "steps": 3, "batch": 16, "check_eps": [8, 64], "check_images": 40, "apgd_steps": 3}
+    return robustness_of({**load_option("attack", "pgd"), **few, "square_queries": 20, **changed})
+
+
+def attack(
+    runs: Path, which: Robustness, report: Callable[[Done], None] = lambda done: None, **stop: Any
+) -> list[Evaluated]:
+    """What is kept of the attacks on both runs, which are made where they are missing."""
+    frame = collect(runs, [CONV.run_name, SCS.run_name])
+    rows = records(frame)
+    found, problems = targets(rows, identity_columns(frame), runs)
+    if problems:
+        raise ValueError(problems[0])
+    for target in found.values():
+        Evaluation(target, which, place(runs), report=report, **stop).run()
+    results = [evaluated(row, found[row["run"]], which) for row in rows]
+    assert all(results)
+    return [each for each in results if each]
+
+
+def attack_slowly(runs: Path) -> None:
+    """None; as `attack`, in a process of its own."""
+    attack(runs, settings(checks=["apgd_ce"]))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("attacked") / "runs"
+    for each in (CONV, SCS):
+        assert run_cell(each, place(runs)).state == "done"
+    return runs
+
+
+@pytest.fixture
+def runs(trained: Path, tmp_path: Path) -> Path:
+    """Both runs, not attacked yet."""
+    for each in (CONV, SCS):
+        folder = tmp_path / each.run_name
+        folder.mkdir()
+        for file in (trained / each.run_name).iterdir():
+            if file.is_file():
+                (folder / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def kept(runs: Path) -> dict[str, list[Any]]:
+    """Everything that is kept of the attacks, without what they cost."""
+    costs = ("gradients", "forwards", "seconds", "device")
+    return {
+        str(path.relative_to(runs)): [
+            {key: value for key, value in line.items() if key not in costs} for line in files.read_lines(path)
+        ]
+        for path in sorted(runs.glob(f"*/{keep.FOLDER}/*.jsonl"))
+    }
+
+
+def test_without_an_attack_accuracy_is_the_recorded_one_to_the_last_image(runs: Path) -> None:
+    for each in attack(runs, settings(checks=[])):
+        result = files.read_json(runs / each.row["run"] / record.RESULT)
+        assert each.left(settings())[0] / len(each.right) == result["final_test_accuracy"]
+        assert each.left(settings()) == sorted(each.left(settings()), reverse=True)
+
+
+def test_another_accuracy_than_the_recorded_one_is_one_sentence(runs: Path) -> None:
+    path = runs / CONV.run_name / record.RESULT
+    files.write_json(path, {**files.read_json(path), "final_test_accuracy": 0.5})
+    with pytest.raises(
+        ValueError, match=r"^rohrer68k-conv-.*: the accuracy without an attack is .* and 0.5 in its rec"
+    ):
+        attack(runs, settings(checks=[]))
+
+
+def test_a_run_is_attacked_as_any_network_would_be(runs: Path) -> None:
+    each = attack(runs, settings(checks=[]))[1]
+    images = few_digits()
+    order = balanced(images.test_labels)
+    x = (images.test_images[order].float() / 255).permute(0, 3, 1, 2)
+    y = images.test_labels[order]
+    net = classifier(runs / SCS.run_name)
+    fell = curve(net, x, y, settings().method(PGD), [r / 255 for r in settings().eps], seed=0, batch=16)
+    accuracies = [int(((fell == NEVER) | (fell > index)).sum()) for index in range(4)]
+    # Another batch's randomness, so not the same images; the same network and radii, so nearly as many.
+    assert np.abs(np.array(accuracies) - each.left(settings())).max() <= 3
+    assert accuracies[0] == each.left(settings())[0]
+
+
+def test_an_attack_killed_in_the_middle_ends_as_if_nothing_had_happened(runs: Path, tmp_path_factory: Any) -> None:
+    attack(runs, settings(checks=["apgd_ce"]))
+    whole = kept(runs)
+    for path in runs.glob(f"*/{keep.FOLDER}/*"):
+        path.unlink()
+    process = start(attack_slowly, runs)
+    until(lambda: len(list(runs.glob(f"*/{keep.FOLDER}/apgd_ce-*"))) > 0)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert kept(runs) != whole
+    fresh: list[bool] = []
+    attack(runs, settings(checks=["apgd_ce"]), lambda done: fresh.append(done.fresh))
+    assert kept(runs) == whole
+    assert True in fresh
+    assert False in fresh
+
+
+def test_an_attack_that_is_stopped_goes_on_at_the_batch(runs: Path) -> None:
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 20:
+            raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        attack(runs, settings(checks=[]), check=check)
+    fresh: list[bool] = []
+    attack(runs, settings(checks=[]), lambda done: fresh.append(done.fresh))
+    assert fresh[0] is False
+    assert fresh.count(True) >= 4
+    again: list[bool] = []
+    attack(runs, settings(checks=[]), lambda done: again.append(done.fresh))
+    assert not any(again)
+
+
+def test_a_further_attack_visits_only_what_pgd_left(runs: Path) -> None:
+    both = attack(runs, settings(checks=["square"]))
+    for each in both:
+        index = settings().eps.index(64) - 1
+        left = each.right & ((each.pgd == NEVER) | (each.pgd > index))
+        square = each.checks["square"]
+        assert square is not None
+        fell_at_64 = square == 1
+        assert not (fell_at_64 & ~left[:40]).any()
+        verdict = each.verdicts(settings(checks=["square"]))[1]
+        assert verdict.pgd == left[:40].sum()
+        assert verdict.worst == (left[:40] & (square == NEVER)).sum()
+
+
+def test_fewer_images_are_the_first_of_more(runs: Path) -> None:
+    few = attack(runs, settings(checks=[], images=32, check_images=16))
+    again: list[Done] = []
+    more = attack(runs, settings(checks=[]), again.append)
+    for small, large in zip(few, more, strict=True):
+        assert len(small.pgd) == 32
+        assert np.array_equal(small.pgd, large.pgd[:32])
+    assert [done.fresh for done in again if done.attack == PGD] == [False, False, True, True] * 2
+
+
+def test_a_damaged_file_is_set_aside_with_a_sentence_and_made_again(runs: Path) -> None:
+    attack(runs, settings(checks=[]))
+    whole = kept(runs)
+    path = next((runs / SCS.run_name / keep.FOLDER).glob("pgd-*"))
+    lines = path.read_text().splitlines()
+    changed = json.loads(lines[2])
+    changed["fell"][0] = NEVER if changed["fell"][0] != NEVER else 1
+    path.write_text("\n".join([*lines[:2], json.dumps(changed), *lines[3:]]) + "\n")
+    said: list[str] = []
+    attack(runs, settings(checks=[]), say=said.append)
+    assert len(said) == 1
+    assert "line 3, is damaged" in said[0]
+    assert said[0].endswith(f"set aside as {path.name}.damaged-1, and evaluated again")
+    assert kept(runs) == whole
+
+
+def test_transfers_come_from_the_other_kind_of_layer(runs: Path) -> None:
+    frame = collect(runs, [CONV.run_name, SCS.run_name])
+    found = sources(records(frame), identity_columns(frame))
+    assert found == {CONV.run_name: SCS.run_name, SCS.run_name: CONV.run_name}
+    assert sources(records(frame)[:1], identity_columns(frame)) == {CONV.run_name: None}
+
+
+def test_what_a_result_depends_on_is_in_its_name(runs: Path) -> None:
+    frame = collect(runs, [CONV.run_name, SCS.run_name])
+    found, _ = targets(records(frame), identity_columns(frame), runs)
+    conv, scs = found[CONV.run_name], found[SCS.run_name]
+    usual = settings()
+    others = [
+        settings(steps=4),
+        settings(seed=1),
+        settings(batch=17),
+        settings(random_start=False),
+        settings(restarts=2),
+    ]
+    names = {keep.path_of(runs, identity(conv, PGD, each)) for each in [usual, *others]}
+    assert len(names | {keep.path_of(runs, identity(scs, PGD, usual))}) == 7
+    same = replace(usual, margin=0.5, images=48, square_queries=7, checks=("square",))
+    assert keep.path_of(runs, identity(conv, PGD, same)) in names
+
+
+def test_a_classifier_is_what_robustbench_takes(runs: Path) -> None:
+    net = classifier(runs / SCS.run_name)
+    assert not net.training
+    images = few_digits()
+    x = (images.test_images.float() / 255).permute(0, 3, 1, 2).contiguous().requires_grad_()
+    logits = net(x)
+    assert logits.shape == (64, 10)
+    assert logits.dtype == torch.float32
+    assert (logits.sum(1) - 1).abs().max() > 1e-3, "logits, not probabilities"
+    assert torch.equal(logits, net(x)), "nothing random"
+    assert torch.autograd.grad(logits.sum(), x)[0].abs().max() > 0
+    assert not any(p.requires_grad for p in net.parameters())
+    accuracy = float((logits.argmax(1) == images.test_labels).double().mean())
+    assert accuracy == files.read_json(runs / SCS.run_name / record.RESULT)["final_test_accuracy"]
+
+
+def test_images_are_attacked_with_all_classes_in_turn() -> None:
+    labels = torch.tensor([0] * 5 + [1] * 3 + [2] * 4)
+    order = balanced(labels)
+    assert sorted(order.tolist()) == list(range(12))
+    assert labels[order].tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 2, 0]
+    assert order.tolist() != sorted(order.tolist(), key=lambda index: (index, 0))
+    assert torch.equal(order, balanced(labels))
+
+
+def test_a_study_gets_table_and_figures_of_what_is_finished(runs: Path, tmp_path: Path, capsys: Any) -> None:
+    (runs / SCS.run_name / record.WEIGHTS).write_bytes(b"damaged")
+    frame = collect(runs, [CONV.run_name, SCS.run_name])
+    problems = attack_runs(frame, settings(checks=["square"]), place(runs), tmp_path / "out")
+    assert len(problems) == 1
+    assert "weights.safetensors is damaged" in problems[0]
+    written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert written == [
+        "figures/pgd-rohrer68k-digits.pdf",
+        "figures/pgd-rohrer68k-digits.png",
+        "tables/robustness.csv",
+        "tables/robustness.md",
+        "tables/robustness.tex",
+    ]
+    assert (tmp_path / "out/tables/robustness.csv").read_text().count(CONV.run_name) == 2
