@@ -54,7 +54,8 @@ class VariantNumbers:
     accuracy: the mean final test accuracy of the runs. values: the mean of each of QUANTITIES over the images;
     against: of the differences to the baseline on the same images and seeds, None where there is no baseline.
     correlation: the mean rank correlation with the trained network's maps after the head and after all layers were
-    drawn anew, and unordered: the share of maps that then had no order (all zero), NaN where the check was left out.
+    drawn anew, unordered: the share of maps that then had no order (all zero), and redrawn_gini: the mean Gini index of
+    those maps, which nobody trained; NaN where the check was left out.
     """
 
     row: Record
@@ -68,6 +69,7 @@ class VariantNumbers:
     against: Mapping[str, Estimate] | None
     correlation: tuple[float, float]
     unordered: float
+    redrawn_gini: float
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,21 @@ class Answer:
 
     @property
     def verdict(self) -> str:
-        """In words: what the interval over all pairs allows to say, and in how many single pairs it holds too."""
-        if math.isnan(self.together.mean):
+        """In words: yes or no where the interval over all pairs says so and no single pair says the opposite.
+
+        One network in a bad state must not speak for its layer, so pairs that disagree are "mixed". A pair with a dead
+        network is none.
+        """
+        pairs = [pair for _, _, pair in self.pairs if pair.images]
+        more, less = sum(pair.low > 0 for pair in pairs), sum(pair.high < 0 for pair in pairs)
+        if not pairs:
             return "no pair to compare"
-        if self.together.low > 0:
-            same = sum(pair.low > 0 for _, _, pair in self.pairs)
-            return f"yes ({same} of {len(self.pairs)} pairs)"
-        if self.together.high < 0:
-            same = sum(pair.high < 0 for _, _, pair in self.pairs)
-            return f"no, less sparse ({same} of {len(self.pairs)} pairs)"
+        if more and less:
+            return f"mixed: {more} of {len(pairs)} pairs sparser, {less} less sparse"
+        if more and self.together.low > 0:
+            return f"yes ({more} of {len(pairs)} pairs)"
+        if less and self.together.high < 0:
+            return f"no, less sparse ({less} of {len(pairs)} pairs)"
         return "undecided"
 
 
@@ -164,7 +172,7 @@ def variant_numbers(
             differences = [_mean([v[name] - other[name] for v, other in paired]) for name in QUANTITIES]
             against = dict(zip(QUANTITIES, bootstrap(np.stack(differences, axis=1), seed), strict=True))
         states = np.concatenate([seen.found.measures.state for seen in group])
-        head, whole, unordered = _correlations(group)
+        head, whole, unordered, redrawn_gini = _correlations(group)
         result.append(
             VariantNumbers(
                 row=group[0].row,
@@ -178,6 +186,7 @@ def variant_numbers(
                 against=against,
                 correlation=(head, whole),
                 unordered=unordered,
+                redrawn_gini=redrawn_gini,
             )
         )
     return tuple(result)
@@ -226,15 +235,15 @@ def _mean(columns: Sequence[Values]) -> Values:
     return mean
 
 
-def _correlations(group: Sequence[Seen]) -> tuple[float, float, float]:
-    """(after the head, after all layers, share of maps without an order after all layers), means over the runs."""
-    found = [seen.found.redrawn.correlation for seen in group if seen.found.redrawn is not None]
+def _correlations(group: Sequence[Seen]) -> tuple[float, float, float, float]:
+    """(after the head, after all layers, share of maps without an order then, Gini index then), means over the runs."""
+    found = [seen.found.redrawn for seen in group if seen.found.redrawn is not None]
     if not found:
-        return math.nan, math.nan, math.nan
-    head, whole = (np.concatenate([each[index] for each in found]) for index in (0, -1))
-    unordered = np.isnan(whole)
-    means = [float(np.nanmean(each)) if not np.isnan(each).all() else math.nan for each in (head, whole)]
-    return means[0], means[1], float(unordered.mean())
+        return math.nan, math.nan, math.nan, math.nan
+    head, whole = (np.concatenate([each.correlation[index] for each in found]) for index in (0, -1))
+    gini = np.concatenate([each.gini for each in found])
+    means = [float(np.nanmean(each)) if not np.isnan(each).all() else math.nan for each in (head, whole, gini)]
+    return means[0], means[1], float(np.isnan(whole).mean()), means[2]
 
 
 def _is(row: Record, variant: tuple[str, str, str]) -> bool:

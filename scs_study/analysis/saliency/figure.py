@@ -70,13 +70,15 @@ def draw_maps(
             for axes, shown, right in zip(grid[:, first + number], column.maps, column.right, strict=True):
                 _panel(axes, shown, None if settings.scale == "map" else top)
                 if not right:
-                    axes.set_xlabel("×", fontsize=8, labelpad=0, color="#a00000")
+                    axes.text(
+                        0.04, 0.96, "×", transform=axes.transAxes, ha="left", va="top", fontsize=9, color="#56B4E9"
+                    )
         for axes, words in zip(grid[:, 0], rows, strict=True):
             axes.set_ylabel(words, fontsize=8, rotation=0, ha="right", va="center")
         scale = (
             "each map by its own largest value" if settings.scale == "map" else f"all maps by the largest, {top:.3g}"
         )
-        crosses = "; × below a map: the network takes the image for something else"
+        crosses = "; ×: the network takes the image for something else"
         wrong = crosses if any(not column.right.all() for column in columns) else ""
         entitle(figure, f"Saliency maps, {describe(settings.maps)}, {scale}{wrong}. {title}")
         return save(figure, folder, name, colours=True)

@@ -8,7 +8,7 @@ how any damage hurts them, so each curve has a control: the same image with its 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +43,13 @@ def perturb(
     points: int,
     seed: int = 0,
     numbers: Sequence[int] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Perturbed:
     """The curves of a batch. x: (N, C, H, W); classes: int64 (N,); maps: (N, H, W), on x's device.
 
     numbers: what the random orders are drawn from, with `seed`, one number an image (its place in the batch unless
     given). Pixels of equal saliency are taken in that random order too, so an all-zero map has its control's curve.
+    check: called before every point; it raises to stop.
     """
     assert points > 0
     with as_it_is(network):
@@ -56,8 +58,8 @@ def perturb(
         random = torch.stack([_order(maps[0].numel(), seed, n) for n in numbers or range(len(x))]).to(x.device)
         curves = {}
         for suffix, order in (("", _by_saliency(maps, random)), ("_random", random)):
-            curves[f"deletion{suffix}"] = _curve(network, x, mean, classes, order, points)
-            curves[f"insertion{suffix}"] = _curve(network, soft, x, classes, order, points)
+            curves[f"deletion{suffix}"] = _curve(network, x, mean, classes, order, points, check)
+            curves[f"insertion{suffix}"] = _curve(network, soft, x, classes, order, points, check)
     return Perturbed(**curves)
 
 
@@ -79,7 +81,13 @@ def blurred(x: Tensor) -> Tensor:
 
 
 def _curve(
-    network: nn.Module, before: Tensor, after: Tensor, classes: Tensor, order: Tensor, points: int
+    network: nn.Module,
+    before: Tensor,
+    after: Tensor,
+    classes: Tensor,
+    order: Tensor,
+    points: int,
+    check: Callable[[], None],
 ) -> NDArray[np.float64]:
     """The classes' probabilities while pixels go from `before` to `after` in `order`, (N, points + 1)."""
     pixels = order.shape[1]
@@ -87,6 +95,7 @@ def _curve(
     turn = turn.view(len(before), 1, *before.shape[2:])
     curve = []
     for point in range(points + 1):
+        check()
         mixed = torch.where(turn < round(point * pixels / points), after, before)
         chances = network(mixed).double().softmax(1)
         curve.append(chances.gather(1, classes[:, None])[:, 0].cpu())

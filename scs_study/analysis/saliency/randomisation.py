@@ -1,7 +1,9 @@
 """The model-randomisation check (Adebayo et al. 2018): a map that stays when the weights go says nothing of them.
 
 Layers are drawn anew one after the other, from the head down, each on top of the ones before; after each the maps are
-compared with those of the trained network by the rank correlation of their pixels.
+compared with those of the trained network by the rank correlation of their pixels. Two controls come with it. A
+correlation above 0 need not mean that a map ignores the weights: pixels at the border reach fewer kernels, whatever
+those are. And a map of weights that learnt nothing has a Gini index, too: what the architecture alone makes sparse.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scs_study.analysis.saliency.maps import predicted, saliency_maps
-from scs_study.analysis.saliency.measures import spearman
+from scs_study.analysis.saliency.measures import measure, spearman
 from scs_study.analysis.saliency.settings import MapSettings
 
 
@@ -26,11 +28,13 @@ from scs_study.analysis.saliency.settings import MapSettings
 class Randomised:
     """layers: the module paths, from the head down. correlation: (layers, N), after each of them was drawn anew.
 
-    NaN where the map before or after has no order (all zero).
+    NaN where the map before or after has no order (all zero). gini: (N,), the Gini index of the maps when all layers
+    were drawn anew, NaN where they are all zero.
     """
 
     layers: tuple[str, ...]
     correlation: NDArray[np.float64]
+    gini: NDArray[np.float64]
 
 
 def randomised(
@@ -51,12 +55,15 @@ def randomised(
     before = saliency_maps(network, x, fixed, same).cpu().numpy()
     changed = copy.deepcopy(network)
     layers = redrawn_layers(changed)
+    if not layers:
+        raise ValueError("the network has no weights that could be drawn anew")
     rows = []
     for path in layers:
         check()
         redraw(changed, path, seed)
-        rows.append(spearman(before, saliency_maps(changed, x, fixed, same).cpu().numpy()))
-    return Randomised(tuple(layers), np.stack(rows))
+        after = saliency_maps(changed, x, fixed, same).cpu().numpy()
+        rows.append(spearman(before, after))
+    return Randomised(tuple(layers), np.stack(rows), measure(after).gini)
 
 
 def redrawn_layers(network: nn.Module) -> list[str]:

@@ -66,7 +66,8 @@ class Analyst:
             results[name].append(self._part(name, facts, compute))
         measured, curves = (_joined(results[name]) for name in ("measures", "curves"))
         redrawn = [
-            Randomised(tuple(notes["layers"]), tensors["correlation"].numpy()) for tensors, notes in results["redrawn"]
+            Randomised(tuple(notes["layers"]), tensors["correlation"].numpy(), tensors["gini"].numpy())
+            for tensors, notes in results["redrawn"]
         ]
         return Analysed(
             numbers=self.order,
@@ -126,7 +127,8 @@ class Analyst:
         for numbers, x, labels in self._batches(chosen):
             classes = labels if self.settings.maps.target == "true" else predicted(self.network, x)
             maps = self._saliency(x, labels, numbers)
-            rows.append(perturb(self.network, x, classes, maps, self.settings.points, self.settings.seed, numbers))
+            s = self.settings
+            rows.append(perturb(self.network, x, classes, maps, s.points, s.seed, numbers, self.check))
         return {name: torch.cat([torch.from_numpy(getattr(row, name)) for row in rows]) for name in CURVES}, {}
 
     def _redrawn(self, chosen: Numbers) -> Result:
@@ -134,7 +136,8 @@ class Analyst:
         for _, x, labels in self._batches(chosen):
             rows.append(randomised(self.network, x, labels, self.settings.maps, self.settings.seed, self.check))
         together = torch.cat([torch.from_numpy(row.correlation) for row in rows], dim=1)
-        return {"correlation": together}, {"layers": list(rows[0].layers)}
+        gini = torch.cat([torch.from_numpy(row.gini) for row in rows])
+        return {"correlation": together, "gini": gini}, {"layers": list(rows[0].layers)}
 
     def _maps(self, numbers: Sequence[int]) -> Result:
         maps, classes = [], []

@@ -1,0 +1,136 @@
+"""Paired differences, intervals and answers, and the golden tables of made-up analyses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scs_study.analysis.saliency.compare import QUANTITIES, Seen, answers, bootstrap, variant_numbers
+from scs_study.analysis.saliency.measures import MEASURES, SOUND, ZERO, Measures
+from scs_study.analysis.saliency.perturbation import CURVES, Perturbed
+from scs_study.analysis.saliency.randomisation import Randomised
+from scs_study.analysis.saliency.runs import Analysed
+from scs_study.analysis.saliency.settings import MapSettings, SaliencySettings
+from scs_study.analysis.saliency.table import write_tables
+
+GOLDEN = Path(__file__).parent / "golden"
+SETTINGS = SaliencySettings(MapSettings(), 40, 0.05, 20, 4, 10, 0, 0.7, False, None, "map")
+
+
+def seen(
+    layer: str, activation: str, pooling: str, gini: float, seed: int = 0, dead: int = 0, noise: float = 0
+) -> Seen:
+    """An analysis of 40 images, the first `dead` of them with all-zero maps; all from one generator a variant."""
+    draw = np.random.default_rng([len(layer), len(pooling), seed])
+    common = np.random.default_rng(9).normal(0, 0.1, 40)  # images differ in the same way for all networks
+    values = {name: gini + common + noise * draw.normal(0, 0.1, 40) for name in MEASURES}
+    state = np.where(np.arange(40) < dead, ZERO, SOUND)
+    for value in values.values():
+        value[:dead] = np.nan
+    curves = {name: np.tile(np.linspace(0.9, 0.1, 5), (20, 1)) * (1.2 if "random" in name else 1) for name in CURVES}
+    redrawn = Randomised(("head", "conv1"), np.array([[0.8] * 10, [0.25] * 9 + [math.nan]]), np.full(10, 0.5))
+    row: dict[str, Any] = {"run": f"{layer}-{activation}-{pooling}-s{seed}", "architecture": "rohrer25k", "seed": seed}
+    row |= {"layer": layer, "activation": activation, "pooling": pooling, "final_test_accuracy": 0.75}
+    found = Analysed(np.arange(40), Measures(state, **values), np.ones(40, bool), Perturbed(**curves), redrawn)
+    return Seen(row, found)
+
+
+def labels(groups: list[list[Seen]]) -> list[str]:
+    return [" ".join(group[0].row[key] for key in ("layer", "activation", "pooling")) for group in groups]
+
+
+GROUPS = [
+    [seen("conv", "relu", "max", 0.50)],
+    [seen("scs", "none", "maxabs", 0.60, noise=0.2)],
+    [seen("scs", "relu", "max", 0.52, noise=0.2)],
+    [seen("sdp", "none", "maxabs", 0.55, dead=4, noise=0.2)],
+    [seen("sdp", "relu", "max", 0.51, dead=40)],
+]
+
+
+def test_intervals_hold_the_mean_of_a_known_law_as_often_as_they_say() -> None:
+    draw = np.random.default_rng(3)
+    found = bootstrap(draw.normal(2.0, 1.0, (100, 400)), draws=400)
+    share = np.mean([estimate.low <= 2.0 <= estimate.high for estimate in found])
+    assert 0.90 < share < 0.98
+
+
+def test_images_without_a_value_do_not_count() -> None:
+    column = np.array([1.0, 2.0, 3.0, math.nan, math.nan])
+    one, none = bootstrap(np.stack([column, np.full(5, math.nan)], axis=1))
+    assert (one.mean, one.images) == (2.0, 3)
+    assert 1.0 <= one.low < 2.0 < one.high <= 3.0
+    assert none.images == 0
+    assert all(math.isnan(value) for value in (none.mean, none.low, none.high))
+
+
+def test_differences_are_of_the_same_images() -> None:
+    """What images have in common goes: paired, a difference of 0.1 is exact though images differ by far more."""
+    groups = [[seen("conv", "relu", "max", 0.5)], [seen("scs", "none", "max", 0.6)]]
+    base, other = variant_numbers(groups, labels(groups))
+    assert base.against is None
+    assert other.against is not None
+    difference = other.against["gini"]
+    assert (difference.mean, difference.low, difference.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert other.values["gini"].high - other.values["gini"].low > 0.02
+
+
+def test_pairs_have_the_same_seed() -> None:
+    groups = [
+        [seen("conv", "relu", "max", 0.5, seed=0), seen("conv", "relu", "max", 0.1, seed=1)],
+        [seen("scs", "none", "max", 0.6, seed=0), seen("scs", "none", "max", 0.3, seed=1)],
+        [seen("sdp", "none", "max", 0.6, seed=7)],
+    ]
+    _, scs, sdp = variant_numbers(groups, labels(groups))
+    assert scs.against is not None
+    assert scs.against["gini"].mean == pytest.approx((0.1 + 0.2) / 2)
+    assert (scs.seeds, scs.images) == (2, 80)
+    assert sdp.against is None
+
+
+def test_without_the_baseline_nothing_is_compared_with_it() -> None:
+    found = variant_numbers(GROUPS[1:], labels(GROUPS[1:]))
+    assert all(v.against is None for v in found)
+    assert [(a.a, a.b) for a in answers(GROUPS[1:], labels(GROUPS[1:]))] == [("SCS", "SharpenedSDP")]
+
+
+def test_dead_maps_are_counted_and_leave_the_means_alone() -> None:
+    found = dict(zip(labels(GROUPS), variant_numbers(GROUPS, labels(GROUPS)), strict=True))
+    partly, dead = found["sdp none maxabs"], found["sdp relu max"]
+    assert (partly.zero, partly.images, partly.values["gini"].images) == (4, 40, 36)
+    assert partly.values["deletion"].images == 16
+    assert dead.zero == 40
+    assert all(dead.values[name].images == 0 for name in QUANTITIES)
+    assert partly.unordered == pytest.approx(0.1)
+
+
+def test_the_papers_question_is_answered_pair_by_pair_and_together() -> None:
+    scs_sdp, scs_conv, _ = answers(GROUPS, labels(GROUPS))
+    assert [pair[:2] for pair in scs_sdp.pairs] == [
+        ("scs none maxabs", "sdp none maxabs"),
+        ("scs relu max", "sdp relu max"),
+    ]
+    assert scs_sdp.pairs[1][2].images == 0, "all maps of that network are zero"
+    assert scs_conv.together.mean == pytest.approx((0.1 + 0.02) / 2, abs=0.02)
+    assert scs_conv.verdict.startswith("yes")
+    turned = [[seen("conv", "relu", "max", 0.7)], *GROUPS[1:]]
+    assert answers(turned, labels(turned))[1].verdict.startswith("no, less sparse (2 of 2")
+    mixed = [GROUPS[1], GROUPS[2], [seen("sdp", "none", "maxabs", 0.55)], [seen("sdp", "relu", "max", 0.9)]]
+    assert answers(mixed, labels(mixed))[0].verdict == "mixed: 1 of 2 pairs sparser, 1 less sparse"
+    alike = [[seen("conv", "relu", "max", 0.5, noise=1)], [seen("scs", "none", "max", 0.5, noise=1)]]
+    assert answers(alike, labels(alike))[0].verdict == "undecided"
+
+
+def test_the_golden_tables_byte_for_byte(tmp_path: Path) -> None:
+    words = labels(GROUPS)
+    found = variant_numbers(GROUPS, words), answers(GROUPS, words)
+    note = "1 of 6 runs are not finished and left out."
+    paths = write_tables(*found, SETTINGS, "rohrer25k on made-up images", [note], tmp_path, "saliency")
+    assert len(paths) == 9
+    for path in paths:
+        expected = (GOLDEN / path.name).read_bytes()
+        assert path.read_bytes() == expected, f"if the change is meant, cp {path} {GOLDEN}/"

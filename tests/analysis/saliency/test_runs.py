@@ -1,0 +1,286 @@
+"""The analysis of real run folders: kept, resumed after a kill, repaired, drawn; refusals in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scs_study.analysis.collect import collect
+from scs_study.analysis.saliency import runs as rooms
+from scs_study.analysis.saliency.compare import Seen
+from scs_study.analysis.saliency.figure import Column, draw_maps
+from scs_study.analysis.saliency.measures import Measures
+from scs_study.analysis.saliency.runs import Analysed, Analyst, image_order
+from scs_study.analysis.saliency.settings import MapSettings, SaliencySettings, saliency_of
+from scs_study.analysis.saliency.study import accurate, one_of_each_class, saliency
+from scs_study.analysis.trained import load_trained
+from scs_study.analysis.variants import records
+from scs_study.config import CellConfig
+from scs_study.study.compose import PROJECT, compose_cell, load_option
+from scs_study.study.runner import Workplace, run_cell
+from scs_study.training import Interrupted, Settings
+
+CPU = torch.device("cpu")
+SETTINGS = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, False, (3, 14), "map")
+CELLS = [("conv", "relu"), ("scs", "none")]
+
+
+def cell(layer: str, activation: str) -> CellConfig:
+    choices = {"arch": "rohrer47k", "layer": layer, "activation": activation, "pooling": "max"}
+    return compose_cell(choices, {"train.epochs": 1}, 0)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    folder = tmp_path_factory.mktemp("saliency")
+    place = Workplace(folder / "runs", Settings(CPU), None, folder / "data")
+    for which in CELLS:
+        assert run_cell(cell(*which), place).state == "done"
+    return place
+
+
+def kept(place: Workplace) -> dict[str, int]:
+    return {str(p.relative_to(place.runs)): p.stat().st_mtime_ns for p in place.runs.glob("*/saliency/*.safetensors")}
+
+
+def analyst(place: Workplace, settings: SaliencySettings = SETTINGS) -> Analyst:
+    trained = load_trained(place.runs / cell("scs", "none").run_name)
+    return Analyst(trained, place.images(trained.cell.data), settings, CPU, lambda: None)
+
+
+def test_what_is_done_is_kept_and_found_again(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = analyst(place).analysed()
+    files = kept(place)
+    assert analyst(place).left() == 0
+    again = analyst(place)
+    monkeypatch.setattr(Analyst, "network", property(lambda self: pytest.fail("nothing is left to compute")))
+    found = again.analysed()
+    assert kept(place) == files
+    assert np.array_equal(found.measures.gini, first.measures.gini)
+    assert found.redrawn is not None
+    assert found.redrawn.layers[0] == "head"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SaliencySettings(MapSettings(output="loss"), 30, 0.05, 10, 3, 5, 0, 0.0, False, None, "map"),
+        SaliencySettings(MapSettings(), 30, 0.10, 10, 4, 6, 1, 0.0, False, None, "map"),
+    ],
+)
+def test_other_settings_find_nothing(place: Workplace, settings: SaliencySettings) -> None:
+    analyst(place).analysed()
+    assert analyst(place, settings).left() == 3
+
+
+def test_how_it_is_drawn_is_no_part_of_what_is_computed(place: Workplace) -> None:
+    analyst(place).analysed()
+    drawn = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.5, True, (1, 2), "figure")
+    assert analyst(place, drawn).left() == 0
+
+
+def test_more_images_start_with_the_same_ones(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "CHUNK", 10)
+    few = analyst(place).analysed()
+    more = SaliencySettings(MapSettings(), 50, 0.05, 10, 3, 5, 0, 0.0, False, None, "map")
+    assert analyst(place, more).left() == 2
+    many = analyst(place, more).analysed()
+    assert np.array_equal(many.numbers[:30], few.numbers)
+    assert np.array_equal(many.measures.gini[:30], few.measures.gini)
+    assert sorted(image_order(7, 3)) == list(range(7))
+
+
+def test_numbers_do_not_depend_on_the_batch(place: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = analyst(place).analysed()
+    monkeypatch.setattr(rooms, "BATCH", 7)
+    monkeypatch.setattr(rooms, "FORMAT", -1)  # so that it finds nothing
+    second = analyst(place).analysed()
+    assert second.measures.gini == pytest.approx(first.measures.gini, rel=1e-4)
+    assert first.perturbed is not None
+    assert second.perturbed is not None
+    assert second.perturbed.deletion_random == pytest.approx(first.perturbed.deletion_random, rel=1e-4)
+
+
+def test_a_damaged_file_is_set_aside_and_computed_again(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    before = analyst(place).analysed()
+    (path,) = (p for p in analyst(place).run.folder.glob("saliency/measures-*") if analyst_reads(place, p))
+    path.write_bytes(path.read_bytes()[:-3])
+    after = analyst(place).analysed()
+    assert np.array_equal(before.measures.gini, after.measures.gini)
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "is damaged" in sentence
+    assert "damaged-1, computing it again" in sentence
+    assert path.with_name(f"{path.name}.damaged-1").exists()
+
+
+def analyst_reads(place: Workplace, path: Path) -> bool:
+    """Whether the analysis of SETTINGS looks at this file: without it something is left to do."""
+    moved = path.rename(path.with_suffix(".away"))
+    left = analyst(place).left()
+    moved.rename(path)
+    return left == 1
+
+
+def test_an_interrupted_analysis_keeps_what_was_done(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "FORMAT", -2)
+    monkeypatch.setattr(rooms, "CHUNK", 10)
+    asked = 0
+
+    def stop_at_the_third_batch() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise Interrupted("enough")
+
+    stopped = analyst(place)
+    stopped.check = stop_at_the_third_batch
+    assert stopped.left() == 5
+    with pytest.raises(Interrupted):
+        stopped.analysed()
+    assert analyst(place).left() == 3
+
+
+def test_figures_and_tables_of_what_is_finished(
+    place: Workplace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [cell(*which) for which in CELLS] + [cell("sdp", "none")]
+    frame = collect(place.runs, {each.run_name: each.identity() for each in cells})
+    state = torch.get_rng_state()
+    assert saliency(frame, place, SETTINGS, tmp_path) == []
+    assert torch.equal(torch.get_rng_state(), state)
+    assert "1 of 3 runs are not finished and left out." in capsys.readouterr().out
+    paths = sorted(path for path in tmp_path.glob("*/*"))
+    assert [path.suffix for path in paths].count(".png") == 3
+    assert len(paths) == 6 + 9
+    before = {path: path.read_bytes() for path in paths}
+    assert saliency(frame, place, SETTINGS, tmp_path) == []
+    assert {path: path.read_bytes() for path in paths} == before, "the same runs must give the same bytes"
+    table = (tmp_path / "tables" / "saliency-rohrer47k-digits.md").read_text()
+    assert "| scs none max " in table
+    assert "not finished and left out" in table
+
+
+def test_inaccurate_networks_are_left_out_and_it_is_said(place: Workplace, tmp_path: Path) -> None:
+    rows = records(collect(place.runs))
+    chosen, notes = accurate(rows, 1.0)
+    assert chosen == []
+    assert "with a final test accuracy below 100 %: rohrer47k conv relu max s0 (" in notes[0]
+    strict = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 1.0, False, None, "map")
+    assert saliency(collect(place.runs), place, strict, tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_run_is_one_sentence_and_does_not_stop_the_others(place: Workplace, tmp_path: Path) -> None:
+    path = place.runs / cell("conv", "relu").run_name / "weights.safetensors"
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-5])
+        (sentence,) = saliency(collect(place.runs), place, SETTINGS, tmp_path)
+    finally:
+        path.write_bytes(content)
+    assert "weights.safetensors is damaged" in sentence
+    assert "scs none max" in (tmp_path / "tables" / "saliency-rohrer47k-digits.md").read_text()
+
+
+@pytest.mark.parametrize("scale", ["map", "figure"])
+@pytest.mark.parametrize("picture", [True, False])
+def test_dead_maps_are_drawn_as_such(tmp_path: Path, picture: bool, scale: str) -> None:
+    maps = np.random.default_rng(0).random((3, 224, 224)).astype(np.float32)
+    maps[1] = 0
+    maps[2, 0, 0] = np.inf
+    settings = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, picture, None, scale)
+    columns = [Column("scs none max p=2", maps, np.array([True, False, True]))] * 2
+    pictures = np.zeros((3, 32, 32, 3), np.uint8) if picture else None
+    paths = draw_maps(columns, ["cat", "dog", "frog"], pictures, settings, "made up", tmp_path, "maps")
+    with Image.open(paths[0]) as image:
+        colours = {colour: count for count, colour in image.getcolors(1 << 24) or []}
+    assert colours[(0xD9, 0xD9, 0xD9)] > 10_000, "grey panels stand for maps that cannot be drawn"
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "sentence"),
+    [
+        ("gradient", {"method": "gradcam"}, r"saliency\.method=gradcam: not known"),
+        ("gradient", {"target": "predict"}, r"did you mean predicted\?"),
+        ("gradient", {"steps": 8}, r"saliency\.steps=8 has no effect on saliency\.method=gradient"),
+        ("integrated_gradients", {"steps": None}, r"saliency\.steps=None: must be a whole number"),
+        ("smoothgrad", {"noise": 0}, r"saliency\.noise=0: must be above 0 and at most 1"),
+        ("gradient", {"count": 1}, r"saliency\.count=1: must be at least 2"),
+        ("gradient", {"perturbed": 4000}, r"there are only saliency\.count=2000 images"),
+        ("gradient", {"min_accuracy": 70}, r"saliency\.min_accuracy=70: must be at least 0 and at most 1"),
+        ("gradient", {"chosen": 3}, r"saliency\.chosen=3: must be a list"),
+        ("gradient", {"chosen": []}, r"saliency\.chosen=\[\]: name test images"),
+        ("gradient", {"images": "no"}, r"saliency\.images=no: must be true or false"),
+        ("gradient", {"scale": "row"}, r"saliency\.scale=row: not known"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(method: str, changes: dict[str, object], sentence: str) -> None:
+    from omegaconf import OmegaConf
+
+    with pytest.raises(ValueError, match=sentence) as refused:
+        saliency_of(OmegaConf.create({**load_option("saliency", method), **changes}))
+    assert "\n" not in str(refused.value)
+
+
+def test_an_image_that_is_not_there_is_refused(place: Workplace, tmp_path: Path) -> None:
+    wrong = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, False, (10**6,), "map")
+    with pytest.raises(ValueError, match=r"saliency\.chosen=1000000: the test set has the images 0 to"):
+        saliency(collect(place.runs), place, wrong, tmp_path)
+
+
+def test_every_shipped_choice_is_valid() -> None:
+    from omegaconf import OmegaConf
+
+    names = [saliency_of(OmegaConf.create(load_option("saliency", n))).name for n in
+             ("gradient", "integrated_gradients", "smoothgrad")]  # fmt: skip
+    assert names == ["saliency", "saliency_integrated_gradients", "saliency_smoothgrad"]
+
+
+def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    nothing = Measures(*(np.zeros(4) for _ in range(5)))
+    rights = [[False, True, False, True], [False, True, True, False]]
+    order = np.array([4, 2, 0, 3])
+    several = [Seen({}, Analysed(order, nothing, np.array(right), None, None)) for right in rights]
+    assert one_of_each_class(several, labels) == (2, 3)
+    assert one_of_each_class(several[:1], labels[::-1].copy()) == (3, 2, 0)
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> None:
+    """A real process, interrupted in the middle: it keeps what is done, and the next one does the rest."""
+    line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*", f"runs={place.runs}",
+            f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.count=20", "saliency.chosen=[3]",
+            "saliency.perturbed=20", "saliency.points=100000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    folder = place.runs / cell("scs", "none").run_name / "saliency"
+    before = set(folder.glob("*.safetensors")) if folder.exists() else set()
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
+    )
+    try:
+        while process.poll() is None and not set(folder.glob("measures-*.safetensors")) - before:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, out + err
+    assert err.splitlines()[-1].startswith("stopped: the saliency analysis goes on from here")
+    new = {path: path.stat().st_mtime_ns for path in set(folder.glob("*.safetensors")) - before}
+    assert new
+    assert not any("curves" in path.name for path in new)
+    quick = [each for each in line if "points" not in each] + ["saliency.points=1"]
+    done = subprocess.run(quick, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(path.stat().st_mtime_ns == when for path, when in new.items())
+    assert (tmp_path / "matched" / "tables" / "saliency-rohrer47k-digits.md").exists()
