@@ -80,7 +80,7 @@ class Watched(nn.Module):
             self.gradients += len(x)
         else:
             self.forwards += len(x)
-        parts = x.split(CPU_CHUNK) if x.device.type == "cpu" and len(x) > CPU_CHUNK else (x,)
+        parts = torch.split(x, CPU_CHUNK) if x.device.type == "cpu" and len(x) > CPU_CHUNK else (x,)
         logits = torch.cat([self.network(part) for part in parts])
         if differentiated and not logits.requires_grad:
             # Nothing the network computes can be differentiated (a threshold): that is a gradient of zero.
