@@ -15,7 +15,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures results robustness sweep dashboard chaos bench lint lock clean
+.PHONY: help setup replicate test status cancel tables figures results saliency robustness sweep dashboard chaos bench lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ figures: $(STAMP) ## a study's figures from its run folders as they are now
 
 results: $(STAMP) ## test errors of a study's runs, finished or not, and their error curves
 	@$(PYTHON) scripts/show_results.py study=$(STUDY) $(ARGS)
+
+saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
+	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)
 
 robustness: $(STAMP) ## attack a study's finished runs: make robustness STUDY=cifar10_short ARGS="attack=short"
 	@$(PYTHON) scripts/robustness.py study=$(STUDY) $(ARGS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from scs_study.analysis.robustness import study as robustness
+from scs_study.analysis.saliency import study as saliency
 from scs_study.config import CellConfig
 from scs_study.study.grid import Study
 from scs_study.study.runner import Workplace
@@ -27,7 +28,10 @@ class Analysis:
     run: Callable[[Study, Sequence[CellConfig], Workplace, DictConfig, Path], Sequence[str]]
 
 
-FOLLOWING: Mapping[str, Analysis] = {"robustness": Analysis(robustness.check, robustness.follow)}
+FOLLOWING: Mapping[str, Analysis] = {
+    "saliency": Analysis(saliency.check, saliency.follow_with_saliency),
+    "robustness": Analysis(robustness.check, robustness.follow),
+}
 """The analyses by name that compute something of their own. Those that only draw are in publish.DRAWN; a test holds
 both together equal to study.grid.ANALYSES."""
 

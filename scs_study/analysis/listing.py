@@ -1,4 +1,4 @@
-"""A table without the paper's columns: Markdown for readers, CSV for machines."""
+"""A table without the paper's columns: Markdown and LaTeX for readers, CSV for machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from scs_study.analysis.writers import MARKDOWN
+from scs_study.analysis.writers import LATEX, MARKDOWN
 from scs_study.files import write_text
 
 
@@ -37,3 +37,41 @@ def write_listing(
     for path, content in zip(paths, (text, file.getvalue()), strict=True):
         write_text(path, content)
     return paths
+
+
+def write_latex(
+    folder: Path,
+    name: str,
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    notes: Sequence[str] = (),
+) -> Path:
+    r"""The path of <name>.tex in `folder`: a float that needs \usepackage{booktabs}; every word is escaped.
+
+    The first column is aligned left, the others right.
+    """
+
+    def escaped(value: object) -> str:
+        return str(value).replace("−", "-").encode("ascii", "replace").decode().translate(LATEX)
+
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\label{{tab:{name}}}",
+        r"\scriptsize",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(escaped, heads)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(escaped, row)) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\smallskip {escaped(note)}" for note in notes),
+        r"\end{table}",
+    ]
+    path = folder / f"{name}.tex"
+    write_text(path, "\n".join(lines) + "\n")
+    return path

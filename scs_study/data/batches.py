@@ -109,13 +109,20 @@ class Batches:
             yield self._finished(self._test_images[batch]), self._test_labels[batch]
 
     def _finished(self, images: Tensor) -> Tensor:
-        x = (images.float() / self._white).permute(0, 3, 1, 2)
-        if self.data.image_size != SIDE:
-            size = (self.data.image_size, self.data.image_size)
-            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
-        return x
+        return to_inputs(images, self.data.image_size, self._white)
 
     def _generator(self, epoch: int, purpose: str) -> torch.Generator:
         name = f"batches|{self.seed}|{epoch}|{purpose}"
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
         return torch.Generator().manual_seed(number)
+
+
+def to_inputs(images: Tensor, image_size: int, white: Tensor | None = None) -> Tensor:
+    """What networks see of images, uint8 (B, 32, 32, 3): float32 (B, 3, S, S) in [0, 1], channels_last, on their device.
+
+    white: 255 as a tensor on that device, for callers that have one already.
+    """
+    x = (images.float() / (torch.tensor(255.0, device=images.device) if white is None else white)).permute(0, 3, 1, 2)
+    if image_size != SIDE:
+        x = F.interpolate(x, size=(image_size, image_size), mode="bilinear", align_corners=False, antialias=False)
+    return x

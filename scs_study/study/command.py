@@ -27,7 +27,7 @@ from scs_study.study.grid import Study, cell_overrides, plan, study_of
 from scs_study.study.runner import Workplace, pick_device
 from scs_study.study.store import INITIAL
 from scs_study.training import Interrupted, Settings, record
-from scs_study.training.run import flush_denormals_in_threads
+from scs_study.training.process import prepare_process
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 DEVICES = ("cpu", "cuda")
@@ -61,7 +61,7 @@ def run_command(
 
     def job(values: DictConfig) -> None:
         nonlocal code
-        flush_denormals_in_threads()
+        prepare_process()
         try:
             status = task(values) or 0
             code = max(code, status)

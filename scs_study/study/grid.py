@@ -24,7 +24,7 @@ from scs_study.study.compose import (
 
 PAPER = PROJECT / "results" / "paper"
 """The paper's tables."""
-ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "robustness")
+ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
 """What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
 _KEYS = ("title", "paper", "include", "epochs_factor", "base", "set", "axes", "exclude", "seeds", "analyses")
 

@@ -83,7 +83,8 @@ class StopRequest:
 
     @contextmanager
     def listening(self, stopping: tuple[signal.Signals, ...] = STOPPING) -> Iterator[StopRequest]:
-        """A context in which the signals are caught; handlers are put back afterwards.
+        """A context in which the signals are caught, those included that were held back until now (study/start.sh);
+        handlers and mask are put back afterwards.
 
         Whoever waited for SLURM's warning before (submitit, below Hydra's launcher) gets it then: it requeues the job.
         """
@@ -91,9 +92,11 @@ class StopRequest:
             yield self  # only the main thread can catch signals
             return
         before = {number: signal.signal(number, self._handle) for number in (*stopping, *WARNING)}
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
         try:
             yield self
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in before.items():
                 signal.signal(number, handler)
             handler = before.get(signal.Signals(self.signal)) if self.signal in WARNING else None

@@ -22,6 +22,7 @@ from scs_study.study.submission import CODE, LOGS, Job, Submission, covered, fre
 from scs_study.training import Interrupted
 
 POLL = 3.0
+START = "scs_study/study/start.sh"
 ENDING = 60.0
 """Seconds after which a job that is ending counts as over: SLURM kills what does not end by itself."""
 
@@ -96,7 +97,8 @@ def _send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
     from submitit.core.utils import FailedJobError
 
     code = submission.folder / CODE
-    executor = submitit.SlurmExecutor(folder=submission.folder / LOGS, python=launch["python"])
+    python = f"sh {shlex.quote(str(code / START))} {launch['python'] or shlex.quote(sys.executable)}"
+    executor = submitit.SlurmExecutor(folder=submission.folder / LOGS, python=python)
     more = {"partition": launch["partition"], "account": launch["account"], "qos": launch["qos"]}
     executor.update_parameters(
         job_name=submission.name,

@@ -20,8 +20,10 @@ def run(folder: str, index: int) -> dict[str, str]:
     When SLURM warns of a time limit or a preemption, the runs write checkpoints and the task asks to be queued again.
     Nobody reads what this returns: the run folders say it.
     """
-    for number in WARNING:  # submitit would requeue in the middle of a step; here the runs stop first
-        signal.signal(number, signal.SIG_IGN)
+    for number in WARNING:
+        # submitit would requeue in the middle of a step; here the runs stop first. Not SIG_IGN: it would throw away a
+        # warning that has come already and is held back until the pool listens (study/start.sh).
+        signal.signal(number, lambda *_: None)
     submission = load(Path(folder))
     settings = submission.settings
     cells = submission.packs[index]
@@ -45,10 +47,19 @@ def run(folder: str, index: int) -> dict[str, str]:
     return {name: outcome.state for name, outcome in outcomes.items()}
 
 
+def own_number() -> str | None:
+    """SLURM's number of this task and no other, None outside of SLURM.
+
+    Of one task of an array, SLURM_JOB_ID is the number of the whole array: requeueing that would restart them all.
+    """
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
+
+
 def _queue_again(limit: int) -> str:
-    """A sentence. The job is queued again if SLURM still calls it running, so not after scancel or scontrol requeue."""
+    """A sentence. The task is queued again if SLURM says it is running, so not after scancel or scontrol requeue."""
     starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    number = os.environ.get("SLURM_JOB_ID")
+    number = own_number()
     if number is None:
         return "stopped"
     if starts >= limit:

@@ -14,7 +14,7 @@ from scs_study.config import CellConfig
 from scs_study.study.lease import LeaseLost, Watch
 from scs_study.study.runner import WARNING, Outcome, StopRequest, Workplace, run_cell
 from scs_study.training import Interrupted, Settings
-from scs_study.training.run import flush_denormals_in_threads
+from scs_study.training.process import prepare_process
 
 BLOCKED = (signal.SIGTERM, *WARNING)
 """Signals that wait until a worker can handle them; the fork server, which only forks, never gets them."""
@@ -34,7 +34,7 @@ def serve(
     SIGTERM, and the parent's death, stop the run with a checkpoint. SIGINT is left to the parent, which sends SIGTERM:
     on a terminal it reaches all processes at once.
     """
-    flush_denormals_in_threads()
+    prepare_process()
     torch.set_num_threads(threads)
     if settings.device.type == "cuda":
         torch.cuda.set_device(settings.device)

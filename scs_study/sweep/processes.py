@@ -20,7 +20,7 @@ from scs_study.sweep.settings import Sweep
 from scs_study.sweep.storage import join
 from scs_study.sweep.worker import work
 from scs_study.training import Interrupted, Settings
-from scs_study.training.run import flush_denormals_in_threads
+from scs_study.training.process import prepare_process
 
 INTERRUPTED = 130
 
@@ -84,7 +84,7 @@ def _processes(job: Job, workers: int, stop: StopRequest) -> str | None:
 
 def _child(job: Job, threads: int, number: int) -> None:
     os.setpgrp()  # Ctrl-C reaches the parent alone, which passes it on: twice would mean "at once"
-    flush_denormals_in_threads()
+    prepare_process()
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

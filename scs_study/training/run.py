@@ -62,14 +62,6 @@ def denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def flush_denormals_in_threads() -> None:
-    """None; threads that this process starts from now on flush denormals too. Call it first thing in a process.
-
-    A thread takes the setting over when it is started, and torch keeps its threads: `denormals_flushed` comes too late.
-    """
-    torch.set_flush_denormal(True)
-
-
 @denormals_flushed()
 def train(
     cell: CellConfig,

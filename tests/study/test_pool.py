@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,20 +14,19 @@ import torch
 
 from scs_study.config import CellConfig
 from scs_study.study import lease
-from scs_study.study.compose import compose_cell
 from scs_study.study.launch import inline
 from scs_study.study.pool import PoolSize, pool, pool_size
 from scs_study.study.runner import Workplace
 from scs_study.study.store import run_state
 from scs_study.training import Interrupted, Settings, record
+from tests.study import work
 from tests.study.work import content, until
 
 TWO = PoolSize(2, 1, (torch.device("cpu"),))
 
 
-def cell(seed: int, epochs: int = 2) -> CellConfig:
-    choices = {"layer": "conv", "activation": "relu", "pooling": "max"}
-    return compose_cell(choices, {"train.epochs": epochs, "train.batch_size": 256}, seed)
+def cell(seed: int, epochs: int = 1) -> CellConfig:
+    return work.cell(seed=seed, epochs=epochs, batch=256)
 
 
 def place(runs: Path) -> Workplace:
@@ -99,7 +96,7 @@ def test_a_stopped_pool_leaves_checkpoints_and_no_processes(tmp_path: Path, numb
     workers: list[int] = []
 
     def stopper() -> None:
-        until(lambda: all((tmp_path / each.run_name / record.HISTORY).exists() for each in cells))
+        until(lambda: all((tmp_path / each.run_name / record.HISTORY).exists() for each in cells), every=0.1)
         workers.extend(pid for pid in (worker_of(tmp_path, each) for each in cells) if pid)
         os.kill(os.getpid(), number)
 
@@ -120,11 +117,12 @@ def orphaned(runs: Path) -> None:
 
 def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path: Path) -> None:
     cells = [cell(seed, epochs=50) for seed in (0, 1)]
-    script = f"from pathlib import Path; from tests.study.test_pool import orphaned; orphaned(Path({str(tmp_path)!r}))"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) as launcher:
-        until(lambda: all((tmp_path / each.run_name / record.HISTORY).exists() for each in cells), 120)
-        workers = [worker_of(tmp_path, each) for each in cells]
-        launcher.kill()
+    launcher = work.start(orphaned, tmp_path)
+    until(lambda: all((tmp_path / each.run_name / record.HISTORY).exists() for each in cells), 120, 0.1)
+    workers = [worker_of(tmp_path, each) for each in cells]
+    launcher.kill()
+    launcher.join()
+    assert all(workers)
     until(lambda: not any(lease._started(pid) for pid in workers if pid), 30)
     assert {run_state(tmp_path, each).state for each in cells} == {"interrupted"}
 

@@ -1,0 +1,43 @@
+"""Measures and draws the saliency maps of a group of finished runs; what is done is kept in their folders.
+
+python scripts/saliency.py study=quick saliency.min_accuracy=0
+python scripts/saliency.py study=table4 saliency=smoothgrad saliency.images=false
+python scripts/saliency.py 'match=rohrer25k-*-cifar10-*'    (any runs, by their names)
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.collect import collect
+from scs_study.analysis.publish import study_frame
+from scs_study.analysis.saliency.settings import saliency_of
+from scs_study.analysis.saliency.study import saliency
+from scs_study.study.command import (
+    FAILED,
+    chosen_study,
+    matching_runs,
+    results_folder,
+    results_name,
+    run_command,
+    workplace,
+)
+
+
+def main(config: DictConfig) -> int:
+    """The exit status: 0 when every finished run could be read. Errors: ValueError when no run matches."""
+    settings, place = saliency_of(config.saliency), workplace(config)
+    if config.match:
+        names, name = matching_runs(config)
+        frame = collect(place.runs, names)
+    else:
+        study, cells = chosen_study(config)
+        frame, name = study_frame(cells, place.runs), results_name(study)
+    problems = saliency(frame, place, settings, results_folder(config, name))
+    for sentence in problems:
+        print(f"saliency: {sentence}")
+    return FAILED if problems else 0
+
+
+if __name__ == "__main__":
+    run_command(main, "replicate")

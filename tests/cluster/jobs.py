@@ -1,0 +1,84 @@
+"""What the tests on a real SLURM share: small cells, submissions, and the questions one asks a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scs_study.config import CellConfig
+from scs_study.study.compose import load_option
+from scs_study.study.runner import Workplace
+from scs_study.study.submission import LOGS, SUBMISSIONS
+from scs_study.training import Settings
+from tests.study import work
+
+ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}
+EVERY = 0.2
+"""Seconds between two looks: whoever looks all the time takes the cores away from what he waits for."""
+
+
+def cell(seed: int, epochs: int) -> CellConfig:
+    return work.cell(seed=seed, epochs=epochs, batch=256)
+
+
+def place(runs: Path) -> Workplace:
+    return Workplace(runs, Settings(torch.device("cpu")), None, runs / "data")
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    small = {"gpus": 0, "cpus": 1, "memory_gb": 1, "minutes": 30, "cells_per_task": 2, "at_once": 2}
+    return {**load_option("launch", "slurm"), **small, **changes}
+
+
+def logs(runs: Path, number: str = "*") -> str:
+    """What the tasks have printed: all of them, or the one of that number."""
+    return "\n".join(path.read_text() for path in sorted((runs / SUBMISSIONS).glob(f"*/{LOGS}/{number}_*.out")))
+
+
+def control(*arguments: str) -> None:
+    subprocess.run(["scontrol", *arguments], check=True, capture_output=True, timeout=30)
+
+
+def state_of(number: str, form: str = "%T") -> str:
+    answer = subprocess.run(
+        ["squeue", "-h", "-r", "-j", number, "-o", form], capture_output=True, text=True, timeout=30
+    )
+    return answer.stdout.strip()
+
+
+def start_now(number: str) -> None:
+    """None, once a job that was queued again runs; SLURM itself would let it wait for two minutes."""
+
+    def running() -> bool:
+        state = state_of(number)
+        if state == "PENDING":
+            time.sleep(2.5)  # in the same second as the requeue, this would end the job
+            subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], capture_output=True, timeout=30)
+        return state == "RUNNING"
+
+    work.until(running, 90, 0.5)
+
+
+def processes_of(base: Path, number: str, command: str = "") -> list[int]:
+    """A task's processes on the cluster in `base`: Python's with `command` in their line, or all and SLURM's own."""
+    cluster = f"SLURM_CONF={base}/".encode()
+    array, _, index = number.partition("_")
+    ours = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={index}".encode()}
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            line = (folder / "cmdline").read_bytes()
+            if not any(each.startswith(cluster) for each in variables) or int(folder.name) == os.getpid():
+                continue
+            python = "python" in os.readlink(folder / "exe")
+            mine = ours <= set(variables)
+            if (mine and python and command.encode() in line) if command else (mine or b"slurmstepd" in line):
+                found.append(int(folder.name))
+    return found
