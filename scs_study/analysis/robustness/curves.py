@@ -37,7 +37,7 @@ def curves(panel: Panel, runs: dict[str, Evaluated], settings: Robustness, folde
             labels.append(words)
         _dress(left, settings, "accuracy")
         _dress(right, settings, "accuracy, as a share of that without an attack")
-        figure.legend(handles, labels, loc="outside right upper", fontsize=8, handlelength=3)
+        figure.legend(handles, labels, loc="outside right center", fontsize=8, handlelength=3)
         shown = [runs[row["run"]].row for group in panel.groups for row in group if row["run"] in runs]
         text = f"{settings.words()}; {images} test images, bars are 95 % Wilson intervals"
         entitle(figure, f"{_title(panel, len(shown))}. {text}")
@@ -66,7 +66,7 @@ def together(
             _dress(axes, settings, "accuracy" if axes in grid[:, 0] else "")
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
-        figure.legend(list(seen.values()), list(seen), loc="outside right upper", fontsize=8, handlelength=3)
+        figure.legend(list(seen.values()), list(seen), loc="outside right center", fontsize=8, handlelength=3)
         entitle(figure, settings.words())
         return save(figure, folder, name)
 

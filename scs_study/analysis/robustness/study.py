@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from scs_study.analysis.robustness.settings import WORDS, Robustness, robustness
 from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
 from scs_study.config import CellConfig
-from scs_study.study.command import task_overrides
+from scs_study.study.compose import load_option, options
 from scs_study.study.grid import Study
 from scs_study.study.lease import Busy, Lease, acquire
 from scs_study.study.progress import QUIET, duration
@@ -93,7 +93,7 @@ def publish(frame: pd.DataFrame, found: Mapping[str, Target], settings: Robustne
     if not runs:
         return ()
     paths: list[Path] = []
-    suffix = _suffix()
+    suffix = _suffix(settings)
     attacked = [
         panel for panel in panels(frame, f"pgd{suffix}") if any(r["run"] in runs for g in panel.groups for r in g)
     ]
@@ -107,14 +107,12 @@ def publish(frame: pd.DataFrame, found: Mapping[str, Target], settings: Robustne
     return tuple(paths)
 
 
-def _suffix() -> str:
-    """What tells results of other attack settings than the usual ones from those: "-attack=fine"; "" for the usual."""
-    try:
-        changes = sorted(text.lstrip("+") for text in task_overrides() if re.match(r"\+*attack[.=]", text))
-        changes = [change for change in changes if change != f"attack={USUAL}"]
-    except ValueError:  # not below a Hydra command: the settings are whatever a program passed
-        changes = []
-    return "".join("-" + re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)
+def _suffix(settings: Robustness) -> str:
+    """What tells results of other settings from the usual ones: "-fine", or a hash of settings without a name."""
+    for name in options("attack"):
+        if robustness_of(load_option("attack", name)) == settings:
+            return "" if name == USUAL else f"-{name}"
+    return "-" + hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
 
 
 def _lease(folder: Path) -> Lease:

@@ -254,11 +254,11 @@ def test_a_study_gets_table_and_figures_of_what_is_finished(runs: Path, tmp_path
     assert len(problems) == 1
     assert "weights.safetensors is damaged" in problems[0]
     written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert len(written) == 5
+    number = written[-1].removeprefix("tables/robustness-").removesuffix(".tex")  # settings that have no name
     assert written == [
-        "figures/pgd-rohrer68k-digits.pdf",
-        "figures/pgd-rohrer68k-digits.png",
-        "tables/robustness.csv",
-        "tables/robustness.md",
-        "tables/robustness.tex",
+        f"figures/pgd-{number}-rohrer68k-digits.pdf",
+        f"figures/pgd-{number}-rohrer68k-digits.png",
+        *(f"tables/robustness-{number}.{form}" for form in ("csv", "md", "tex")),
     ]
-    assert (tmp_path / "out/tables/robustness.csv").read_text().count(CONV.run_name) == 2
+    assert (tmp_path / f"out/tables/robustness-{number}.csv").read_text().count(CONV.run_name) == 2
