@@ -1,4 +1,4 @@
-"""Cancels what a study has sent to SLURM, and nothing else: python scripts/cancel.py study=quick
+"""Cancels what a study has sent to SLURM, and nothing else: python scripts/cancel.py study=quick | p_sweep=NAME
 
 Runs in progress write a checkpoint first; `make replicate` continues them.
 """
@@ -9,13 +9,14 @@ from omegaconf import DictConfig
 
 from scs_study.study.command import below_project, chosen_study, run_command
 from scs_study.study.submission import cancel
+from scs_study.sweep.cluster import label
 
 
 def main(config: DictConfig) -> int:
     """Exit status 0."""
-    study, _ = chosen_study(config)
-    numbers = cancel(below_project(config.runs), study.name)
-    print(f"cancelled {len(numbers)} jobs: {' '.join(numbers)}" if numbers else f"{study.name} has no jobs in SLURM")
+    name = label(config.p_sweep) if config.p_sweep is not None else chosen_study(config)[0].name
+    numbers = cancel(below_project(config.runs), name)
+    print(f"cancelled {len(numbers)} jobs: {' '.join(numbers)}" if numbers else f"{name} has no jobs in SLURM")
     return 0
 
 

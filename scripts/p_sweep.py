@@ -1,6 +1,7 @@
 """Sweeps one fixed p for all layers: python scripts/p_sweep.py sweep=rohrer100k [workers=2] [sweep.trials=50 ...]
 
 Start it as often and on as many machines as there are hands to lend: every start is one more worker on the same study.
+launch=slurm sends the workers to a cluster, with the settings of conf/launch/slurm.yaml.
 workers=0 writes the table and figures of what is there, dashboard=8080 opens Optuna's dashboard on it.
 """
 
@@ -11,16 +12,22 @@ import sys
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from scs_study.config import choice
+from scs_study.data import load_images
 from scs_study.study.command import FAILED, below_project, run_command, task_overrides, workplace
 from scs_study.study.grid import cell_overrides
+from scs_study.sweep import cluster
 from scs_study.sweep.processes import Job, run_workers
 from scs_study.sweep.publish import publish
 from scs_study.sweep.rows import rows_of
 from scs_study.sweep.settings import sweep_of
 from scs_study.sweep.storage import check_command_line, check_url, load
 from scs_study.training import Interrupted
+
+LAUNCHERS = ("inline", "slurm")
+"""Where workers run. Several on one machine are workers=N."""
 
 
 def main(config: DictConfig) -> int:
@@ -47,7 +54,12 @@ def main(config: DictConfig) -> int:
             place.retry_failed,
         )
         try:
-            died = run_workers(job, config.workers)
+            if choice("launch.name", config.launch.name, LAUNCHERS) == "slurm":
+                died = on_cluster(job, config)
+                if config.launch.detach:
+                    return 0
+            else:
+                died = run_workers(job, config.workers)
         except Interrupted:
             raise Interrupted(f"study {name} goes on from here when the same command is given again") from None
     study = load(name, config.storage, place.runs)
@@ -58,6 +70,23 @@ def main(config: DictConfig) -> int:
         print(f"{died}: give the same command again to go on", file=sys.stderr)
     failed = any(row.state == "failed" for row in rows_of(study.get_trials(deepcopy=False), sweep, place.runs))
     return FAILED if failed or died else 0
+
+
+def on_cluster(job: Job, config: DictConfig) -> str | None:
+    """As processes.run_workers, by workers on the cluster; None at once where launch.detach says so."""
+    launch, engine = (OmegaConf.to_container(part, resolve=True) for part in (config.launch, config.engine))
+    assert isinstance(launch, dict)
+    assert isinstance(engine, dict)
+    job_cell = job.sweep.cell(job.sweep.low, job.sweep.seeds[0])
+    load_images(job_cell.data, job.data_root, job.data_cache, download=True)  # no worker downloads
+    numbers = cluster.submit(job, config.workers, {str(k): v for k, v in launch.items()},
+                             {str(k): v for k, v in engine.items()})  # fmt: skip
+    print(f"SLURM jobs: {' '.join(numbers)}", flush=True)
+    if launch["detach"]:
+        return None
+    cluster.follow(job.name, job.url, job.runs)
+    left = cluster.unfinished(job.name, job.url, job.runs)
+    return f"{left} trials were left by their workers" if left else None
 
 
 def dashboard(study: optuna.Study, port: int) -> int:

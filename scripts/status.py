@@ -1,17 +1,25 @@
-"""Prints where every cell of a study stands, and its cluster jobs: python scripts/status.py study=quick [wait=true]"""
+"""Prints where every cell of a study stands, and its cluster jobs: python scripts/status.py study=quick [wait=true]
+
+Of a sweep over p: p_sweep=NAME, the name that scripts/p_sweep.py prints.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from scs_study.study.command import FAILED, below_project, chosen_study, run_command
 from scs_study.study.slurm import follow
 from scs_study.study.status import jobs_text, status_text
+from scs_study.sweep import cluster
 from scs_study.training.record import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0, or 1 after waiting when cells are left without a result."""
+    if config.p_sweep is not None:
+        return of_sweep(str(config.p_sweep), config.storage, below_project(config.runs), config.wait)
     study, cells = chosen_study(config)
     runs = below_project(config.runs)
     outcomes = follow(study.name, cells, runs) if config.wait else {}
@@ -19,6 +27,14 @@ def main(config: DictConfig) -> int:
     if jobs := jobs_text(cells, runs):
         print(jobs)
     return FAILED if any(outcome.state not in FINAL_STATES for outcome in outcomes.values()) else 0
+
+
+def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
+    """The exit status, as of `main`, for the trials of the sweep's study `name`."""
+    if wait:
+        cluster.follow(name, url, runs)
+    print(cluster.status(name, url, runs))
+    return FAILED if wait and cluster.unfinished(name, url, runs) else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,7 @@ def submit(
 
     None when nothing had to be sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
     """
-    if shutil.which("sbatch") is None:
-        raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
-    _options(launch["more"])
-    if launch["cells_per_task"] < 1 or launch["at_once"] < 1:
-        raise ValueError("launch.cells_per_task and launch.at_once must be at least 1")
+    check_cluster(launch)
     jobs = covered(place.runs, _decided(place.runs, {cell.run_name for cell in cells}))
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
@@ -59,7 +55,16 @@ def submit(
         "requeues": launch["requeues"],
     }
     submission = freeze(place.runs.resolve(), study, packs, settings)
-    return submission, numbers + _send(submission, launch)
+    return submission, numbers + send(submission, launch, task.run)
+
+
+def check_cluster(launch: Mapping[str, Any]) -> None:
+    """None. Errors: ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one."""
+    if shutil.which("sbatch") is None:
+        raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
+    _options(launch["more"])
+    if launch["cells_per_task"] < 1 or launch["at_once"] < 1:
+        raise ValueError("launch.cells_per_task and launch.at_once must be at least 1")
 
 
 def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
@@ -92,7 +97,11 @@ def _decided(runs: Path, names: set[str]) -> list[Job]:
         time.sleep(1.0)
 
 
-def _send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
+def send(submission: Submission, launch: Mapping[str, Any], run: Callable[[str, int], Any]) -> list[str]:
+    """The numbers of the jobs: one array, of which every task calls `run` with the submission's folder and its index.
+
+    Errors: ValueError in one sentence when SLURM refuses; nothing is left of the submission then.
+    """
     import submitit
     from submitit.core.utils import FailedJobError
 
@@ -116,7 +125,7 @@ def _send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
     )
     count = len(submission.packs)
     try:
-        jobs = executor.map_array(task.run, [str(submission.folder)] * count, range(count))
+        jobs = executor.map_array(run, [str(submission.folder)] * count, range(count))
     except FailedJobError as error:
         reason = [line for line in str(error).splitlines() if line.strip()]
         shutil.rmtree(submission.folder)

@@ -20,10 +20,7 @@ def run(folder: str, index: int) -> dict[str, str]:
     When SLURM warns of a time limit or a preemption, the runs write checkpoints and the task asks to be queued again.
     Nobody reads what this returns: the run folders say it.
     """
-    for number in WARNING:
-        # submitit would requeue in the middle of a step; here the runs stop first. Not SIG_IGN: it would throw away a
-        # warning that has come already and is held back until the pool listens (study/start.sh).
-        signal.signal(number, lambda *_: None)
+    requeue_by_ourselves()
     submission = load(Path(folder))
     settings = submission.settings
     cells = submission.packs[index]
@@ -40,11 +37,19 @@ def run(folder: str, index: int) -> dict[str, str]:
     try:
         outcomes = pool(cells, place, size, PATIENCE)
     except Interrupted:
-        print(_queue_again(settings["requeues"]), flush=True)
+        print(queue_again(settings["requeues"]), flush=True)
         return {}
     for name, outcome in outcomes.items():
         print(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}", flush=True)
     return {name: outcome.state for name, outcome in outcomes.items()}
+
+
+def requeue_by_ourselves() -> None:
+    """None; submitit, which would requeue in the middle of a step, hears no warning: the runs are to stop first."""
+    for number in WARNING:
+        # Not SIG_IGN: it would throw away a warning that has come already, and is held back until somebody listens
+        # (study/start.sh).
+        signal.signal(number, lambda *_: None)
 
 
 def own_number() -> str | None:
@@ -56,7 +61,7 @@ def own_number() -> str | None:
     return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
 
 
-def _queue_again(limit: int) -> str:
+def queue_again(limit: int) -> str:
     """A sentence. The task is queued again if SLURM says it is running, so not after scancel or scontrol requeue."""
     starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     number = own_number()

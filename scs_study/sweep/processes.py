@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch
 
 from scs_study.study.lease import Watch
 from scs_study.study.runner import StopRequest, Workplace
+from scs_study.study.worker import BLOCKED
 from scs_study.sweep.desk import Desk
 from scs_study.sweep.settings import Sweep
 from scs_study.sweep.storage import join
@@ -64,8 +66,13 @@ def _processes(job: Job, workers: int, stop: StopRequest) -> str | None:
     threads = torch.get_num_threads()  # of each, as of a single worker: the last bits of a result depend on it
     jobs = [replace(job, settings=replace(job.settings, device=_device(job.settings, k))) for k in range(workers)]
     children = [context.Process(target=_child, args=(each, threads, k)) for k, each in enumerate(jobs, start=1)]
-    for child in children:
-        child.start()
+    # Held back until they listen; the fork server, which only forks, never gets them (SLURM signals all of a task).
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    try:
+        for child in children:
+            child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     told = False
     while any(child.is_alive() for child in children):
         if stop() and not told:
@@ -88,7 +95,8 @@ def _child(job: Job, threads: int, number: int) -> None:
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        with StopRequest().listening() as stop:
+        # Patient: SLURM signals all processes of a task, and then the parent passes the same on.
+        with StopRequest(patient=True).listening() as stop:
             work(_desk(job, stop), _place(job), lambda text: print(f"[worker {number}] {text}", flush=True))
     except Interrupted:
         sys.exit(INTERRUPTED)

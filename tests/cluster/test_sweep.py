@@ -1,0 +1,50 @@
+"""A sweep's workers as an array on a real SLURM: one is warned, all trials are done, and cancel takes only its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scs_study.study.compose import PROJECT
+from scs_study.study.submission import live_jobs
+from tests.cluster.jobs import EVERY, logs, start_now
+from tests.study.work import until
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(400)]
+NAME = "short"
+
+
+def command(script: str, runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(PROJECT / "scripts" / script), f"runs={runs}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name(slurm: Path, tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    small = ["launch=slurm", "launch.gpus=0", "launch.cpus=1", "launch.memory_gb=1", "launch.minutes=30"]
+    sweep = ["sweep=quick", f"name={NAME}", "arch=rohrer68k", "train.epochs=2", "train.batch_size=256"]
+    sweep += ["sweep.trials=3", "sweep.warmup=1", "sweep.pruner=none", f"results={results}"]
+    sent = command("p_sweep.py", runs, *sweep, *small, "launch.at_once=1", "workers=2", "launch.detach=true")
+    jobs = live_jobs(runs, f"sweep_{NAME}")
+    assert len(jobs) == 2
+    assert all(job.number in sent.stdout for job in jobs)
+    assert live_jobs(runs, "quick") == []
+
+    (warned, *_) = [job.number for job in jobs]
+    until(lambda: ": starts" in logs(runs, warned), 120, EVERY)
+    subprocess.run(["scancel", "--signal=USR2", warned], check=True, timeout=30)
+    until(lambda: "queued again (restart 1)" in logs(runs, warned), 60, EVERY)
+    start_now(warned)
+
+    waited = command("status.py", runs, f"p_sweep={NAME}", "wait=true")
+    trials = waited.stdout.strip().splitlines()[-1]
+    assert trials.startswith(f"{NAME}: trials: 3 complete"), waited.stdout
+    assert trials.endswith("jobs: none")
+    assert "has no jobs in SLURM" in command("cancel.py", runs, f"p_sweep={NAME}").stdout
