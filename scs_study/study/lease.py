@@ -12,9 +12,12 @@ observer's own clock, so clocks of different machines are never compared.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import secrets
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -131,7 +134,7 @@ def _alive(path: Path, watch: Watch) -> dict[str, Any] | None:
     with contextlib.suppress(ValueError):  # its writer died between creating and writing it, or is about to write
         named = json.loads(content)
         owner = named if isinstance(named, dict) else {}
-    if owner.get("machine") == _machine() and _started(owner.get("pid", -1)) != owner.get("started"):
+    if owner.get("machine") == _machine() and _gone(owner):
         return None
     seen, since = watch.get(path, (None, 0.0))
     if seen != beat:
@@ -169,12 +172,30 @@ def _owner() -> dict[str, Any]:
 
 
 def _machine() -> str:
-    """Where a process number means one process: host, boot and process namespace (containers may share a host name)."""
+    """Where a process number means one process: host, boot and process namespace (containers may share a host name).
+
+    Where that cannot be found out, a name that no other process has: they go by the heartbeat then.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
-        return socket.gethostname()
+        return _nowhere_else(os.getpid()) if sys.platform == "linux" else socket.gethostname()
+
+
+@functools.cache
+def _nowhere_else(pid: int) -> str:
+    return f"{socket.gethostname()} {pid} {secrets.token_hex(8)}"
+
+
+_UNSEEN = "running"
+"""For when a process started: it exists, and /proc is not there or does not show it (macOS, hidepid)."""
+
+
+def _gone(owner: dict[str, Any]) -> bool:
+    """Whether the owner, on this machine, is no more. One that is only hidden is left to its heartbeat."""
+    seen, named = _started(owner.get("pid", -1)), owner.get("started")
+    return seen is None or (seen != named and _UNSEEN not in (seen, named))
 
 
 def _started(pid: int) -> str | None:
@@ -182,13 +203,17 @@ def _started(pid: int) -> str | None:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
-        try:  # no /proc (macOS): existence must do
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            pass
-        return "running"
+        return _UNSEEN if _exists(pid) else None
     return None if fields[0] == "Z" else fields[19]
+
+
+def _exists(pid: int) -> bool:
+    if pid <= 0:  # would be a group of processes
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

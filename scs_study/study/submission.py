@@ -11,6 +11,7 @@ import secrets
 import shutil
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,8 @@ def freeze(
         shutil.copytree(root / part, folder / CODE / part, ignore=ignored)
     files.write_json(folder / CODE / FROZEN, git_state(root))
     files.write_json(folder / _CELLS, [[cell.identity() for cell in pack] for pack in packs])
-    files.write_json(folder / _SUBMISSION, {"study": study, "settings": dict(settings)})
+    names = [[cell.run_name for cell in pack] for pack in packs]
+    files.write_json(folder / _SUBMISSION, {"study": study, "settings": dict(settings), "runs": names})
     (folder / LOGS).mkdir()
     return Submission(folder, study, tuple(tuple(pack) for pack in packs), settings)
 
@@ -122,8 +124,20 @@ def _squeue(names: str) -> str:
 def covered(runs: Path, jobs: Sequence[Job]) -> dict[Job, set[str]]:
     """The names of the runs that each of these jobs will compute or is computing."""
     folders = submissions(runs)
-    packs = {name: load(folders[name]).packs for name in {job.submission for job in jobs}}
-    return {job: {cell.run_name for cell in packs[job.submission][job.index]} for job in jobs}
+    names = {name: _names(folders[name]) for name in {job.submission for job in jobs}}
+    return {job: set(names[job.submission][job.index]) for job in jobs}
+
+
+def _names(folder: Path) -> Mapping[int, Sequence[str]]:
+    """The run names of every task; of none where the submission cannot be read: its tasks cannot either.
+
+    They are read as they were written: another version of this project may give its cells other names by now.
+    """
+    try:
+        packs = [[str(name) for name in pack] for pack in files.read_json(folder / _SUBMISSION)["runs"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        packs = []
+    return defaultdict(tuple, enumerate(packs))
 
 
 def jobs_of(runs: Path, names: Collection[str]) -> list[Job]:

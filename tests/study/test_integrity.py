@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,28 @@ def halfway(runs: Path, epochs: int = 2) -> Path:
     return runs / SCS.run_name
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder in which the run of SCS was stopped after two epochs; for copies."""
+    runs = tmp_path_factory.mktemp("stopped")
+    halfway(runs)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder in which the run of SCS is done; for copies."""
+    runs = tmp_path_factory.mktemp("finished")
+    run_cell(SCS, place(runs))
+    return runs
+
+
+def copy(runs: Path, to: Path) -> Path:
+    """The folder of SCS's run in a copy of the runs folder."""
+    shutil.copytree(runs, to, dirs_exist_ok=True)
+    return to / SCS.run_name
+
+
 DAMAGES = {
     "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
     "empty": lambda path: os.truncate(path, 0),
@@ -38,9 +61,14 @@ DAMAGES = {
     "name", [record.CONFIG, record.STATUS, record.HISTORY, record.LAYERS, record.STEPS, PROVENANCE, checkpoint.NAME]
 )
 def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_same(
-    tmp_path: Path, undisturbed: dict[str, Any], name: str, damage: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    stopped: Path,
+    undisturbed: dict[str, Any],
+    name: str,
+    damage: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = halfway(tmp_path)
+    folder = copy(stopped, tmp_path)
     DAMAGES[damage](folder / name)
     assert run_cell(SCS, place(tmp_path)).state == "done"
     assert content(folder) == undisturbed
@@ -57,11 +85,10 @@ def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_
     [record.CONFIG, record.STATUS, *record.EPOCHS, record.RESULT, record.WEIGHTS, PROVENANCE],
 )
 def test_a_damaged_file_of_a_finished_run_is_noticed_and_the_run_made_whole(
-    tmp_path: Path, undisturbed: dict[str, Any], name: str, damage: str
+    tmp_path: Path, finished: Path, undisturbed: dict[str, Any], name: str, damage: str
 ) -> None:
     where = place(tmp_path)
-    run_cell(SCS, where)
-    folder = tmp_path / SCS.run_name
+    folder = copy(finished, tmp_path)
     DAMAGES[damage](folder / name)
     if name == PROVENANCE and damage in ("cut", "empty"):
         return
@@ -74,11 +101,10 @@ def test_a_damaged_file_of_a_finished_run_is_noticed_and_the_run_made_whole(
 
 
 def test_a_folder_of_another_version_is_set_aside_with_a_sentence(
-    tmp_path: Path, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, finished: Path, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = place(tmp_path)
-    run_cell(SCS, where)
-    folder = tmp_path / SCS.run_name
+    folder = copy(finished, tmp_path)
     files.write_json(folder / record.CONFIG, {**SCS.identity(), "format": 0})
     assert not settled(tmp_path, SCS)
     assert run_cell(SCS, where).state == "done"

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scs_study.study import lease
+from scs_study.study.compose import PROJECT
 from scs_study.study.lease import Busy, LeaseLost, acquire, owner_of
 from tests.study.work import CONTEXT, start, until
 
@@ -199,6 +202,71 @@ def test_an_unreadable_lease_is_respected_until_it_has_been_silent_long_enough(
         with pytest.raises(Busy):
             acquire(tmp_path, watch)
         until(lambda watch=watch: _try(tmp_path, watch), seconds=10).release()
+
+
+TRY = """
+import sys
+from pathlib import Path
+from scs_study.study.lease import Busy, acquire, owner_of
+try:
+    acquire(Path(sys.argv[1]))
+    print("taken over")
+except Busy:
+    print("busy" if owner_of(Path(sys.argv[1])) else "busy, of nobody")
+"""
+HOLD = """
+import sys, time
+from pathlib import Path
+from scs_study.study.lease import acquire
+held = acquire(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def unshared(script: str, folder: Path, hide: str, *namespaces: str) -> subprocess.Popen[str]:
+    """A process of `script` in new namespaces, of whose /proc the shell commands `hide` have taken something away.
+
+    Not its namespace's first process: that has the same number everywhere.
+    """
+    shell = f'{hide} && "{sys.executable}" -c \'{script}\' "{folder}"; exit $?'
+    command = ["unshare", "--mount", *namespaces, "sh", "-c", shell]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+
+
+@contextmanager
+def killed_in_the_end(holder: subprocess.Popen[str]) -> Iterator[None]:
+    """A context that begins when the process has said that it holds the run."""
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield
+    finally:
+        holder.kill()
+
+
+@needs_node
+@pytest.mark.parametrize("deeper", ["", "true; true; "], ids=["same number", "another number"])
+def test_containers_that_share_a_host_name_and_show_no_processes_do_not_take_each_others_runs(
+    tmp_path: Path, deeper: str
+) -> None:
+    hide, apart = "mount -t tmpfs none /proc", ("--pid", "--fork", "--kill-child")
+    with unshared(HOLD, tmp_path, hide, *apart) as holder, killed_in_the_end(holder):
+        with unshared(TRY, tmp_path, deeper + hide, *apart) as other:
+            assert other.communicate(timeout=60)[0] == "busy\n"
+
+
+@needs_node
+def test_a_process_that_is_only_hidden_from_this_one_is_not_gone(tmp_path: Path) -> None:
+    """As with hidepid, where a user does not see the processes of another."""
+    (empty := tmp_path / "empty").mkdir()
+    (run := tmp_path / "run").mkdir()
+    command = [sys.executable, "-c", HOLD, str(run)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with holder, killed_in_the_end(holder):
+        with unshared(TRY, run, f'mount --bind "{empty}" /proc/{holder.pid}') as other:
+            assert other.communicate(timeout=60)[0] == "busy\n"
 
 
 def test_a_number_that_now_belongs_to_another_process_is_not_the_owner(tmp_path: Path) -> None:
