@@ -251,9 +251,12 @@ def test_containers_that_share_a_host_name_and_show_no_processes_do_not_take_eac
     tmp_path: Path, deeper: str
 ) -> None:
     hide, apart = "mount -t tmpfs none /proc", ("--pid", "--fork", "--kill-child")
-    with unshared(HOLD, tmp_path, hide, *apart) as holder, killed_in_the_end(holder):
-        with unshared(TRY, tmp_path, deeper + hide, *apart) as other:
-            assert other.communicate(timeout=60)[0] == "busy\n"
+    with (
+        unshared(HOLD, tmp_path, hide, *apart) as holder,
+        killed_in_the_end(holder),
+        unshared(TRY, tmp_path, deeper + hide, *apart) as other,
+    ):
+        assert other.communicate(timeout=60)[0] == "busy\n"
 
 
 @needs_node
@@ -264,9 +267,9 @@ def test_a_process_that_is_only_hidden_from_this_one_is_not_gone(tmp_path: Path)
     command = [sys.executable, "-c", HOLD, str(run)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    with holder, killed_in_the_end(holder):
-        with unshared(TRY, run, f'mount --bind "{empty}" /proc/{holder.pid}') as other:
-            assert other.communicate(timeout=60)[0] == "busy\n"
+    hide = f'mount --bind "{empty}" /proc/{holder.pid}'
+    with holder, killed_in_the_end(holder), unshared(TRY, run, hide) as other:
+        assert other.communicate(timeout=60)[0] == "busy\n"
 
 
 def test_a_number_that_now_belongs_to_another_process_is_not_the_owner(tmp_path: Path) -> None:
