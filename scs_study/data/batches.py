@@ -118,7 +118,7 @@ class Batches:
 
 
 def to_inputs(images: Tensor, image_size: int, white: Tensor | None = None) -> Tensor:
-    """What networks see of images, uint8 (B, 32, 32, 3): float32 (B, 3, S, S) in [0, 1], channels_last, on their device.
+    """What networks see of images, uint8 (B, 32, 32, 3): float32 (B, 3, S, S) in [0, 1], channels_last, same device.
 
     white: 255 as a tensor on that device, for callers that have one already.
     """
