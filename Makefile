@@ -54,7 +54,7 @@ robustness: $(STAMP) ## attack a study's finished runs: make robustness STUDY=ci
 	@$(PYTHON) scripts/robustness.py study=$(STUDY) $(ARGS)
 
 sweep: $(STAMP) ## one fixed p for all layers, searched by Optuna: make sweep SWEEP=rohrer100k ARGS="workers=2"
-	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) $(ARGS)
+	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) launch=$(LAUNCH) $(ARGS)
 
 dashboard: $(STAMP) ## Optuna's dashboard on a sweep, at http://127.0.0.1:$(PORT)/
 	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) dashboard=$(PORT) $(ARGS)
