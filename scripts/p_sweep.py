@@ -1,7 +1,7 @@
 """Sweeps one fixed p for all layers: python scripts/p_sweep.py sweep=rohrer100k [workers=2] [sweep.trials=50 ...]
 
 Start it as often and on as many machines as there are hands to lend: every start is one more worker on the same study.
-launch=slurm sends the workers to a cluster, with the settings of conf/launch/slurm.yaml.
+launch=pool starts as many on this machine as conf/launch/pool.yaml says, launch=slurm sends them to a cluster.
 workers=0 writes the table and figures of what is there, dashboard=8080 opens Optuna's dashboard on it.
 """
 
@@ -14,20 +14,18 @@ import optuna
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config import choice
+from scs_study.config import choice, whole
 from scs_study.data import load_images
-from scs_study.study.command import FAILED, below_project, run_command, task_overrides, workplace
+from scs_study.study.command import FAILED, results_folder, run_command, task_overrides, workplace
 from scs_study.study.grid import cell_overrides
+from scs_study.study.launchers import LAUNCHERS, check_writable, pool_of
 from scs_study.sweep import cluster
 from scs_study.sweep.processes import Job, run_workers
 from scs_study.sweep.publish import publish
 from scs_study.sweep.rows import rows_of
 from scs_study.sweep.settings import sweep_of
-from scs_study.sweep.storage import check_command_line, check_url, load
+from scs_study.sweep.storage import check_command_line, check_settings, check_url, load
 from scs_study.training import Interrupted
-
-LAUNCHERS = ("inline", "slurm")
-"""Where workers run. Several on one machine are workers=N."""
 
 
 def main(config: DictConfig) -> int:
@@ -35,13 +33,17 @@ def main(config: DictConfig) -> int:
     sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, cell_overrides(task_overrides()))
     check_url(config.storage)
     place = workplace(config)
-    name = config.name or sweep.study_name
+    name = sweep.study_name if config.name is None else str(config.name)
     if config.dashboard is not None:
-        return dashboard(load(name, config.storage, place.runs), config.dashboard)
-    if isinstance(config.workers, bool) or not isinstance(config.workers, int) or config.workers < 0:
-        raise ValueError(f"workers={config.workers}: must be a whole number, 0 or more")
+        return dashboard(load(name, config.storage, place.runs), whole("dashboard", config.dashboard, 1, 65535))
+    workers = whole("workers", config.workers, 0)
+    launcher = choice("launch.name", config.launch.name, LAUNCHERS)
+    if launcher == "pool" and workers:
+        workers = pool_of(place, config).workers
+    folder = results_folder(config, f"p_sweep/{name}")
     died = None
-    if config.workers:
+    if workers:
+        check_writable(place.runs)
         print(f"{name}: {sweep.title}; {sweep.total} trials", flush=True)
         job = Job(
             sweep,
@@ -54,16 +56,18 @@ def main(config: DictConfig) -> int:
             place.retry_failed,
         )
         try:
-            if choice("launch.name", config.launch.name, LAUNCHERS) == "slurm":
+            if launcher == "slurm":
                 died = on_cluster(job, config)
                 if config.launch.detach:
                     return 0
             else:
-                died = run_workers(job, config.workers)
-        except Interrupted:
-            raise Interrupted(f"study {name} goes on from here when the same command is given again") from None
+                died = run_workers(job, workers)
+        except Interrupted as error:
+            if launcher == "slurm":
+                raise
+            raise Interrupted(f"study {name} goes on from here when the same command is given again") from error
     study = load(name, config.storage, place.runs)
-    folder = below_project(config.results) / "p_sweep" / name
+    check_settings(study, sweep)
     print(publish(study, sweep, place.runs, folder))
     print(f"written to {folder}")
     if died:
@@ -85,8 +89,8 @@ def on_cluster(job: Job, config: DictConfig) -> str | None:
     if launch["detach"]:
         return None
     cluster.follow(job.name, job.url, job.runs)
-    left = cluster.unfinished(job.name, job.url, job.runs)
-    return f"{left} trials were left by their workers" if left else None
+    left = cluster.unfinished(job.name, job.url, job.runs, job.sweep.total)
+    return f"{left} trials are not done, and no job is left to do them; the tasks' logs say why" if left else None
 
 
 def dashboard(study: optuna.Study, port: int) -> int:
@@ -97,7 +101,10 @@ def dashboard(study: optuna.Study, port: int) -> int:
     print(f"{study.study_name}: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)
     # In this process: a storage's URL among the arguments of another one would show its password to everybody.
     with contextlib.suppress(KeyboardInterrupt):
-        run_server(study._storage, host="127.0.0.1", port=port)
+        try:
+            run_server(study._storage, host="127.0.0.1", port=port)
+        except OSError as error:
+            raise ValueError(f"dashboard={port}: {error.strerror or error}") from error
     return 0
 
 

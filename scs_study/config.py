@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import math
@@ -229,7 +230,7 @@ class CellConfig:
         data = self.data.name if self.data.image_size == 32 else f"{self.data.name}_{self.data.image_size}"
         return "-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"])
 
-    @property
+    @functools.cached_property
     def run_name(self) -> str:
         """The name of the run's folder: slug and the first 12 hex digits of the identity's SHA-256."""
         canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -48,8 +48,11 @@ def read_json(path: Path) -> Any:
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """None; `path` ends with `value` as one line of JSON, on the disk. A half-written line before it is taken out."""
-    line = json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n"
-    data = line.encode()
+    append(path, (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode())
+
+
+def append(path: Path, data: bytes) -> None:
+    """None; like `append_line`, for whole lines as they are."""
     with path.open("ab+", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         if end and os.pread(file.fileno(), 1, end - 1) != b"\n":

@@ -172,5 +172,6 @@ def _product(study: Study, overrides: Mapping[str, Any]) -> list[CellConfig]:
         everything = {**common, **chosen}
         choices = {key: value for key, value in everything.items() if key in CELL_GROUPS}
         settings = {key: value for key, value in everything.items() if key not in CELL_GROUPS}
-        cells += [compose_cell(choices, settings, seed) for seed in seeds]
+        first = compose_cell(choices, settings, seeds[0])
+        cells += [dataclasses.replace(first, seed=seed) for seed in seeds]
     return cells

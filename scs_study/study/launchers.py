@@ -36,7 +36,7 @@ def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) 
     states = run_states(place.runs, missing)
     left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
     found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, place.settings.device)
-    processes = min(_pool_size(place, config).workers, len(left)) if config.launch.name == "pool" else 1
+    processes = min(pool_of(place, config).workers, len(left)) if config.launch.name == "pool" else 1
     return found.words(max(1, processes), device_name(place.settings.device))
 
 
@@ -47,7 +47,7 @@ def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: Di
     """
     name = choice("launch.name", config.launch.name, LAUNCHERS)
     if unsettled(cells, place.runs):
-        _check_writable(place.runs)
+        check_writable(place.runs)
     if name == "slurm":
         settings = OmegaConf.to_container(config.launch, resolve=True)
         engine = OmegaConf.to_container(config.engine, resolve=True)
@@ -57,15 +57,17 @@ def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: Di
             study, cells, place, {str(k): v for k, v in settings.items()}, {str(k): v for k, v in engine.items()}
         )
     if name == "pool":
-        return pool(cells, place, _pool_size(place, config))
+        return pool(cells, place, pool_of(place, config))
     return inline(cells, place)
 
 
-def _pool_size(place: Workplace, config: DictConfig) -> PoolSize:
+def pool_of(place: Workplace, config: DictConfig) -> PoolSize:
+    """How many processes conf/launch/pool.yaml means on this machine, and their devices."""
     return pool_size(place.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
 
 
-def _check_writable(runs: Path) -> None:
+def check_writable(runs: Path) -> None:
+    """None. Errors: ValueError in one sentence when nothing can be written into the folder."""
     probe = runs / f".probe-{os.getpid()}.tmp"
     try:
         files.write_bytes(probe, b"probe")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scs_study.config import CellConfig
+from scs_study.config import CellConfig, whole
 from scs_study.study import task
 from scs_study.study.integrity import settled
 from scs_study.study.progress import QUIET
@@ -26,6 +26,9 @@ START = "scs_study/study/start.sh"
 ENDING = 60.0
 """Seconds after which a job that is ending counts as over: SLURM kills what does not end by itself."""
 
+_LEAST = {"gpus": 0, "cpus": 1, "memory_gb": 1, "minutes": 1, "parallel": 1, "cells_per_task": 1, "at_once": 1,
+          "warning_seconds": 0, "requeues": 0}  # fmt: skip
+
 
 def submit(
     study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
@@ -35,7 +38,7 @@ def submit(
     None when nothing had to be sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
     """
     check_cluster(launch)
-    jobs = covered(place.runs, _decided(place.runs, {cell.run_name for cell in cells}))
+    jobs = covered(place.runs, decided(lambda: jobs_of(place.runs, {cell.run_name for cell in cells})))
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
     wanted = [cell for cell in cells if cell.run_name not in on_their_way and not settled(place.runs, cell)]
@@ -63,8 +66,15 @@ def check_cluster(launch: Mapping[str, Any]) -> None:
     if shutil.which("sbatch") is None:
         raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
     _options(launch["more"])
-    if launch["cells_per_task"] < 1 or launch["at_once"] < 1:
-        raise ValueError("launch.cells_per_task and launch.at_once must be at least 1")
+    for key, least in _LEAST.items():
+        whole(f"launch.{key}", launch[key], least)
+    if not isinstance(launch["setup"], Sequence) or isinstance(launch["setup"], str):
+        raise ValueError(f'launch.setup={launch["setup"]}: must be a list of commands, such as ["module load cuda"]')
+    if 60 * launch["minutes"] <= launch["warning_seconds"]:
+        raise ValueError(
+            f"launch.minutes={launch['minutes']}: a task would be warned launch.warning_seconds="
+            f"{launch['warning_seconds']} before its end, which is before it starts"
+        )
 
 
 def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
@@ -84,14 +94,14 @@ def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
     return packs
 
 
-def _decided(runs: Path, names: set[str]) -> list[Job]:
-    """The jobs that have the named runs to compute, once SLURM has decided about those that are just ending.
+def decided(look: Callable[[], list[Job]]) -> list[Job]:
+    """The jobs that `look` finds, once SLURM has decided about those that are just ending.
 
     They may be over or queued again in a moment; sending their cells off once more would be too early, or too late.
     """
     deadline = time.monotonic() + ENDING
     while True:
-        jobs = jobs_of(runs, names)
+        jobs = look()
         if all(job.state != "COMPLETING" for job in jobs) or time.monotonic() > deadline:
             return [job for job in jobs if job.state != "COMPLETING"]
         time.sleep(1.0)

@@ -83,10 +83,11 @@ def load(folder: Path) -> Submission:
     return Submission(folder, about["study"], packs, about["settings"])
 
 
-def submissions(runs: Path) -> dict[str, Path]:
-    """The folders of all submissions of these runs, by name."""
+def submissions(runs: Path, study: str | None = None) -> dict[str, Path]:
+    """The folders of all submissions of these runs (of one study, or of all), by name."""
     home = runs / SUBMISSIONS
-    return {path.name: path for path in sorted(home.iterdir()) if path.is_dir()} if home.is_dir() else {}
+    known = {path.name: path for path in sorted(home.iterdir()) if path.is_dir()} if home.is_dir() else {}
+    return {name: path for name, path in known.items() if study in (None, name.rsplit("-", 3)[0].removeprefix("scs-"))}
 
 
 def live_jobs(runs: Path, study: str | None = None) -> list[Job]:
@@ -94,9 +95,7 @@ def live_jobs(runs: Path, study: str | None = None) -> list[Job]:
 
     Errors: ValueError in one sentence when SLURM does not answer.
     """
-    known = submissions(runs)
-    if study is not None:
-        known = {name: path for name, path in known.items() if name.rsplit("-", 3)[0] == f"scs-{study}"}
+    known = submissions(runs, study)
     if not known:
         return []
     jobs = []

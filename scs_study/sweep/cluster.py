@@ -16,12 +16,13 @@ from optuna.trial import TrialState
 
 from scs_study.study.pool import DEATHS
 from scs_study.study.runner import StopRequest, pick_device
-from scs_study.study.slurm import POLL, check_cluster, send
+from scs_study.study.slurm import POLL, check_cluster, decided, send
 from scs_study.study.submission import LOGS, Job, freeze, live_jobs, load
 from scs_study.study.task import queue_again, requeue_by_ourselves
 from scs_study.sweep import storage
 from scs_study.sweep.processes import Job as Work
 from scs_study.sweep.processes import run_workers
+from scs_study.sweep.sampler import RETRY_OF
 from scs_study.sweep.settings import Sweep
 from scs_study.training import Interrupted, Settings
 
@@ -41,10 +42,10 @@ def submit(work: Work, workers: int, launch: Mapping[str, Any], engine: Mapping[
     refused before anything waits in a queue. Errors: ValueError in one sentence.
     """
     check_cluster(launch)
-    jobs = live_jobs(work.runs, label(work.name))
+    storage.join(work.sweep, work.name, work.url, work.runs, lambda: False, {})
+    jobs = decided(lambda: live_jobs(work.runs, label(work.name)))
     if jobs:
         return [job.number for job in jobs]
-    storage.join(work.sweep, work.name, work.url, work.runs, lambda: False, {})
     at_once = int(launch["at_once"])
     settings = {
         "sweep": dataclasses.asdict(work.sweep),
@@ -130,11 +131,11 @@ def status(name: str, url: str | None, runs: Path) -> str:
     )
 
 
-def unfinished(name: str, url: str | None, runs: Path) -> int:
-    """How many trials of the study have begun or wait, and have no end."""
-    return len(
-        storage.load(name, url, runs).get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
-    )
+def unfinished(name: str, url: str | None, runs: Path, total: int = 0) -> int:
+    """How many trials of the study have begun or wait, and have no end; with `total`, those of it not begun too."""
+    trials = storage.load(name, url, runs).get_trials(deepcopy=False)
+    begun = sum(RETRY_OF not in trial.user_attrs for trial in trials)
+    return max(0, total - begun) + sum(trial.state in (TrialState.RUNNING, TrialState.WAITING) for trial in trials)
 
 
 def summary(name: str, url: str | None, runs: Path, jobs: list[Job] | None) -> str:

@@ -13,14 +13,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scs_study.config import CellConfig
 from scs_study.study.lease import Busy, Lease, Watch, acquire, owner_of
-from scs_study.study.store import run_state
+from scs_study.study.store import clock, run_state
+from scs_study.sweep.sampler import RETRY_OF
 from scs_study.sweep.settings import Sweep, rounded
 from scs_study.sweep.storage import study_folder, turn
 
 TRIALS = "trials"
 RUN, MESSAGE = "run", "message"
-RETRY_OF, BECAUSE, EPOCH = "retry_of", "because", "epoch"
-"""Of a trial that takes another one's p and seed up again: its number, why, and the epochs completed by then."""
+BECAUSE, EPOCH = "because", "epoch"
+"""Of a trial that takes another one's p and seed up again, beside RETRY_OF: why, and the epochs completed by then."""
 KILLED, STOPPED, FAILED = "its worker is gone", "stopped", "failed"
 MOST_DEATHS = 3
 """Workers that may die of a trial in the same epoch before it is given up."""
@@ -76,15 +77,16 @@ class Desk:
             return Taken(trial, cell, acquire(held, self.watch))
 
     def others(self) -> int:
-        """The number of trials that other workers are at."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+        """The number of trials that other workers are at, or have just given back."""
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)))
 
     def worth_a_turn(self) -> bool:
         """Whether `take` may have something after it had nothing: a trial given back, or one without a sign of life."""
         trials = self.study.get_trials(deepcopy=False)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        return waiting or any(owner_of(self._held(trial.number)) is None for trial in running)
+        now = clock(self.folder)
+        return waiting or any(owner_of(self._held(trial.number), now) is None for trial in running)
 
     def complete(self, taken: Taken, accuracy: float) -> None:
         """None; the trial is done with that accuracy (a fraction)."""

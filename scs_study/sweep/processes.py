@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import optuna
@@ -56,7 +57,10 @@ def run_workers(job: Job, workers: int) -> str | None:
         _place(job).images(job.sweep.cell(job.sweep.low, job.sweep.seeds[0]).data, download=True)
         if workers > 1:
             return _processes(job, workers, stop)
-        work(desk, _place(job), lambda text: print(text, flush=True))
+        try:
+            work(desk, _place(job), lambda text: print(text, flush=True))
+        except KeyboardInterrupt:
+            raise Interrupted("stopped at once") from None
         return None
 
 
@@ -65,21 +69,35 @@ def _processes(job: Job, workers: int, stop: StopRequest) -> str | None:
     context.set_forkserver_preload([__name__])  # torch takes seconds to import: once, not for every worker
     threads = torch.get_num_threads()  # of each, as of a single worker: the last bits of a result depend on it
     jobs = [replace(job, settings=replace(job.settings, device=_device(job.settings, k))) for k in range(workers)]
-    children = [context.Process(target=_child, args=(each, threads, k)) for k, each in enumerate(jobs, start=1)]
+    # Says nothing; its end tells the workers that this process is gone. Their own parent is the fork server.
+    pipes = [context.Pipe() for _ in jobs]
+    children = [
+        context.Process(target=_child, args=(each, threads, k, theirs))
+        for k, (each, (_, theirs)) in enumerate(zip(jobs, pipes, strict=True), start=1)
+    ]
     # Held back until they listen; the fork server, which only forks, never gets them (SLURM signals all of a task).
     before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     try:
-        for child in children:
+        for child, (_, theirs) in zip(children, pipes, strict=True):
             child.start()
+            theirs.close()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     told = False
-    while any(child.is_alive() for child in children):
-        if stop() and not told:
-            told = True
-            for child in children:
-                child.terminate()  # SIGTERM: a checkpoint, then the end
-        time.sleep(0.2)
+    try:
+        while any(child.is_alive() for child in children):
+            if stop() and not told:
+                told = True
+                for child in children:
+                    child.terminate()  # SIGTERM: a checkpoint, then the end
+            time.sleep(0.2)
+    except KeyboardInterrupt:  # asked a second time: their last checkpoints must do
+        for child in children:
+            child.kill()
+        raise Interrupted("stopped at once") from None
+    finally:
+        for ours, _ in pipes:
+            ours.close()
     if stop():
         raise Interrupted("stopped")
     dead = [child for child in children if child.exitcode != 0]
@@ -89,14 +107,18 @@ def _processes(job: Job, workers: int, stop: StopRequest) -> str | None:
     return f"{len(dead)} of {workers} workers died (exit status {codes})"
 
 
-def _child(job: Job, threads: int, number: int) -> None:
+def _child(job: Job, threads: int, number: int, parent: Connection) -> None:
     os.setpgrp()  # Ctrl-C reaches the parent alone, which passes it on: twice would mean "at once"
     prepare_process()
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         # Patient: SLURM signals all processes of a task, and then the parent passes the same on.
-        with StopRequest(patient=True).listening() as stop:
+        with StopRequest(patient=True).listening() as request:
+
+            def stop() -> bool:
+                return request() or parent.poll()  # it never sends: what can be read is its end
+
             work(_desk(job, stop), _place(job), lambda text: print(f"[worker {number}] {text}", flush=True))
     except Interrupted:
         sys.exit(INTERRUPTED)

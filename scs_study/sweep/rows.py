@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scs_study import files
 from scs_study.study.store import run_state
-from scs_study.sweep.desk import MESSAGE, RETRY_OF
+from scs_study.sweep.desk import MESSAGE
+from scs_study.sweep.sampler import RETRY_OF
 from scs_study.sweep.settings import Sweep
 from scs_study.training import record
 

@@ -14,6 +14,9 @@ from optuna.trial import FrozenTrial
 
 from scs_study.sweep.settings import HYPERBAND_FACTOR, Sweep, rounded
 
+RETRY_OF = "retry_of"
+"""The attribute of a trial that took up the p of another one: that one's number."""
+
 
 class RoundedTPE(BaseSampler):
     """Optuna's TPE, with p kept to a few digits, and with a draw that depends on no process's memory.
@@ -28,24 +31,27 @@ class RoundedTPE(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """{"p": its distribution} once a trial has it. The seed of the weights is no parameter to optimise."""
-        space = self._tpe(trial).infer_relative_search_space(study, trial)
+        space = self._tpe(study, trial).infer_relative_search_space(study, trial)
         return {name: distribution for name, distribution in space.items() if name == "p"}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """{"p": value} as TPE draws it, rounded; {} before it has seen enough trials."""
-        return _round_p(self._tpe(trial).sample_relative(study, trial, search_space))
+        return _round_p(self._tpe(study, trial).sample_relative(study, trial, search_space))
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """One parameter's value, p rounded."""
-        value = self._tpe(trial).sample_independent(study, trial, param_name, param_distribution)
+        value = self._tpe(study, trial).sample_independent(study, trial, param_name, param_distribution)
         return _round_p({param_name: value})[param_name]
 
-    def _tpe(self, trial: FrozenTrial) -> TPESampler:
-        seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
+    def _tpe(self, study: Study, trial: FrozenTrial) -> TPESampler:
+        # Trials that took up another one's p do not count: a worker's death must not change what is drawn after it.
+        earlier = study._storage.get_all_trials(study._study_id, deepcopy=False)[: trial.number]
+        slot = sum(RETRY_OF not in each.user_attrs for each in earlier)
+        seed = int(np.random.SeedSequence([self._seed, slot]).generate_state(1)[0])
         return TPESampler(seed=seed, n_startup_trials=self._startup)
 
 

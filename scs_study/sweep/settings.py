@@ -119,12 +119,16 @@ def sweep_of(name: str, config: DictConfig, overrides: Mapping[str, Any]) -> Swe
             raise ValueError(
                 f"{key}={overrides[key]}: p is what the sweep varies; its range is sweep.low to sweep.high"
             )
+    for key in ("base", "set"):
+        if not isinstance(settings[key] or {}, dict):
+            raise ValueError(f"sweep.{key}={settings[key]}: must be settings by name, as in conf/sweep/{name}.yaml")
     everything = {**(settings.pop("base") or {}), **(settings.pop("set") or {}), **overrides}
     seed = everything.pop("seed", None)
     seeds = settings.pop("seeds")
     if seed is not None:
         seeds = [seed]
-    if not isinstance(seeds, list) or not seeds or len(set(seeds)) < len(seeds):
+    numbers = isinstance(seeds, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in seeds)
+    if not numbers or not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"sweep.seeds={seeds}: must be a list of different whole numbers, such as [0,1,2]")
     choice("sweep.sampler", settings["sampler"], SAMPLERS)
     choice("sweep.pruner", settings["pruner"], PRUNERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import uuid
@@ -12,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -55,11 +56,19 @@ def check_command_line(arguments: list[str]) -> None:
     """None. Errors: ValueError when a storage with a password is among `arguments`, which every run records."""
     for argument in arguments:
         key, _, url = argument.partition("=")
-        if key == "storage" and "://" in url and make_url(url.strip("\"'")).password is not None:
+        if key.lstrip("+") == "storage" and _password(url.strip("\"'")):
             raise ValueError(
                 "storage: a password on the command line would be written into every run's provenance; put it into"
                 " ~/.pgpass, or the whole URL into the environment variable SCS_SWEEP_STORAGE"
             )
+
+
+def _password(url: str) -> bool:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # refused in a moment, with a sentence of its own
+        return False
+    return parsed.password is not None or "password" in parsed.query
 
 
 def shown(url: str) -> str:
@@ -80,12 +89,30 @@ def study_folder(runs: Path, name: str) -> Path:
     return runs / SWEEPS / name
 
 
+class _Journal(JournalFileBackend):
+    """Optuna's journal file, in which a line that was cut off (a full disk, a power cut) would end the study for good:
+    the next one would be written behind it, and nobody could read the file any more. Here it is taken out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._turns = path, JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), self._turns)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """None; the journal ends with `logs`, all of them or, where the disk is full, none."""
+        self._turns.acquire()
+        try:
+            files.append(self._path, "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
+        finally:
+            self._turns.release()
+
+
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """Optuna's storage: the journal in `folder`, or the PostgreSQL at `url`. Errors: ValueError in one sentence."""
     check_url(url)
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        return JournalStorage(_Journal(folder / JOURNAL))
     try:
         # Connections that a server or a firewall has dropped during a long epoch are noticed and opened anew.
         return RDBStorage(sqlalchemy_url(url), engine_kwargs={"pool_pre_ping": True})
@@ -151,6 +178,11 @@ def load(name: str, url: str | None, runs: Path) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=open_storage(url, folder))
     except KeyError:
         raise missing from None
+
+
+def check_settings(study: optuna.Study, sweep: Sweep) -> None:
+    """None. Errors: ValueError in one sentence when the study was made with other settings than `sweep`'s."""
+    _check_shared(study.study_name, study.user_attrs.get(SHARED, {}), sweep.shared())
 
 
 def _found(study: optuna.Study, sweep: Sweep, folder: Path) -> None:

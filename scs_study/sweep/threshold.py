@@ -31,7 +31,7 @@ LEAST = 5
 class Threshold:
     """bad: the largest p that falls short, 0 if none does; good: the next p above it, inf if the largest p falls short.
 
-    low, high: the interval; share: the part of the resamplings in which a threshold exists at all. best_p,
+    low, high: the interval; share: the part of the resamplings in which a threshold lies within the range. best_p,
     best_accuracy: the p of the highest mean accuracy, and that; near: the p within the margin; p_count, trials, seeds,
     pruned: what it rests on.
     """
@@ -71,7 +71,7 @@ def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
         good=good,
         low=float(np.quantile(edges[:, 0], tail, method="inverted_cdf")),
         high=float(np.quantile(edges[:, 1], 1 - tail, method="inverted_cdf")),
-        share=float(np.mean(np.isfinite(edges[:, 1]))),
+        share=float(np.mean((edges[:, 0] > 0) & np.isfinite(edges[:, 1]))),
         best_p=float(best),
         best_accuracy=float(finals[best]),
         near=tuple(float(p) for p in tested[~falls]),
@@ -141,11 +141,11 @@ def answer(found: Threshold | None) -> str:
     seeds = "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
     basis = (
         f"Rests on {found.trials} trials with {found.p_count} different p and {seeds}; {found.pruned} were pruned and "
-        f"are compared at the epoch they were pruned after. The interval is from {SAMPLES} resamplings of the trials, "
-        f"{100 * found.share:.0f} % of which have a threshold"
+        f"are compared at the epoch they were pruned after. Of {SAMPLES} resamplings of the trials, "
+        f"{100 * found.share:.0f} % have a threshold within the range"
     )
-    unseen = "; it does not contain the spread over seeds." if found.seeds == 1 else "."
-    return f"{first} {basis}{unseen}"
+    unseen = "; they do not contain the spread over seeds" if found.seeds == 1 else ""
+    return f"{first} {basis}{unseen}. One trial that is {points} unlucky moves a threshold."
 
 
 def _interval(found: Threshold) -> str:

@@ -1,8 +1,10 @@
 """Trials are handed out once each, never too many, and those of dead workers again. Real processes die here."""
 
+import math
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 
 import optuna
@@ -11,7 +13,7 @@ from optuna.trial import TrialState
 
 from scs_study.study.lease import acquire
 from scs_study.sweep.desk import MOST_DEATHS, Desk
-from scs_study.sweep.storage import PLACE, join, load, study_folder
+from scs_study.sweep.storage import JOURNAL, PLACE, join, load, study_folder
 from tests.sweep.sweeps import sweep, write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -220,3 +222,68 @@ def test_a_study_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(ValueError, match="no study another yet"):
         load("another", None, tmp_path)
     assert load(NAME, None, tmp_path).get_trials(states=(TrialState.RUNNING,)) == []
+
+
+def test_a_line_of_the_journal_that_was_cut_off_loses_that_line_alone(tmp_path):
+    """As by a power cut: Optuna's own file would take the next line behind it, and never be read again."""
+    desk = open_desk(tmp_path)
+    desk.complete(desk.take(), 0.5)
+    desk.complete(desk.take(), 0.6)
+    journal = study_folder(tmp_path, NAME) / JOURNAL
+    os.truncate(journal, journal.stat().st_size - 10)
+    again = open_desk(tmp_path)
+    assert states(again) == ["COMPLETE", "RUNNING"], "what was cut off is that the second one is done"
+    again.complete(again.take(), 0.7)
+    trials = load(NAME, None, tmp_path).get_trials()
+    assert {trial.value for trial in trials if trial.state == TrialState.COMPLETE} == {0.5, 0.7}
+
+
+def test_a_disk_that_was_full_costs_what_did_not_fit(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    try:
+        desk = open_desk(disk / "runs", sweep(trials=30))
+        desk.complete(desk.take(), 0.5)
+        taken = desk.take()
+        ballast, free = disk / "ballast", os.statvfs(disk)
+        ballast.write_bytes(bytes(free.f_bavail * free.f_frsize))
+
+        def report_on():
+            for epoch in range(1, 200):
+                taken.trial.report(epoch / 1000, epoch)
+
+        with pytest.raises(OSError, match="No space left"):
+            report_on()
+        ballast.unlink()
+        again = open_desk(disk / "runs", sweep(trials=30))
+        again.complete(again.take(), 0.6)
+        assert states(open_desk(disk / "runs", sweep(trials=30))).count("COMPLETE") == 2
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_trial_that_is_given_back_changes_no_later_p(tmp_path):
+    def drawn(interrupted):
+        made = sweep(trials=8, tpe_startup=4)
+        desk, values = open_desk(tmp_path / interrupted, made), []
+        for k in range(8):
+            taken = desk.take()
+            if str(k) in interrupted:
+                desk.give_back(taken)
+                taken = desk.take()
+            values.append(taken.cell.layer.p)
+            desk.complete(taken, 0.9 - math.log(values[-1] / 2) ** 2 / 10)
+        return values
+
+    assert drawn("never") == drawn("1 and 5")
+
+
+def test_a_trial_that_was_just_given_back_is_waited_for(tmp_path):
+    """Between a look at the trials and the next, the only other worker may have stopped."""
+    one, other = (open_desk(tmp_path, sweep(trials=1)) for _ in range(2))
+    one.give_back(one.take())
+    assert other.others() == 1
+    assert other.worth_a_turn()
+    assert other.take() is not None

@@ -24,6 +24,8 @@ NAME = "a-study"
 # The draws of this seed: a good p (1.44), then bad ones (below 0.16 or above 7), so that some must be pruned.
 CELL = {"arch": "rohrer47k", "train.epochs": 2}
 SEARCH = {"trials": 4, "sampler_seed": 4219, "warmup": 1, "prune_startup": 1}
+LONG = ("arch=rohrer68k", "train.batch_size=256", "train.epochs=400")
+"""Trials of short epochs that do not end by themselves."""
 PATIENCE = 240
 
 
@@ -142,6 +144,29 @@ def test_ctrl_c_leaves_a_study_that_continues(tmp_path):
     starts = [path.read_bytes() for path in sorted(runs.glob("*/provenance.jsonl"))]
     assert _states(_work(tmp_path, "another")) == ["done", "done"]
     assert [path.read_bytes() for path in sorted(runs.glob("*/provenance.jsonl"))] == starts
+
+
+def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path):
+    """Else the same command, given again, would make them twice as many."""
+    runs = tmp_path / "runs"
+    both = Command(tmp_path, "workers=2", "sweep.pruner=none", *LONG)
+    until(lambda: len(unfinished(runs)) == 2, "two trials are in the middle")
+    both.process.kill()
+    both.wait()
+    until(lambda: not unfinished(runs), "both have stopped")
+    for folder in runs.glob("*-s0-*"):
+        assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+        assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_ctrl_c_twice_ends_at_once_and_without_a_traceback(tmp_path):
+    command = Command(tmp_path, "workers=2", "sweep.pruner=none", *LONG)
+    until(lambda: unfinished(tmp_path / "runs"), "a trial is in the middle")
+    command.process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    command.process.send_signal(signal.SIGINT)
+    assert command.process.wait(60) == 130, command.output
+    assert "Traceback" not in command.output
 
 
 def _work(where, name):
