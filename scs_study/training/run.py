@@ -39,7 +39,9 @@ class Interrupted(Exception):
 
 
 @dataclass
-class _Parts:
+class Parts:
+    """What a run is made of; `start_checksum` is that of the network's tensors before the first step."""
+
     network: nn.Module
     layers: list[str]
     optimizer: torch.optim.Optimizer
@@ -79,13 +81,13 @@ def train(
     epoch's history line; `guard` is called before anything is written, and raises when the folder is no longer ours.
     Errors: Interrupted after `stop()` turned true and the checkpoint was written.
     """
-    parts = _build(cell, images, shared, settings)
+    parts = build(cell, images, shared, settings)
     try:
         resumed = checkpoint.load(
             folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler
         )
     except checkpoint.Unusable:
-        parts, resumed = _build(cell, images, shared, settings), False
+        parts, resumed = build(cell, images, shared, settings), False
     guard()
     record.truncate(folder, parts.position.epoch if resumed else 0)
 
@@ -124,7 +126,8 @@ def train(
     return _finish(folder, cell, images, shared, settings, parts, diverged)
 
 
-def _build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> _Parts:
+def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Parts:
+    """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
     assert settings.engine == "eager", settings.engine
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
@@ -137,17 +140,17 @@ def _build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings:
     layers = layer_paths(network)
     engine = EagerEngine(network, layers, optimizer, scheduler, batches, cell.train, settings.device)
     position = Position(0, StepLog.empty(batches.steps, len(layers), settings.device))
-    return _Parts(network, layers, optimizer, scheduler, engine, position, start)
+    return Parts(network, layers, optimizer, scheduler, engine, position, start)
 
 
-def _save(folder: Path, cell: CellConfig, parts: _Parts) -> None:
+def _save(folder: Path, cell: CellConfig, parts: Parts) -> None:
     checkpoint.save(folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler)
 
 
 def _record_epoch(
     folder: Path,
     cell: CellConfig,
-    parts: _Parts,
+    parts: Parts,
     images: ImageSet,
     epoch: int,
     test: tuple[float, float] | None,
@@ -168,7 +171,7 @@ def _finish(
     images: ImageSet,
     shared: InitialWeights,
     settings: Settings,
-    parts: _Parts,
+    parts: Parts,
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
     dead = parts.position.unbounded is not None and not record.left_chance(folder, images)
