@@ -16,9 +16,9 @@ from scs_study.bench.table import BASELINE, NETWORK, Row, bench
 from scs_study.bench.written import write_csv
 from scs_study.config import CellConfig, choice, whole
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.study.command import ENGINES, results_folder, run_command, workplace
+from scs_study.study.command import results_folder, run_command, workplace
 from scs_study.study.compose import compose_cell
-from scs_study.training.run import device_name
+from scs_study.training.run import ENGINES, device_name
 
 VARIANTS = {
     "conv": (BASELINE, "relu", "max"),

@@ -21,8 +21,11 @@ from scs_study.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
 from scs_study.training.checkpoint import Position
 from scs_study.training.eager import EagerEngine, Stopped, numerics
+from scs_study.training.graphed import GraphedEngine
 from scs_study.training.optimizer import make_optimizer, make_scheduler
 from scs_study.training.step_log import StepLog
+
+ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": GraphedEngine}
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,6 @@ def train(
 
 def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Parts:
     """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
-    assert settings.engine == "eager", settings.engine
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
     network = build_variant(cell, shared.tensors)
@@ -138,7 +140,7 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
     optimizer = make_optimizer(network, cell.train)
     scheduler = make_scheduler(optimizer, cell.train, batches.steps)
     layers = layer_paths(network)
-    engine = EagerEngine(network, layers, optimizer, scheduler, batches, cell.train, settings.device)
+    engine = ENGINES[settings.engine](network, layers, optimizer, scheduler, batches, cell.train, settings.device)
     position = Position(0, StepLog.empty(batches.steps, len(layers), settings.device))
     return Parts(network, layers, optimizer, scheduler, engine, position, start)
 
