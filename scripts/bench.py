@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from scs_study.analysis.bench_chart import bench_chart
 from scs_study.bench.epoch import EpochRow, epochs
+from scs_study.bench.side import GPU_COUNTS, SideRow, side
 from scs_study.bench.table import BASELINE, NETWORK, Row, bench
 from scs_study.bench.written import write_csv
 from scs_study.config import CellConfig, choice, whole
@@ -40,6 +41,10 @@ def main(config: DictConfig) -> int:
     archs = [choice("archs", each, ARCHITECTURES) for each in config.archs]
     rounds = whole("rounds", config.rounds, 1), whole("resnet18_rounds", config.resnet18_rounds, 1)
     sizes = [whole("resnet18", each, 32) for each in config.resnet18]
+    given = config.side_by_side
+    if given is None:
+        given = GPU_COUNTS if device.type == "cuda" else ()
+    counts = [whole("side_by_side", each, 1) for each in given]
     taken_apart = [choice("epoch_archs", each, ARCHITECTURES) for each in config.epoch_archs]
 
     def cells(arch: str) -> dict[str, CellConfig]:
@@ -67,7 +72,13 @@ def main(config: DictConfig) -> int:
         for engine in (each for each in engines if each != NETWORK):
             with tempfile.TemporaryDirectory() as runs:
                 parts += epochs(cells(arch), replace(place.settings, engine=engine), Path(runs))
+    sides: list[SideRow] = []
+    for engine in (each for each in engines if each != NETWORK) if counts else ():
+        sides += side(cells(config.arch.name), replace(place.settings, engine=engine), counts, rounds[0])
     written = []
+    if sides:
+        print(f"\nCells side by side, {name}\n{tabulate([asdict(each) for each in sides], 'keys', floatfmt='.3g')}")
+        written.append(write_csv(folder / f"side_by_side_{slug}.csv", sides))
     if parts:
         print(f"\nSeconds of an epoch, {name}\n{tabulate([asdict(part) for part in parts], 'keys', floatfmt='.3g')}")
         written.append(write_csv(folder / f"epochs_{slug}.csv", parts))

@@ -12,6 +12,7 @@ from torch import nn
 
 from scs_study.analysis.bench_chart import bench_chart
 from scs_study.bench import epoch, table
+from scs_study.bench import side as side_module
 from scs_study.bench.cost import floor_seconds, kernel_count, peak_bytes
 from scs_study.bench.table import BASELINE, NETWORK, Row, bench
 from scs_study.bench.written import write_csv
@@ -95,6 +96,14 @@ def test_an_epoch_is_taken_apart_into_its_parts(tmp_path: Path, monkeypatch: pyt
     assert (row.images, row.test_images, row.engine) == (8, 4, "eager")
     assert min(row.train_s, row.eval_s, row.log_s) > 0
     assert row.epoch_s == pytest.approx(row.train_s + row.eval_s + row.log_s)
+
+
+def test_cells_side_by_side_are_timed_in_growing_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_module, "WARM_UP", 0)
+    rows = side_module.side({BASELINE: cell("conv")}, Settings(CPU, "graphed"), (1, 2), rounds=1)
+    assert [(row.cells, row.engine) for row in rows] == [(1, "graphed"), (2, "graphed")]
+    assert [row.images_s for row in rows] == pytest.approx([4 * row.cells / (1e-3 * row.step_ms) for row in rows])
+    assert rows[1].speedup == pytest.approx(rows[1].images_s / rows[0].images_s)
 
 
 def test_what_is_written_can_be_read_and_seen(rows: list[Row], tmp_path: Path) -> None:
