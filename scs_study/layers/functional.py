@@ -122,6 +122,8 @@ def dot_power(
 
 def unit_kernels(weight: Tensor) -> Tensor:
     """Return the kernels (O, C, kh, kw) scaled to length 1, in their own dtype; a kernel of zeros stays zero."""
+    if weight.dtype == torch.float32 and fused.usable(weight):
+        return fused.unit_kernels(weight, MIN_KERNEL_NORM)
     wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
     length = wide.square().sum((1, 2, 3), keepdim=True).clamp_min(MIN_KERNEL_NORM**2).sqrt()
     return (wide / length).to(weight.dtype)

@@ -56,6 +56,12 @@ def channel_energy(x: Tensor) -> Tensor:
     return energy
 
 
+def unit_kernels(weight: Tensor, least: float) -> Tensor:
+    """Return the kernels of weight, float32 (O, C, kh, kw), over their lengths, or over `least` where shorter."""
+    unit: Tensor = _Unit.apply(weight, least)[0]
+    return unit
+
+
 @custom_op("scs_study::power", mutates_args=())
 def power(z: Tensor, energy: Tensor | None, p: Tensor, q: Tensor | None, eps: float) -> Tensor:
     """What `cosine_power`, or without energy and q `dot_power`, returns."""
@@ -174,6 +180,72 @@ class _Energy(Function):
         return x.movedim(in_dims[0], 0).float().square().sum(2, keepdim=True), 0
 
 
+@custom_op("scs_study::unit", mutates_args=())
+def unit(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """What `unit_kernels` returns, and the lengths (O,) that it divided by."""
+    from scs_study.layers import kernels
+
+    weight, columns, width = _as_rows(weight)
+    result, length = torch.empty_like(weight), weight.new_empty(len(weight))
+    kernels.unit_forward[(len(weight),)](weight, result, length, columns, least, COLUMNS=width)
+    return result, length
+
+
+@unit.register_fake
+def _(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(weight), weight.new_empty(len(weight))
+
+
+@custom_op("scs_study::unit_backward", mutates_args=())
+def unit_backward(grad: Tensor, result: Tensor, length: Tensor, least: float) -> Tensor:
+    """The gradient to weight of `unit`, from what it gave."""
+    from scs_study.layers import kernels
+
+    result, columns, width = _as_rows(result)
+    grad_weight = torch.empty_like(result)
+    grad = torch.empty_like(result).copy_(grad) if grad.stride() != result.stride() else grad
+    kernels.unit_backward[(len(result),)](grad, result, length, grad_weight, columns, least, COLUMNS=width)
+    return grad_weight
+
+
+@unit_backward.register_fake
+def _(grad: Tensor, result: Tensor, length: Tensor, least: float) -> Tensor:
+    return torch.empty_like(result)
+
+
+class _Unit(Function):
+    """(weight, least) -> (unit, length); no gradient goes through the second."""
+
+    @staticmethod
+    def forward(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
+        result, length = unit(weight, least)
+        return result, length
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
+        weight, ctx.least = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(weight, *output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+        weight, result, length = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            plain = _plain_unit(weight, ctx.least)[0]
+            return torch.autograd.grad(plain, weight, grad, create_graph=True)[0], None
+        grad_weight: Tensor = unit_backward(grad, result, length, ctx.least)
+        return grad_weight, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
+        return torch.vmap(_plain_unit, in_dims)(*args), (0, 0)
+
+
+def _plain_unit(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    length = weight.square().sum((1, 2, 3)).clamp_min(least**2).sqrt()
+    return weight / length.view(-1, 1, 1, 1), length
+
+
 @custom_op("scs_study::max_abs_pool", mutates_args=())
 def max_abs_pool(
     x: Tensor, kernel: list[int], stride: list[int], padding: list[int], size: list[int]
@@ -229,6 +301,14 @@ def _as_matrix(x: Tensor) -> tuple[Tensor, int, int, dict[str, int]]:
     width = 1 << (columns - 1).bit_length()
     tile = {"ROWS": max(1, TILE // width), "COLUMNS": width}
     return x.contiguous(memory_format=torch.channels_last), x.numel() // columns, columns, tile
+
+
+def _as_rows(weight: Tensor) -> tuple[Tensor, int, int]:
+    """weight with each kernel's values side by side in memory, how many they are, and the tile of a program."""
+    if not weight.is_contiguous() and not weight.is_contiguous(memory_format=torch.channels_last):
+        weight = weight.contiguous()
+    columns = weight[0].numel()
+    return weight, columns, 1 << (columns - 1).bit_length()
 
 
 def _programs(rows: int, tile: dict[str, int]) -> int:

@@ -82,6 +82,31 @@ def energy_forward(x, energy, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.con
 
 
 @triton.jit
+def unit_forward(weight, unit, length, columns, least, COLUMNS: tl.constexpr):
+    """unit = each row of weight over its length, or over `least` where it is shorter."""
+    row = tl.program_id(0)
+    column = tl.arange(0, COLUMNS)
+    at = row * columns + column
+    value = tl.load(weight + at, mask=column < columns, other=0.0)
+    size = tl.sqrt(tl.maximum(tl.sum(value * value, axis=0), least * least))
+    tl.store(unit + at, value / size, mask=column < columns)
+    tl.store(length + row, size)
+
+
+@triton.jit
+def unit_backward(grad, unit, length, grad_weight, columns, least, COLUMNS: tl.constexpr):
+    """The gradient to weight: what of grad lies across the row, over the length; of a row too short, all of it."""
+    row = tl.program_id(0)
+    column = tl.arange(0, COLUMNS)
+    at = row * columns + column
+    value = tl.load(grad + at, mask=column < columns, other=0.0)
+    direction = tl.load(unit + at, mask=column < columns, other=0.0)
+    size = tl.load(length + row)
+    along = tl.where(size > least, tl.sum(value * direction, axis=0), 0.0)
+    tl.store(grad_weight + at, (value - along * direction) / size, mask=column < columns)
+
+
+@triton.jit
 def pool_forward(
     x, values, indices, rows, columns, height, width, out_height, out_width,
     KERNEL_H: tl.constexpr, KERNEL_W: tl.constexpr, STRIDE_H: tl.constexpr, STRIDE_W: tl.constexpr,

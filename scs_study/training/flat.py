@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scs_study.config import TrainConfig
+from scs_study.training import fused_adam
 
 
 class FlatOptimizer:
@@ -65,6 +66,10 @@ class FlatOptimizer:
         """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         torch._foreach_copy_(self._gradients, gradients)
+        if self._adam and fused_adam.usable(self.values):
+            vectors = (self.values, self.gradient, self.first, self.second)
+            fused_adam.adam(*vectors, self._factors, at, self._beta2, self._eps, self._recipe.weight_decay)
+            return
         if self._recipe.weight_decay:
             self.gradient.add_(self.values, alpha=self._recipe.weight_decay)
         blend, rate, root = self._factors.index_select(0, at).unbind(1)

@@ -20,6 +20,7 @@ from scs_study.layers import (
     fused,
     pooling,
 )
+from scs_study.training import fused_adam
 
 EPS = 1e-6
 
@@ -97,6 +98,40 @@ def check_channel_energy() -> None:
     close(ours, theirs, 1e-6)
 
 
+def check_unit_kernels(layout: torch.memory_format) -> None:
+    """One of the kernels is zero, and one so short that it is divided by the floor."""
+    torch.manual_seed(0)
+    weight = torch.randn(6, 5, 3, 3).contiguous(memory_format=layout)
+    weight[1], weight[2] = 0.0, weight[2] * 1e-14
+    direction = torch.randn_like(weight)
+    direction[1:3] *= 1e-12  # their gradients would drown the others
+    ours = gradients(lambda w: fused.unit_kernels(w, 1e-12), [weight], direction)
+    theirs = gradients(lambda w: fused._plain_unit(w, 1e-12)[0], [weight.double()], direction.double())
+    close(ours, theirs, 1e-6)
+
+
+def check_adam() -> None:
+    """Three steps of the flat optimizer, of which the kernel makes one, from one table."""
+    torch.manual_seed(0)
+    size, decay = 2500, 0.01
+    start, beta1, rates = torch.randn(size), [0.95, 0.9, 0.85], [0.01, 0.03, 0.02]
+    table = [
+        [1 - b, -lr / (1 - b ** (t + 1)), (1 - 0.999 ** (t + 1)) ** 0.5]
+        for t, (b, lr) in enumerate(zip(beta1, rates, strict=True))
+    ]
+    value, first, second = start.clone(), torch.zeros(size), torch.zeros(size)
+    theirs = start.double().requires_grad_()
+    optimizer = torch.optim.Adam([theirs], weight_decay=decay)
+    for step in range(3):
+        gradient = torch.randn(size)
+        fused_adam.adam(value, gradient, first, second, torch.tensor(table), torch.tensor([step]), 0.999, 1e-8, decay)
+        optimizer.param_groups[0].update(lr=rates[step], betas=(beta1[step], 0.999))
+        theirs.grad = gradient.double()
+        optimizer.step()
+    close([value - start], [theirs.detach() - start.double()], 1e-5)
+    close([first], [optimizer.state[theirs]["exp_avg"]], 1e-6)
+
+
 def check_pool(kernel: int, stride: int, padding: int, ceil_mode: bool, layout: torch.memory_format) -> None:
     """Values, places and gradients as the larger of both signs by torch's own pools, equal magnitudes included."""
     torch.manual_seed(0)
@@ -163,6 +198,7 @@ def check_operators_are_registered_as_torch_wants_them() -> None:
     torch.library.opcheck(fused.power, (z, energy, p, q, EPS), test_utils=checks)
     torch.library.opcheck(fused.power, (z, None, p, None, EPS), test_utils=checks)
     torch.library.opcheck(fused.power_backward, (z, z, energy, p, q, EPS), test_utils=checks)
+    torch.library.opcheck(fused.unit, (z, 1e-12), test_utils=checks)
     torch.library.opcheck(fused.energy, (z,), test_utils=checks)
     torch.library.opcheck(fused.max_abs_pool, (z, [2, 2], [1, 1], [0, 0], [2, 2]), test_utils=checks)
 
@@ -175,6 +211,9 @@ CHECKS = {
     "zeros": check_zeros_give_zeros_and_finite_gradients,
     "bf16": check_bf16_is_computed_in_float32,
     "energy": check_channel_energy,
+    "unit kernels": lambda: check_unit_kernels(torch.channels_last),
+    "unit kernels, contiguous": lambda: check_unit_kernels(torch.contiguous_format),
+    "adam": check_adam,
     "pool 2": lambda: check_pool(2, 2, 0, True, torch.channels_last),
     "pool 3, overlapping, padded": lambda: check_pool(3, 2, 1, True, torch.contiguous_format),
     "pool 4 in steps of 3": lambda: check_pool(4, 3, 2, False, torch.channels_last),
