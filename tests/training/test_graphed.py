@@ -17,7 +17,7 @@ from scs_study.config import CellConfig
 from scs_study.data import ImageSet, load_images
 from scs_study.models.initial import InitialWeights, draw
 from scs_study.tensors import load_tensors
-from scs_study.training import Interrupted, Settings, graphed, record
+from scs_study.training import Interrupted, Settings, fused_adam, graphed, record
 from scs_study.training.eager import CHECK_EVERY
 from scs_study.training.graphed import WARM_UP, GraphedEngine
 from scs_study.training.optimizer import make_optimizer, make_scheduler, put_at, rates
@@ -261,3 +261,26 @@ def test_the_state_in_a_checkpoint_has_the_eager_engines_layout(images: ImageSet
         found.append(({name: value.tolist() for name, value in tensors.items()}, notes))
         assert files.read_json(tmp_path / engine.engine / record.STATUS)["state"] == "interrupted"
     assert found[0] == found[1]
+
+
+def test_on_cuda_the_flat_optimizers_step_is_the_fused_one(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator with a stand-in that does what it says: it gets what it needs, and nothing is done twice."""
+
+    def stand_in(
+        values: Any, gradient: Any, first: Any, second: Any, factors: Any, at: Any, beta2: float, eps: float, wd: float
+    ) -> None:
+        blend, rate, root = factors[int(at)]
+        gradient = gradient + wd * values
+        first.lerp_(gradient, blend)
+        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        values.add_(rate * first / (second.sqrt() / root + eps))
+
+    which = cell("conv", train__weight_decay=1e-3)
+    expected = run(tmp_path / "plain", which, images, settings=GRAPHED)
+    monkeypatch.setattr(fused_adam, "usable", lambda values: True)
+    monkeypatch.setattr(fused_adam, "adam", stand_in)
+    assert run(tmp_path / "fused", which, images, settings=GRAPHED)["final_test_loss"] == pytest.approx(
+        expected["final_test_loss"], rel=1e-4
+    )
