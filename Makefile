@@ -62,7 +62,7 @@ dashboard: $(STAMP) ## Optuna's dashboard on a sweep, at http://127.0.0.1:$(PORT
 chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes with an undisturbed one
 	@$(PYTHON) scripts/chaos.py $(ARGS)
 
-bench: $(STAMP) ## what a training step of each layer costs on this machine, as ratios
+bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, as ratios; CSV and a chart
 	@$(PYTHON) scripts/bench.py $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy

@@ -3,51 +3,115 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from omegaconf import DictConfig
 from tabulate import tabulate
 
-from scs_study import files
-from scs_study.bench.step import contestants, measure
-from scs_study.config import whole
+from scs_study.analysis.bench_chart import bench_chart
+from scs_study.bench.epoch import EpochRow, epochs
+from scs_study.bench.side import GPU_COUNTS, SideRow, side
+from scs_study.bench.table import BASELINE, NETWORK, Row, bench
+from scs_study.bench.written import write_csv
+from scs_study.config import CellConfig, choice, whole
+from scs_study.models.architectures import ARCHITECTURES
 from scs_study.study.command import results_folder, run_command, workplace
 from scs_study.study.compose import compose_cell
-from scs_study.training.run import device_name
+from scs_study.training.run import ENGINES, device_name
 
-BASELINE = "conv + relu + max"
 VARIANTS = {
-    BASELINE: ("conv", "relu", "max"),
-    "scs + maxabs": ("scs", "none", "maxabs"),
-    "cosine + maxabs": ("cosine", "none", "maxabs"),
-    "sdp + maxabs": ("sdp", "none", "maxabs"),
+    "conv": (BASELINE, "relu", "max"),
+    "scs": ("scs + maxabs", "none", "maxabs"),
+    "cosine": ("cosine + maxabs", "none", "maxabs"),
+    "sdp": ("sdp + maxabs", "none", "maxabs"),
 }
-HEAD = ("network", "layout", "train ms", "quartiles", "x conv", "eval ms", "x conv")
+RESNET = ("conv", "scs")
+"""The layers of ResNet18, which keeps its ReLU, its BatchNorm and its MaxPool (tables 2 and 8)."""
 
 
 def main(config: DictConfig) -> int:
     """Exit status 0."""
     place, folder = workplace(config), results_folder(config, "bench")
-    rounds = whole("rounds", config.rounds, 1)
-    device = place.settings.device
-    cells = {
-        name: compose_cell({"arch": config.arch.name, "layer": layer, "activation": act, "pooling": pool}, {}, 0)
-        for name, (layer, act, pool) in VARIANTS.items()
-    }
-    timings = measure(contestants(cells, whole("train.batch_size", config.train.batch_size, 1), device), rounds, device)
-    best = [min(t[i].median for (name, _), t in timings.items() if name == BASELINE) for i in (0, 1)]
-    rows = [
-        (name, layout, f"{1e3 * train.median:.1f}", f"{1e3 * train.low:.1f}-{1e3 * train.high:.1f}",
-         f"{train.median / best[0]:.2f}", f"{1e3 * evaluate.median:.1f}", f"{evaluate.median / best[1]:.2f}")
-        for (name, layout), (train, evaluate) in timings.items()
-    ]  # fmt: skip
-    where = f"{config.arch.name}, batch {config.train.batch_size}, {device_name(device)}, median of {rounds} rounds"
-    print(f"{where}; x conv: against {BASELINE} in its faster layout\n{tabulate(rows, HEAD, disable_numparse=True)}")
-    csv = "\n".join(",".join(row) for row in (HEAD, *rows)) + "\n"
-    slug = re.sub(r"[^a-z0-9]+", "_", device_name(device).lower())
-    path = folder / f"step_{config.arch.name}_{slug}.csv"
-    files.write_text(path, csv)
-    print(f"  {path}")
+    device, name = place.settings.device, device_name(place.settings.device)
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower())
+    engines = [choice("engines", each, (NETWORK, *ENGINES)) for each in config.engines]
+    layers = [choice("layers", each, VARIANTS) for each in config.layers]
+    archs = [choice("archs", each, ARCHITECTURES) for each in config.archs]
+    rounds = whole("rounds", config.rounds, 1), whole("resnet18_rounds", config.resnet18_rounds, 1)
+    sizes = [whole("resnet18", each, 32) for each in config.resnet18]
+    given = config.side_by_side
+    if given is None:
+        given = GPU_COUNTS if device.type == "cuda" else ()
+    counts = [whole("side_by_side", each, 1) for each in given]
+    taken_apart = [choice("epoch_archs", each, ARCHITECTURES) for each in config.epoch_archs]
+
+    def cells(arch: str) -> dict[str, CellConfig]:
+        made = {}
+        for layer in layers:
+            variant, activation, pooling = VARIANTS[layer]
+            choices = {"arch": arch, "layer": layer, "activation": activation, "pooling": pooling}
+            made[variant] = _cell(choices, config)
+        return made
+
+    rows: list[Row] = []
+    for arch in archs:
+        rows += _shown(bench(cells(arch), engines, device, rounds[0]), f"{arch}, {name}, median of {rounds[0]}")
+    for size in sizes:
+        shape = {"arch": "resnet18", "activation": "relu", "pooling": "max", "norm": "batchnorm"}
+        resnets = {
+            BASELINE if layer == "conv" else f"{layer} + relu + max": _cell({**shape, "layer": layer}, config, size)
+            for layer in RESNET
+        }
+        chosen = [engine for engine in engines if engine != NETWORK] or engines
+        found = bench(resnets, chosen, device, rounds[1], warm_up=1)
+        rows += _shown(found, f"ResNet18 at {size} pixels, {name}, median of {rounds[1]}")
+    parts: list[EpochRow] = []
+    for arch in taken_apart:
+        for engine in (each for each in engines if each != NETWORK):
+            with tempfile.TemporaryDirectory() as runs:
+                parts += epochs(cells(arch), replace(place.settings, engine=engine), Path(runs))
+    sides: list[SideRow] = []
+    for engine in (each for each in engines if each != NETWORK) if counts else ():
+        sides += side(cells(config.arch.name), replace(place.settings, engine=engine), counts, rounds[0])
+    written = []
+    if sides:
+        print(f"\nCells side by side, {name}\n{tabulate([asdict(each) for each in sides], 'keys', floatfmt='.3g')}")
+        written.append(write_csv(folder / f"side_by_side_{slug}.csv", sides))
+    if parts:
+        print(f"\nSeconds of an epoch, {name}\n{tabulate([asdict(part) for part in parts], 'keys', floatfmt='.3g')}")
+        written.append(write_csv(folder / f"epochs_{slug}.csv", parts))
+    if rows:
+        written.append(write_csv(folder / f"steps_{slug}.csv", rows))
+        written.append(bench_chart(rows, name, folder, f"steps_{slug}"))
+    for path in written:
+        print(f"  {path}")
     return 0
+
+
+def _cell(choices: dict[str, str], config: DictConfig, size: int = 32) -> CellConfig:
+    settings = {
+        "train.batch_size": whole("train.batch_size", config.train.batch_size, 1),
+        "train.numerics": config.train.numerics,
+        "data.image_size": size,
+    }
+    return compose_cell({**choices, "data": "cifar10"}, settings, 0)
+
+
+def _shown(rows: list[Row], head: str) -> list[Row]:
+    shown = [
+        (r.variant, r.engine, r.layout, r.batch, f"{r.train_ms:.1f}", f"{r.train_low:.1f}-{r.train_high:.1f}",
+         f"{r.train_x_conv:.2f}", f"{r.train_images_s:.0f}", f"{r.eval_ms:.1f}", f"{r.eval_x_conv:.2f}",
+         f"{r.peak_mb:.0f}", "" if r.kernels is None else f"{r.kernels:.0f}",
+         "" if r.of_floor is None else f"{r.of_floor:.2f}")
+        for r in rows
+    ]  # fmt: skip
+    columns = ("network", "engine", "layout", "batch", "train ms", "quartiles", "x conv", "images/s", "eval ms",
+               "x conv", "peak MB", "kernels", "of floor")  # fmt: skip
+    print(f"\n{head} rounds; x conv: against {BASELINE} in its faster layout")
+    print(tabulate(shown, columns, disable_numparse=True), flush=True)
+    return rows
 
 
 if __name__ == "__main__":

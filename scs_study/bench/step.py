@@ -37,12 +37,17 @@ class Timing:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A network to time. layout: nchw or nhwc (channels_last), of the input and the weights."""
+    """A network to time. layout: nchw or nhwc (channels_last), of the input and the weights.
+
+    train_steps, eval_steps: how many batches one call of `train` and of `evaluate` works on.
+    """
 
     name: str
     layout: str
     train: Callable[[], None]
     evaluate: Callable[[], None]
+    train_steps: float = 1.0
+    eval_steps: float = 1.0
 
 
 def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.device) -> list[Contestant]:
@@ -59,15 +64,20 @@ def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.
     return made
 
 
-def measure(made: list[Contestant], rounds: int, device: torch.device) -> dict[tuple[str, str], tuple[Timing, Timing]]:
-    """(name, layout) -> (training step, evaluation step), each the median of `rounds`, in random order every round."""
+def measure(
+    made: list[Contestant], rounds: int, device: torch.device, warm_up: int = 2
+) -> dict[tuple[str, str], tuple[Timing, Timing]]:
+    """(name, layout) -> (training step, evaluation step), each the median of `rounds`, in random order every round.
+
+    warm_up: rounds before those that count.
+    """
     seconds: dict[tuple[str, str], tuple[list[float], list[float]]] = {(c.name, c.layout): ([], []) for c in made}
     order = random.Random(0)
-    for number in range(rounds + 2):  # the first two warm up
+    for number in range(rounds + warm_up):
         for each in order.sample(made, len(made)):
-            for index, work in enumerate((each.train, each.evaluate)):
-                taken = seconds_of(work, device)
-                if number >= 2:
+            for index, (work, steps) in enumerate(((each.train, each.train_steps), (each.evaluate, each.eval_steps))):
+                taken = seconds_of(work, device) / steps
+                if number >= warm_up:
                     seconds[each.name, each.layout][index].append(taken)
     return {key: (Timing.of(train), Timing.of(evaluate)) for key, (train, evaluate) in seconds.items()}
 

@@ -67,6 +67,16 @@ class Batches:
         """The number of batches in an epoch; the last one may be smaller, no image is left out."""
         return -(-len(self._train_labels) // self.batch_size)
 
+    @property
+    def train_images(self) -> int:
+        """The number of training images."""
+        return len(self._train_labels)
+
+    @property
+    def test_images(self) -> int:
+        """The number of test images."""
+        return len(self._test_labels)
+
     def plan(self, epoch: int) -> Plan:
         """The choices of one epoch, a pure function of seed, epoch and the number of images.
 
@@ -95,11 +105,15 @@ class Batches:
         """Images, float32 (B, 3, S, S) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an epoch."""
         assert 0 <= step < self.steps
         batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        rows = (plan.starts[batch, None] + self._rows).flatten()
+        return self.crops(plan.starts[batch], plan.mirrored[batch]), plan.labels[batch]
+
+    def crops(self, starts: Tensor, mirrored: Tensor) -> Tensor:
+        """Images, as `train` gives them, of some entries of a plan: its `starts` (B,) and `mirrored` (B, 1, 1, 1)."""
+        rows = (starts[:, None] + self._rows).flatten()
         crops = self._runs.index_select(0, rows).view(-1, SIDE, SIDE, 3)
         if self.data.flip:
-            crops = torch.where(plan.mirrored[batch], crops.flip(2), crops)
-        return self._finished(crops), plan.labels[batch]
+            crops = torch.where(mirrored, crops.flip(2), crops)
+        return self._finished(crops)
 
     def test(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The test images, `size` at a time and in canonical order, as `train` gives them but without augmentation."""

@@ -96,10 +96,14 @@ class _SignedPower(Function):
             if wants_p:
                 sums.append(_sum_to_kernels(part * size.log()))
             # y has the sign of c and is 0 where c is, so dividing by +-size needs neither sgn(c) nor a mask.
-            part.div_(size.copysign_(c)).mul_(exponent)
+            part.div_(size.copysign_(c))
+            if scale is None:
+                _product(part, exponent, grad_v[piece])
+                continue
+            part.mul_(exponent)
             if wants_scale:
                 rates.append((part * v[piece]).sum(-3, keepdim=True))
-            grad_v[piece] = part if scale is None else part.mul_(scale[piece])
+            _product(part, scale[piece], grad_v[piece])
         grad_scale = torch.cat(rates) if wants_scale else None
         grad_p = torch.stack(sums).sum(0) if wants_p else None
         return grad_v, grad_scale, grad_p, None
@@ -107,6 +111,13 @@ class _SignedPower(Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
         return torch.vmap(_plain, in_dims)(*args), 0
+
+
+def _product(a: Tensor, b: Exponent, to: Tensor) -> None:
+    try:
+        torch.mul(a, b, out=to)
+    except RuntimeError:  # a batch of gradients under vmap, which knows no out=
+        to.copy_(a * b)
 
 
 def pieces(v: Tensor) -> Iterator[slice]:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scs_study.layers import fused
 from scs_study.layers.autograd import signed_power
 
 # Below this length a kernel is divided by this constant instead of its length, which keeps an all-zero kernel finite.
@@ -87,6 +88,10 @@ def cosine_power(
     x, padding = pad_uneven(x, resolve_padding(padding, kernel, stride, dilation))
     z = F.conv2d(x, unit_kernels(weight), None, stride, padding, dilation, groups)
     work = work_dtype(x, weight)
+    if groups == 1 and fused.usable(z) and fused.usable(x) and isinstance(q, Tensor):
+        energy = box_sum(fused.channel_energy(x), kernel, stride, padding, dilation)
+        y = fused.cosine_power(z, energy, _exponents(p, z), q.float().reshape(()), eps)
+        return y.to(torch.promote_types(x.dtype, weight.dtype))
     energy = box_sum(group_energy(x.to(work), groups), kernel, stride, padding, dilation)
     q = q.to(work).reshape(()) if isinstance(q, Tensor) else q
     scale = ((energy + eps).sqrt() + q).reciprocal()
@@ -110,11 +115,15 @@ def dot_power(
     x, padding = pad_uneven(x, resolve_padding(padding, tuple(weight.shape[2:]), stride, dilation))
     z = F.conv2d(x, weight, None, stride, padding, dilation, groups)
     work = work_dtype(x, weight)
+    if fused.usable(z):
+        return fused.dot_power(z, _exponents(p, z), eps).to(torch.promote_types(x.dtype, weight.dtype))
     return signed_power(z.to(work), None, _exponent(p, work), eps).to(torch.promote_types(x.dtype, weight.dtype))
 
 
 def unit_kernels(weight: Tensor) -> Tensor:
     """Return the kernels (O, C, kh, kw) scaled to length 1, in their own dtype; a kernel of zeros stays zero."""
+    if weight.dtype == torch.float32 and fused.usable(weight):
+        return fused.unit_kernels(weight, MIN_KERNEL_NORM)
     wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
     length = wide.square().sum((1, 2, 3), keepdim=True).clamp_min(MIN_KERNEL_NORM**2).sqrt()
     return (wide / length).to(weight.dtype)
@@ -139,6 +148,8 @@ def box_sum(
 
     Not a convolution with ones, which would run in reduced precision (TF32, autocast): weights may, norms may not.
     """
+    if dilation == (1, 1) and all(2 * side <= k for side, k in zip(padding, kernel, strict=True)) and max(kernel) > 1:
+        return F.avg_pool2d(maps, kernel, stride, padding, divisor_override=1)
     if padding != (0, 0):
         maps = F.pad(maps, (padding[1], padding[1], padding[0], padding[0]))
     if kernel == (1, 1):
@@ -217,3 +228,9 @@ def check_operands(x: Tensor, weight: Tensor, p: Tensor | float, groups: int, ep
 
 def _exponent(p: Tensor | float, dtype: torch.dtype) -> Tensor | float:
     return p.to(dtype).reshape(-1) if isinstance(p, Tensor) else p
+
+
+def _exponents(p: Tensor | float, z: Tensor) -> Tensor:
+    if isinstance(p, Tensor):
+        return p.float().reshape(-1).expand(z.shape[1])
+    return torch.full((z.shape[1],), p, device=z.device)

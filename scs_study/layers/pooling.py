@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import max_pool2d
 
+from scs_study.layers import fused
 from scs_study.layers.autograd import pieces
 from scs_study.layers.functional import Size, pair
 
@@ -89,17 +90,22 @@ class _MaxAbsPool(Function):
 
     @staticmethod
     def forward(x: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+        kernel, stride, padding, dilation, _ = geometry
+        if dilation == (1, 1) and fused.usable(x):
+            size = torch.ops.aten.max_pool2d_with_indices(x.to("meta"), *geometry)[0].shape[2:]
+            values, indices = fused.max_abs_pool(x, kernel, stride, padding, size)
+            return values, indices
         if x.device.type != "cpu":
             return _larger_of_both_signs(x, geometry)
-        values = indices = None
+        found = found_at = None
         for piece in pieces(x):
             part, part_indices = _largest_magnitude(x[piece], geometry)
-            if values is None or indices is None:
-                values, indices = _empty_batch(part, x.shape[0]), _empty_batch(part_indices, x.shape[0])
-            values[piece], indices[piece] = part, part_indices
-        assert values is not None
-        assert indices is not None
-        return values, indices
+            if found is None or found_at is None:
+                found, found_at = _empty_batch(part, x.shape[0]), _empty_batch(part_indices, x.shape[0])
+            found[piece], found_at[piece] = part, part_indices
+        assert found is not None
+        assert found_at is not None
+        return found, found_at
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -110,6 +116,9 @@ class _MaxAbsPool(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
         x, indices = ctx.saved_tensors
+        kernel, stride, padding, dilation, _ = ctx.geometry
+        if dilation == (1, 1) and fused.usable(grad) and not torch.is_grad_enabled():
+            return fused.max_abs_pool_backward(grad, indices, kernel, stride, padding, x.shape[2:]), None
         return torch.ops.aten.max_pool2d_with_indices_backward(grad, x, *ctx.geometry, indices), None
 
     @staticmethod

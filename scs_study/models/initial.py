@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
 
 DRAWN = ("conv2d", "uniform")
 """The schemes that draw weights, torch's own first."""
+_RANDOM = threading.RLock()
 UNIT_P = "unit_p"
 """<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""
 
@@ -73,9 +76,16 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> Initial
     return from_trained(arch, seed, tensors)
 
 
+@contextmanager
+def own_random_state() -> Iterator[None]:
+    """A context that leaves torch's random state, of which the process has one, as it was; one thread at a time."""
+    with _RANDOM, torch.random.fork_rng(devices=[]):
+        yield
+
+
 def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
     """The tensors of (arch, seed, scheme), drawn on the CPU; the global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with own_random_state():
         torch.manual_seed(_derived(f"network {arch} {seed}"))
         network = ARCHITECTURES[arch].build()
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -40,6 +40,15 @@ def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, 
     Kernel size, stride, padding, dilation, groups, device and dtype are carried over; so is the weight, times
     `layer.weight_scale`. A replaced convolution loses its bias: neither SCS nor SDP has one (systems.md 1.1, 7).
     """
+    report = swap_modules(network, layer, activation, pooling, norm)
+    told = {path for path, _ in report.left}
+    found = [(path, why) for path, why in _calls(network, layer, activation, pooling) if path not in told]
+    return SwapReport(report.swapped, (*report.left, *found))
+
+
+def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
+    """What `swap` returns, but for calls of functions, which it does not look for: tracing changes how every module of
+    the process is called, and other runs may be in it."""
     swapped: list[str] = []
     left: list[tuple[str, str]] = []
     for path, module in list(network.named_modules()):
@@ -51,8 +60,6 @@ def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, 
         if replacement is not None:
             network.set_submodule(path, replacement, strict=True)
             swapped.append(path)
-    told = {path for path, _ in left}
-    left += [(path, reason) for path, reason in _calls(network, layer, activation, pooling) if path not in told]
     return SwapReport(tuple(swapped), tuple(left))
 
 

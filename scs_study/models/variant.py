@@ -12,8 +12,8 @@ from scs_study.config import CellConfig, LayerConfig, choice
 from scs_study.layers import SharpenedCosineSimilarity2d, SharpenedDotProduct2d
 from scs_study.layers.modules import P_SCALE_MAR2022
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.models.initial import UNIT_P
-from scs_study.models.swap import swap
+from scs_study.models.initial import UNIT_P, own_random_state
+from scs_study.models.swap import swap, swap_modules
 
 LAYER_TYPES = (nn.Conv2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
 SHARPENED = (SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
@@ -67,17 +67,17 @@ def remarks(cells: Iterable[CellConfig]) -> list[str]:
 
 @functools.cache
 def _not_swapped(arch: str, layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with own_random_state(), torch.device("meta"):
         return swap(ARCHITECTURES[arch].build(), layer, *settings).left
 
 
 def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
     check_cell(cell)
-    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+    with own_random_state():  # building draws weights that are overwritten at once
         network = ARCHITECTURES[cell.arch].build()
         if plain is not None:
             network.load_state_dict(plain)
-        swap(network, cell.layer, cell.activation, cell.pooling, cell.norm)
+        swap_modules(network, cell.layer, cell.activation, cell.pooling, cell.norm)
     return network
 
 
@@ -99,5 +99,5 @@ def count_parameters(network: nn.Module) -> int:
 
 @functools.cache
 def _has(build: Callable[[], nn.Module], kind: type[nn.Module]) -> bool:
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with own_random_state(), torch.device("meta"):
         return any(isinstance(module, kind) for module in build().modules())

@@ -28,10 +28,10 @@ from scs_study.study.runner import Workplace, pick_device
 from scs_study.study.store import INITIAL
 from scs_study.training import Interrupted, Settings, record
 from scs_study.training.process import prepare_process
+from scs_study.training.run import ENGINES
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 DEVICES = ("cpu", "cuda")
-ENGINES = ("eager",)
 
 
 def run_command(

@@ -10,12 +10,13 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study import files
-from scs_study.config import CellConfig, choice
+from scs_study.config import CellConfig, choice, whole
 from scs_study.study.estimate import estimate
 from scs_study.study.integrity import settled
 from scs_study.study.launch import inline
 from scs_study.study.pool import PoolSize, pool, pool_size
 from scs_study.study.runner import Outcome, Workplace
+from scs_study.study.side_by_side import side_by_side
 from scs_study.study.slurm import slurm
 from scs_study.study.store import run_states
 from scs_study.training.run import device_name
@@ -58,7 +59,8 @@ def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: Di
         )
     if name == "pool":
         return pool(cells, place, pool_of(place, config))
-    return inline(cells, place)
+    count = whole("launch.side_by_side", config.launch.side_by_side, 1)
+    return inline(cells, place) if count == 1 else side_by_side(cells, place, count)
 
 
 def pool_of(place: Workplace, config: DictConfig) -> PoolSize:

@@ -72,33 +72,41 @@ class EagerEngine:
             log.before.copy_(self._weight_norms())
         started, before = time.perf_counter(), log.seconds
         try:
-            while log.done < self.batches.steps:
-                if stop():
-                    raise Stopped
-                self._step(*self.batches.train(plan, log.done), log)
-                log.done += 1
-                if log.done % CHECK_EVERY == 0 and log.first_bad_loss() is not None:
-                    return
+            self._steps(plan, log, stop)
         finally:
             self.synchronise()
             log.seconds = before + time.perf_counter() - started
 
-    def _step(self, x: Tensor, y: Tensor, log: StepLog) -> None:
+    def _steps(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
+        while log.done < self.batches.steps:
+            if stop():
+                raise Stopped
+            loss, correct, gradient_norm = self._gradients(*self.batches.train(plan, log.done))
+            with torch.no_grad():
+                self.optimizer.step()
+                self._project()
+                step = log.done
+                log.loss[step], log.correct[step], log.gradient_norm[step] = loss, correct, gradient_norm
+                log.weight_norm[step] = self._weight_norms()
+            self.scheduler.step()
+            log.done += 1
+            if log.done % CHECK_EVERY == 0 and log.first_bad_loss() is not None:
+                return
+
+    def _gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss (), correct images () and gradient norms (L,) of a batch; every parameter has its gradient."""
         with numerics(self.recipe.numerics, self.device):
             output = self.network(x)
             loss = cross_entropy(output, y, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        step = log.done
         with torch.no_grad():
-            log.loss[step] = loss.detach()
-            log.correct[step] = (output.argmax(1) == y).sum()
-            log.gradient_norm[step] = torch.stack(torch._foreach_norm([_gradient(w) for w in self._weights]))
-            self.optimizer.step()
-            for module in self._projected:
-                module.project_()
-            log.weight_norm[step] = self._weight_norms()
-        self.scheduler.step()
+            norms = torch.stack(torch._foreach_norm([_gradient(w) for w in self._weights]))
+            return loss.detach(), (output.argmax(1) == y).sum(), norms
+
+    def _project(self) -> None:
+        for module in self._projected:
+            module.project_()
 
     @torch.no_grad()
     def _weight_norms(self) -> Tensor:
@@ -110,21 +118,25 @@ class EagerEngine:
         self.network.eval()
         loss = torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        images = 0
         for x, y in self.batches.test(EVAL_BATCH):
             if stop():
                 raise Stopped
-            with numerics(self.recipe.numerics, self.device):
-                output = self.network(x)
-                loss += cross_entropy(output, y, reduction="sum")
-            correct += (output.argmax(1) == y).sum()
-            images += len(y)
-        return float(loss) / images, int(correct) / images
+            self._add_test_batch(x, y, loss, correct)
+        return self._means(loss, correct)
+
+    def _add_test_batch(self, x: Tensor, y: Tensor, loss: Tensor, correct: Tensor) -> None:
+        with numerics(self.recipe.numerics, self.device):
+            output = self.network(x)
+            loss += cross_entropy(output, y, reduction="sum")
+        correct += (output.argmax(1) == y).sum()
+
+    def _means(self, loss: Tensor, correct: Tensor) -> tuple[float, float]:
+        return float(loss) / self.batches.test_images, int(correct) / self.batches.test_images
 
     def synchronise(self) -> None:
-        """None; every kernel started so far has ended."""
+        """None; every kernel that this engine has started has ended. Runs beside this one are not waited for."""
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            torch.cuda.current_stream(self.device).synchronize()
 
 
 def _weight(network: nn.Module, path: str) -> Tensor:

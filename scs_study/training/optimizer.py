@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from scs_study.config import TrainConfig
@@ -32,6 +35,40 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
         milestones = [total // 2, total * 3 // 4]
         return MultiStepLR(optimizer, milestones=milestones, gamma=0.1)
     return LambdaLR(optimizer, lr_lambda=_constant)
+
+
+@functools.cache
+def rates(recipe: TrainConfig, steps_per_epoch: int) -> Tensor:
+    """The learning rate, and Adam's beta1 or SGD's momentum, of every step: float64 (steps + 1, 2), on the CPU.
+
+    Row k holds what torch's own scheduler has set after k steps; it is asked once, step by step (15 us each), so that
+    no formula of it is written down twice. The last row is what it leaves behind.
+    """
+    optimizer = make_optimizer(nn.Linear(1, 1), recipe)
+    scheduler = make_scheduler(optimizer, recipe, steps_per_epoch)
+    optimizer.step()  # has nothing to do; a scheduler warns where no step came before it
+    group = optimizer.param_groups[0]
+    rows = [_rates_of(group)]
+    for _ in range(recipe.epochs * steps_per_epoch):
+        scheduler.step()
+        rows.append(_rates_of(group))
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def put_at(step: int, optimizer: torch.optim.Optimizer, scheduler: LRScheduler, table: Tensor) -> None:
+    """None; optimizer and scheduler stand where they would after `step` steps; table: what `rates` gave."""
+    lr, beta1 = table[step].tolist()
+    group = optimizer.param_groups[0]
+    group["lr"] = lr
+    if "betas" in group:
+        group["betas"] = (beta1, group["betas"][1])
+    else:
+        group["momentum"] = beta1
+    scheduler.load_state_dict({**scheduler.state_dict(), "last_epoch": step, "_step_count": step + 1, "_last_lr": [lr]})
+
+
+def _rates_of(group: dict[str, Any]) -> tuple[float, float]:
+    return group["lr"], group["betas"][0] if "betas" in group else group["momentum"]
 
 
 def _constant(step: int) -> float:

@@ -21,8 +21,11 @@ from scs_study.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
 from scs_study.training.checkpoint import Position
 from scs_study.training.eager import EagerEngine, Stopped, numerics
+from scs_study.training.graphed import GraphedEngine
 from scs_study.training.optimizer import make_optimizer, make_scheduler
 from scs_study.training.step_log import StepLog
+
+ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": GraphedEngine}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Interrupted(Exception):
 
 
 @dataclass
-class _Parts:
+class Parts:
+    """What a run is made of; `start_checksum` is that of the network's tensors before the first step."""
+
     network: nn.Module
     layers: list[str]
     optimizer: torch.optim.Optimizer
@@ -79,13 +84,13 @@ def train(
     epoch's history line; `guard` is called before anything is written, and raises when the folder is no longer ours.
     Errors: Interrupted after `stop()` turned true and the checkpoint was written.
     """
-    parts = _build(cell, images, shared, settings)
+    parts = build(cell, images, shared, settings)
     try:
         resumed = checkpoint.load(
             folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler
         )
     except checkpoint.Unusable:
-        parts, resumed = _build(cell, images, shared, settings), False
+        parts, resumed = build(cell, images, shared, settings), False
     guard()
     record.truncate(folder, parts.position.epoch if resumed else 0)
 
@@ -124,8 +129,8 @@ def train(
     return _finish(folder, cell, images, shared, settings, parts, diverged)
 
 
-def _build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> _Parts:
-    assert settings.engine == "eager", settings.engine
+def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Parts:
+    """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
     network = build_variant(cell, shared.tensors)
@@ -135,19 +140,19 @@ def _build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings:
     optimizer = make_optimizer(network, cell.train)
     scheduler = make_scheduler(optimizer, cell.train, batches.steps)
     layers = layer_paths(network)
-    engine = EagerEngine(network, layers, optimizer, scheduler, batches, cell.train, settings.device)
+    engine = ENGINES[settings.engine](network, layers, optimizer, scheduler, batches, cell.train, settings.device)
     position = Position(0, StepLog.empty(batches.steps, len(layers), settings.device))
-    return _Parts(network, layers, optimizer, scheduler, engine, position, start)
+    return Parts(network, layers, optimizer, scheduler, engine, position, start)
 
 
-def _save(folder: Path, cell: CellConfig, parts: _Parts) -> None:
+def _save(folder: Path, cell: CellConfig, parts: Parts) -> None:
     checkpoint.save(folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler)
 
 
 def _record_epoch(
     folder: Path,
     cell: CellConfig,
-    parts: _Parts,
+    parts: Parts,
     images: ImageSet,
     epoch: int,
     test: tuple[float, float] | None,
@@ -168,7 +173,7 @@ def _finish(
     images: ImageSet,
     shared: InitialWeights,
     settings: Settings,
-    parts: _Parts,
+    parts: Parts,
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
     dead = parts.position.unbounded is not None and not record.left_chance(folder, images)

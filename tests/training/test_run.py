@@ -19,6 +19,7 @@ from scs_study.models import build_variant, initial_weights
 from scs_study.study.compose import compose_cell
 from scs_study.tensors import checksum, load_tensors
 from scs_study.training import Interrupted, Settings, record, train
+from scs_study.training.eager import numerics
 from scs_study.training.step_log import StepLog
 
 CPU = Settings(torch.device("cpu"))
@@ -289,6 +290,21 @@ def test_the_train_loss_weighs_every_image_alike(images: ImageSet) -> None:
 def test_tf32_is_refused_where_it_has_no_effect(images: ImageSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs a CUDA device"):
         run(tmp_path / "run", cell(train__numerics="tf32"), images)
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("float32", False), ("tf32", True)])
+def test_tf32_is_used_where_it_is_declared_and_nowhere_else(name: str, allowed: bool) -> None:
+    """torch itself lets cuDNN use it unless told otherwise."""
+    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = not allowed
+        with numerics(name, torch.device("cuda")):
+            assert [backend.allow_tf32 for backend in backends] == [allowed, allowed]
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
 
 
 def test_bf16_autocast_trains_to_finite_numbers(images: ImageSet, tmp_path: Path) -> None:

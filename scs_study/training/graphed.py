@@ -1,0 +1,181 @@
+"""The graphed engine: a training step as one CUDA graph, so that the host starts one thing a step and waits for none.
+
+Everything a step reads or writes stays where it is on the device: the epoch's plan, the step's number, the rates, the
+log. So the same function is one step of any epoch, and where there is no CUDA device it is simply called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from scs_study.config import TrainConfig
+from scs_study.data import Batches, Plan
+from scs_study.training.eager import CHECK_EVERY, EVAL_BATCH, EagerEngine, Stopped
+from scs_study.training.flat import FlatOptimizer
+from scs_study.training.optimizer import put_at, rates
+from scs_study.training.step_log import StepLog
+
+WARM_UP = 3
+"""Calls of a function before it is captured: cuDNN and cuBLAS choose algorithms and take memory in the first ones."""
+_CAPTURING = threading.Lock()
+"""One capture at a time: it begins with a look at the whole device, which another one's must not meet."""
+
+Work = Callable[[], None]
+
+
+def capture(work: Work, stream: Any, pool: Any) -> Work:
+    """A function that does on the device what `work` does, as one CUDA graph; `work` itself is not done.
+
+    stream: the CUDA stream it is captured on (a cuBLAS workspace belongs to a stream). pool: where the graph's memory
+    comes from, shared only by graphs that never run at the same time.
+    """
+    graph = torch.cuda.CUDAGraph()
+    # thread_local: what other threads, with runs of their own, ask of CUDA meanwhile does not spoil the capture.
+    with _CAPTURING, torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        work()
+    return graph.replay
+
+
+class _Repeated:
+    """A function that is done as it is WARM_UP times, then captured, and replayed from then on."""
+
+    def __init__(self, work: Work, captured: Callable[[Work], Work] | None) -> None:
+        self._work, self._captured, self._calls = work, captured, 0
+
+    def __call__(self) -> None:
+        if self._captured is not None and self._calls == WARM_UP:
+            self._work = self._captured(self._work)
+        self._calls += 1
+        self._work()
+
+
+class GraphedEngine(EagerEngine):
+    """Trains and evaluates as the eager engine does, without waiting for the device inside an epoch.
+
+    A run that diverges is noticed at the end of its epoch; its records end where the eager engine would have stopped.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: list[str],
+        optimizer: torch.optim.Optimizer,
+        scheduler: LRScheduler,
+        batches: Batches,
+        recipe: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        super().__init__(network, layers, optimizer, scheduler, batches, recipe, device)
+        self._table = rates(recipe, batches.steps)
+        self._flat = FlatOptimizer(optimizer, recipe, self._table)
+        self._log = StepLog.empty(batches.steps, len(layers), device)
+        self._epoch_step, self._run_step = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind()
+        self._places = torch.arange(batches.batch_size, device=device)
+        self._plan: dict[str, Tensor] = {}
+        self._test_loss = torch.zeros((), device=device)
+        self._test_correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        self._by_size: dict[int, _Repeated] = {}
+        self._evaluation = self._repeated(self._whole_test_set)
+
+    def _repeated(self, work: Work) -> _Repeated:
+        return _Repeated(work, self._capture if self.device.type == "cuda" else None)
+
+    def _capture(self, work: Work) -> Work:
+        return capture(work, self._stream, self._pool)
+
+    @contextlib.contextmanager
+    def _on_own_stream(self) -> Any:
+        # What a graph is captured from and what came before it must run on one stream; others wait at both ends.
+        if self._stream is None:
+            yield
+            return
+        outside = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(outside)
+        with torch.cuda.stream(self._stream):
+            yield
+        outside.wait_stream(self._stream)
+
+    def _steps(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
+        first = int(self.scheduler.last_epoch) - log.done
+        self._begin(plan, log, first)
+        stopped = False
+        with self._on_own_stream():
+            while log.done < self.batches.steps and not (stopped := stop()):
+                size = min(self.batches.batch_size, self.batches.train_images - log.done * self.batches.batch_size)
+                if size not in self._by_size:
+                    self._by_size[size] = self._repeated(lambda size=size: self._step(size))  # type: ignore[misc]
+                self._by_size[size]()
+                log.done += 1
+        self._end(log, first)
+        if not self._diverged_at_a_check(log) and stopped:
+            raise Stopped
+
+    def _begin(self, plan: Plan, log: StepLog, first: int) -> None:
+        for name, values in (("starts", plan.starts), ("mirrored", plan.mirrored), ("labels", plan.labels)):
+            if name in self._plan:
+                self._plan[name].copy_(values)
+            else:
+                self._plan[name] = values.clone()
+        self._log.restore(log.tensors(), log.done, log.seconds)
+        self._epoch_step.fill_(log.done)
+        self._run_step.fill_(first + log.done)
+        self._flat.take_over()
+
+    def _step(self, size: int) -> None:
+        """None; one step of the run on the next `size` images of the plan. Nothing here waits for the device."""
+        entries = self._epoch_step * self.batches.batch_size + self._places[:size]
+        starts, mirrored, y = (values.index_select(0, entries) for values in self._plan.values())
+        loss, correct, gradient_norm = self._gradients(self.batches.crops(starts, mirrored), y)
+        with torch.no_grad():
+            self._flat.step(self._run_step)
+            self._project()
+            weight_norm, log = self._weight_norms(), self._log
+            for column, value in (
+                (log.loss, loss),
+                (log.correct, correct),
+                (log.gradient_norm, gradient_norm),
+                (log.weight_norm, weight_norm),
+            ):
+                column.index_copy_(0, self._epoch_step, value.unsqueeze(0))
+            self._epoch_step += 1
+            self._run_step += 1
+
+    def _end(self, log: StepLog, first: int) -> None:
+        done = log.done
+        self._flat.hand_back(first + done)
+        put_at(first + done, self.optimizer, self.scheduler, self._table)
+        log.restore(self._log.tensors(), done, log.seconds)
+
+    def _diverged_at_a_check(self, log: StepLog) -> bool:
+        """Whether the eager engine would have seen the epoch diverge; the log then ends where it would have stopped."""
+        bad = log.first_bad_loss()
+        check = log.done + 1 if bad is None else (bad // CHECK_EVERY + 1) * CHECK_EVERY
+        if check > log.done:
+            return False
+        log.done = check
+        return True
+
+    @torch.no_grad()
+    def evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
+        """Mean loss and accuracy (0..1) on the whole test set. Errors: Stopped, before it begins."""
+        if stop():
+            raise Stopped
+        self.network.eval()
+        with self._on_own_stream():
+            self._evaluation()
+        return self._means(self._test_loss, self._test_correct)
+
+    def _whole_test_set(self) -> None:
+        self._test_loss.zero_()
+        self._test_correct.zero_()
+        for x, y in self.batches.test(EVAL_BATCH):
+            self._add_test_batch(x, y, self._test_loss, self._test_correct)

@@ -1,0 +1,286 @@
+"""The graphed engine gives the eager engine's numbers, and captures what can be replayed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from scs_study import files
+from scs_study.config import CellConfig
+from scs_study.data import ImageSet, load_images
+from scs_study.models.initial import InitialWeights, draw
+from scs_study.tensors import load_tensors
+from scs_study.training import Interrupted, Settings, fused_adam, graphed, record
+from scs_study.training.eager import CHECK_EVERY
+from scs_study.training.graphed import WARM_UP, GraphedEngine
+from scs_study.training.optimizer import make_optimizer, make_scheduler, put_at, rates
+from scs_study.training.run import build
+from scs_study.training.step_log import StepLog
+from tests.training import test_run
+from tests.training.test_run import run, stop_after, traces
+
+CPU = torch.device("cpu")
+EAGER, GRAPHED = Settings(CPU, "eager"), Settings(CPU, "graphed")
+
+
+def cell(layer: str = "scs", epochs: int = 2, **settings: Any) -> CellConfig:
+    return test_run.cell(layer, epochs, **{"train__batch_size": 20, **settings})
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    """Two batches of 20 and one of 10."""
+    images = load_images(cell().data, None, tmp_path_factory.mktemp("cache"), download=False)
+    return replace(
+        images,
+        train_images=images.train_images[::25][:50],
+        train_labels=images.train_labels[::25][:50],
+        test_images=images.test_images[::12],
+        test_labels=images.test_labels[::12],
+    )
+
+
+SGD = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__weight_decay": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("layer", "settings"),
+    [
+        ("scs", {"train__weight_decay": 1e-3}),
+        ("sdp", {"train__numerics": "bf16"}),
+    ],
+)
+def test_a_run_with_adam_is_the_eager_engines_bit_for_bit(
+    images: ImageSet, tmp_path: Path, layer: str, settings: dict[str, Any]
+) -> None:
+    which = cell(layer, 2, **settings)
+    for engine in (EAGER, GRAPHED):
+        run(tmp_path / engine.engine, which, images, settings=engine)
+    assert traces(tmp_path / "graphed") == traces(tmp_path / "eager")
+
+
+@pytest.mark.parametrize("schedule", ["steps", "onecycle"])  # the second cycles momentum too
+def test_a_run_with_sgd_is_the_eager_engines_up_to_a_fused_multiply_add(
+    images: ImageSet, tmp_path: Path, schedule: str
+) -> None:
+    """torch's SGD rounds once where it adds lr times the gradient, a rate from the device rounds twice."""
+    found = []
+    for engine in (EAGER, GRAPHED):
+        folder = tmp_path / engine.engine
+        run(folder, cell("conv", 2, **SGD, train__schedule=schedule), images, settings=engine)
+        losses = [line["train_loss"] for line in files.read_lines(folder / record.HISTORY)]
+        found.append((losses, load_tensors(folder / record.WEIGHTS)[0]))
+    (eager_losses, eager), (our_losses, ours) = found
+    assert our_losses == pytest.approx(eager_losses, rel=1e-6)
+    assert all(torch.allclose(ours[name], value, rtol=1e-5, atol=1e-7) for name, value in eager.items())
+
+
+@pytest.mark.parametrize(("first", "second"), [(GRAPHED, GRAPHED), (EAGER, GRAPHED), (GRAPHED, EAGER)])
+@pytest.mark.parametrize("steps", [2, 5])
+def test_a_run_stopped_with_one_engine_continues_with_the_other_bit_for_bit(
+    images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any], first: Settings, second: Settings, steps: int
+) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", cell(), images, settings=first, stop=stop_after(steps))
+    run(tmp_path / "run", cell(), images, settings=second)
+    assert traces(tmp_path / "run") == undisturbed
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(folder, cell(), images)
+    return traces(folder)
+
+
+def test_a_diverging_run_ends_with_the_same_records(images: ImageSet, tmp_path: Path) -> None:
+    """Also where the loss breaks in the middle of an epoch, which the graphed engine computes to its end."""
+    which = cell("conv", train__max_lr=1e30, train__schedule="constant", train__batch_size=1)
+    images = replace(
+        images, train_images=images.train_images.repeat(2, 1, 1, 1), train_labels=images.train_labels.repeat(2)
+    )
+    for engine in (EAGER, GRAPHED):
+        assert run(tmp_path / engine.engine, which, images, settings=engine)["state"] == "diverged"
+    eager, ours = (traces(tmp_path / engine.engine) for engine in (EAGER, GRAPHED))
+    assert ours[record.STEPS] == eager[record.STEPS]
+    assert f'"steps":{CHECK_EVERY},' in ours[record.STEPS]
+    assert ours["result"]["diverged"] == eager["result"]["diverged"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["onecycle", "steps", "constant"])
+def test_the_rates_of_every_step_are_the_schedulers_own(optimizer: str, schedule: str) -> None:
+    recipe = replace(
+        cell(epochs=3).train, optimizer=optimizer, schedule=schedule, momentum=0.9 if optimizer == "sgd" else None
+    )
+    table, network = rates(recipe, 4), torch.nn.Linear(1, 1)
+    ours, theirs = make_optimizer(network, recipe), make_optimizer(network, recipe)
+    our_schedule, their_schedule = (make_scheduler(each, recipe, 4) for each in (ours, theirs))
+    theirs.step()
+    for step in range(13):
+        put_at(step, ours, our_schedule, table)
+        assert ours.param_groups == theirs.param_groups
+        assert our_schedule.last_epoch == their_schedule.last_epoch
+        assert our_schedule.get_last_lr() == their_schedule.get_last_lr()
+        if step < 12:
+            their_schedule.step()
+
+
+def engine_of(which: CellConfig, images: ImageSet) -> GraphedEngine:
+    engine = build(which, images, InitialWeights(draw(which.arch, 0, "conv2d"), ""), GRAPHED).engine
+    assert isinstance(engine, GraphedEngine)
+    return engine
+
+
+class NoWaiting(TorchDispatchMode):
+    """A context in which no number may be read back: on a GPU that would wait for everything before it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("layer", ["conv", "scs"])
+def test_nothing_inside_an_epoch_waits_for_the_device(
+    images: ImageSet, layer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(cell(layer, 1, train__batch_size=10), images)
+    network = engine.network
+    for path, module in list(network.named_modules()):  # MaxAbsPool looks at its values, on the CPU only
+        if type(module).__name__ == "MaxAbsPool2d":
+            network.set_submodule(path, torch.nn.MaxPool2d(module.kernel_size, ceil_mode=True))
+    step, test = engine._step, engine._whole_test_set
+
+    def watched(work: Callable[..., None], *arguments: int) -> None:
+        with NoWaiting():
+            work(*arguments)
+
+    monkeypatch.setattr(engine, "_step", lambda size: watched(step, size))
+    engine._evaluation = engine._repeated(lambda: watched(test))
+    log = StepLog.empty(engine.batches.steps, 3, CPU)
+    engine.train_epoch(engine.batches.plan(1), log, lambda: False)
+    assert log.done == 5
+    engine.evaluate(lambda: False)
+    with pytest.raises(AssertionError), NoWaiting():
+        float(log.loss[0])
+
+
+def test_a_function_runs_as_it_is_until_it_is_warm_and_is_then_captured_once() -> None:
+    said: list[str] = []
+
+    def captured(work: Callable[[], None]) -> Callable[[], None]:
+        said.append("capture")
+        return lambda: said.append("replay")
+
+    repeated = graphed._Repeated(lambda: said.append("run"), captured)
+    for _ in range(WARM_UP + 2):
+        repeated()
+    assert said == ["run"] * WARM_UP + ["capture", "replay", "replay"]
+
+
+def test_a_capture_is_on_the_engines_stream_and_in_its_pool_and_spoiled_by_no_other_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[Any] = []
+
+    class Graph:
+        def replay(self) -> None:
+            said.append("replay")
+
+    @contextlib.contextmanager
+    def graph(which: Graph, **settings: Any) -> Iterator[None]:
+        said.append(("begin", type(which), settings))
+        assert graphed._CAPTURING.locked(), "another capture must not begin meanwhile"
+        yield
+        said.append("end")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    replay = graphed.capture(lambda: said.append("work"), "stream", "pool")
+    replay()
+    settings = {"pool": "pool", "stream": "stream", "capture_error_mode": "thread_local"}
+    assert said == [("begin", Graph, settings), "work", "end", "replay"]
+    assert not graphed._CAPTURING.locked()
+
+
+def test_an_engine_captures_a_step_of_each_size_and_the_evaluation_and_only_replays_from_then_on(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the graph: replayed, it does on the same tensors what was captured."""
+    captures, replays = [0], [0]
+
+    def captured(work: Callable[[], None]) -> Callable[[], None]:
+        captures[0] += 1
+
+        def replay() -> None:
+            replays[0] += 1
+            work()
+
+        return replay
+
+    monkeypatch.setattr(GraphedEngine, "_repeated", lambda engine, work: graphed._Repeated(work, captured))
+    which = cell("conv", epochs=5)
+    for engine in (EAGER, GRAPHED):
+        run(tmp_path / engine.engine, which, images, settings=engine)
+    # 5 epochs of two full batches and one of 10 images: 10 - 3, 5 - 3, and 5 - 3 evaluations.
+    assert (captures[0], replays[0]) == (3, 7 + 2 + 2)
+    assert traces(tmp_path / "graphed") == traces(tmp_path / "eager")
+
+
+def test_what_a_step_touches_stays_where_it_is(images: ImageSet) -> None:
+    """A graph knows addresses: parameters, state, plan and log must keep theirs from epoch to epoch."""
+    engine = engine_of(cell(epochs=3), images)
+
+    def addresses() -> list[int]:
+        state = [value for each in engine.optimizer.state.values() for value in (each["exp_avg"], each["exp_avg_sq"])]
+        fixed = [*engine.network.state_dict().values(), *engine._plan.values(), *engine._log.tensors().values(), *state]
+        return [tensor.data_ptr() for tensor in fixed]
+
+    seen = []
+    for epoch in (1, 2, 3):
+        log = StepLog.empty(3, 3, CPU)
+        engine.train_epoch(engine.batches.plan(epoch), log, lambda: False)
+        seen.append(addresses())
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_the_state_in_a_checkpoint_has_the_eager_engines_layout(images: ImageSet, tmp_path: Path) -> None:
+    found = []
+    for engine in (EAGER, GRAPHED):
+        with pytest.raises(Interrupted):
+            run(tmp_path / engine.engine, cell(), images, settings=engine, stop=stop_after(5))
+        tensors, notes = load_tensors(tmp_path / engine.engine / "checkpoint.safetensors")
+        notes.pop("seconds")
+        found.append(({name: value.tolist() for name, value in tensors.items()}, notes))
+        assert files.read_json(tmp_path / engine.engine / record.STATUS)["state"] == "interrupted"
+    assert found[0] == found[1]
+
+
+def test_on_cuda_the_flat_optimizers_step_is_the_fused_one(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator with a stand-in that does what it says: it gets what it needs, and nothing is done twice."""
+
+    def stand_in(
+        values: Any, gradient: Any, first: Any, second: Any, factors: Any, at: Any, beta2: float, eps: float, wd: float
+    ) -> None:
+        blend, rate, root = factors[int(at)]
+        gradient = gradient + wd * values
+        first.lerp_(gradient, blend)
+        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        values.add_(rate * first / (second.sqrt() / root + eps))
+
+    which = cell("conv", train__weight_decay=1e-3)
+    expected = run(tmp_path / "plain", which, images, settings=GRAPHED)
+    monkeypatch.setattr(fused_adam, "usable", lambda values: True)
+    monkeypatch.setattr(fused_adam, "adam", stand_in)
+    assert run(tmp_path / "fused", which, images, settings=GRAPHED)["final_test_loss"] == pytest.approx(
+        expected["final_test_loss"], rel=1e-4
+    )
