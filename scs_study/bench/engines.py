@@ -13,7 +13,7 @@ from scs_study.models.initial import InitialWeights, draw
 from scs_study.training.run import Parts, Settings, build
 from scs_study.training.step_log import StepLog
 
-CALLS = 10_000
+CALLS = 1_000
 """Epochs that the schedule of a timed run has room for: more than anybody times."""
 
 
