@@ -15,7 +15,7 @@ from scs_study.study.compose import PROJECT
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_a_study_under_fire_equals_one_that_was_left_in_peace() -> None:
-    command = [sys.executable, str(PROJECT / "scripts/chaos.py"), "--kills", "6", "--epochs", "3"]
+    command = [sys.executable, str(PROJECT / "scripts/chaos.py"), "--kills", "6", "--epochs", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=270, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 
 def test_a_study_survives_everything_that_happens_to_jobs(slurm: Path, tmp_path: Path) -> None:
     runs, calm = tmp_path / "runs", tmp_path / "calm"
-    cells = [cell(seed, epochs=24) for seed in (0, 1)]
+    cells = [cell(seed, epochs=20) for seed in (0, 1)]
     where = place(runs)
     first, second = (runs / each.run_name for each in cells)
 
