@@ -9,15 +9,20 @@ from omegaconf import DictConfig
 
 from scs_study.study.command import below_project, chosen_study, run_command
 from scs_study.study.submission import cancel, submissions
-from scs_study.sweep.cluster import label
 
 
 def main(config: DictConfig) -> int:
     """Exit status 0."""
-    name = label(str(config.p_sweep)) if config.p_sweep is not None else chosen_study(config)[0].name
     runs = below_project(config.runs)
-    if config.p_sweep is not None and not submissions(runs, name):
-        raise ValueError(f"p_sweep={config.p_sweep}: no such sweep was sent to SLURM from {runs}")
+    if config.p_sweep is None:
+        name = chosen_study(config)[0].name
+    else:
+        # Imported here: Optuna takes a while, for this alone.
+        from scs_study.sweep.cluster import label
+
+        name = label(str(config.p_sweep))
+        if not submissions(runs, name):
+            raise ValueError(f"p_sweep={config.p_sweep}: no such sweep was sent to SLURM from {runs}")
     numbers = cancel(runs, name)
     print(f"cancelled {len(numbers)} jobs: {' '.join(numbers)}" if numbers else f"{name} has no jobs in SLURM")
     return 0

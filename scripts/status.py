@@ -12,7 +12,6 @@ from omegaconf import DictConfig
 from scs_study.study.command import FAILED, below_project, chosen_study, run_command
 from scs_study.study.slurm import follow
 from scs_study.study.status import jobs_text, status_text
-from scs_study.sweep import cluster
 from scs_study.training.record import FINAL_STATES
 
 
@@ -31,6 +30,9 @@ def main(config: DictConfig) -> int:
 
 def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
     """The exit status, as of `main`, for the trials of the sweep's study `name`."""
+    # Imported here: Optuna takes a while, for this alone.
+    from scs_study.sweep import cluster
+
     if wait:
         cluster.follow(name, url, runs)
     print(cluster.status(name, url, runs))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from scs_study.analysis.writers import LATEX, MARKDOWN
+from scs_study.analysis.writers import LATEX, MARKDOWN, latex_float
 from scs_study.files import write_text
 
 
@@ -55,23 +55,9 @@ def write_latex(
     def escaped(value: object) -> str:
         return str(value).replace("−", "-").encode("ascii", "replace").decode().translate(LATEX)
 
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escaped(caption)}}}",
-        rf"\label{{tab:{name}}}",
-        r"\scriptsize",
-        r"\setlength{\tabcolsep}{3pt}",
-        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(escaped, heads)) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(escaped, row)) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        *(rf"\par\smallskip {escaped(note)}" for note in notes),
-        r"\end{table}",
-    ]
+    lines = [" & ".join(map(escaped, row)) for row in (heads, *rows)]
+    align = "l" + "r" * (len(heads) - 1)
+    text = latex_float(name, escaped(caption), align, lines, [escaped(note) for note in notes], gap="3pt")
     path = folder / f"{name}.tex"
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, text)
     return path

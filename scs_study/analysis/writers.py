@@ -102,25 +102,41 @@ def to_latex(table: Table) -> str:
     head = " & ".join(_latex_head(column.head) for column in columns)
     notes = [*_all_rows(above), *table.footnotes]
     body = [" & ".join(column.value(row).translate(LATEX) for column in columns) for row in table.rows]
-    align = "".join("r" if column.right else "l" for column in columns)
-    lines = [
+    return latex_float(
+        table.name,
+        _ascii(table.caption).translate(LATEX),
+        "".join("r" if column.right else "l" for column in columns),
+        [head, *map(_ascii, body)],
+        [_ascii(note).translate(LATEX) for note in notes],
+    )
+
+
+def latex_float(
+    name: str, caption: str, align: str, lines: Sequence[str], notes: Sequence[str] = (), gap: str = "2pt"
+) -> str:
+    r"""A float that needs \usepackage{booktabs} and nothing else, of text that is LaTeX already.
+
+    align: a letter a column. lines: the heads, then the rows, cells joined by &. gap: half of that between two columns.
+    """
+    head, *body = lines
+    parts = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_ascii(table.caption).translate(LATEX)}}}",
-        rf"\label{{tab:{table.name}}}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{name}}}",
         r"\scriptsize",
-        r"\setlength{\tabcolsep}{2pt}",
+        rf"\setlength{{\tabcolsep}}{{{gap}}}",
         rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",
         rf"{head} \\",
         r"\midrule",
-        *(rf"{_ascii(line)} \\" for line in body),
+        *(rf"{line} \\" for line in body),
         r"\bottomrule",
         r"\end{tabular}",
-        *(rf"\par\smallskip {_ascii(note).translate(LATEX)}" for note in notes),
+        *(rf"\par\smallskip {note}" for note in notes),
         r"\end{table}",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(parts) + "\n"
 
 
 def to_text(table: Table) -> str:

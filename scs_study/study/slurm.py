@@ -45,18 +45,7 @@ def submit(
     if not wanted:
         return None, numbers
     packs = packed(wanted, int(launch["cells_per_task"]))
-    settings = {
-        "runs": str(place.runs.resolve()),
-        "data_root": str(place.data_root.resolve()) if place.data_root else None,
-        "data_cache": str(place.data_cache.resolve()),
-        "retry_failed": place.retry_failed,
-        "device": engine["device"],
-        "engine": engine["name"],
-        "threads": engine["threads"],
-        "checkpoint_every": engine["checkpoint_every"],
-        "at_once": launch["at_once"],
-        "requeues": launch["requeues"],
-    }
+    settings = {**task.settings_of(place, launch, engine), "at_once": launch["at_once"]}
     submission = freeze(place.runs.resolve(), study, packs, settings)
     return submission, numbers + send(submission, launch, task.run)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scs_study.study.launch import PATIENCE
 from scs_study.study.pool import pool, pool_size
@@ -24,14 +26,8 @@ def run(folder: str, index: int) -> dict[str, str]:
     submission = load(Path(folder))
     settings = submission.settings
     cells = submission.packs[index]
-    device = pick_device(settings["device"])
-    place = Workplace(
-        runs=Path(settings["runs"]),
-        settings=Settings(device, settings["engine"], settings["checkpoint_every"]),
-        data_root=Path(settings["data_root"]) if settings["data_root"] else None,
-        data_cache=Path(settings["data_cache"]),
-        retry_failed=settings["retry_failed"],
-    )
+    place = workplace_of(settings)
+    device = place.settings.device
     size = pool_size(device, settings["at_once"], 1, settings["threads"])
     print(f"{submission.name}, task {index}: {len(cells)} cells, {size.workers} at once, on {device}", flush=True)
     try:
@@ -42,6 +38,33 @@ def run(folder: str, index: int) -> dict[str, str]:
     for name, outcome in outcomes.items():
         print(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}", flush=True)
     return {name: outcome.state for name, outcome in outcomes.items()}
+
+
+def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
+    """What every task of a submission is told, for a JSON file; `workplace_of` reads it on the node."""
+    return {
+        "runs": str(place.runs.resolve()),
+        "data_root": str(place.data_root.resolve()) if place.data_root else None,
+        "data_cache": str(place.data_cache.resolve()),
+        "retry_failed": place.retry_failed,
+        "device": engine["device"],
+        "engine": engine["name"],
+        "threads": engine["threads"],
+        "checkpoint_every": engine["checkpoint_every"],
+        "requeues": launch["requeues"],
+    }
+
+
+def workplace_of(settings: Mapping[str, Any]) -> Workplace:
+    """Where the task works, on a device of this node. Errors: ValueError when the node has none such."""
+    device = pick_device(settings["device"])
+    return Workplace(
+        runs=Path(settings["runs"]),
+        settings=Settings(device, settings["engine"], settings["checkpoint_every"]),
+        data_root=Path(settings["data_root"]) if settings["data_root"] else None,
+        data_cache=Path(settings["data_cache"]),
+        retry_failed=settings["retry_failed"],
+    )
 
 
 def requeue_by_ourselves() -> None:

@@ -15,16 +15,16 @@ import torch
 from optuna.trial import TrialState
 
 from scs_study.study.pool import DEATHS
-from scs_study.study.runner import StopRequest, pick_device
+from scs_study.study.runner import StopRequest
 from scs_study.study.slurm import POLL, check_cluster, decided, send
 from scs_study.study.submission import LOGS, Job, freeze, live_jobs, load
-from scs_study.study.task import queue_again, requeue_by_ourselves
+from scs_study.study.task import queue_again, requeue_by_ourselves, settings_of, workplace_of
 from scs_study.sweep import storage
 from scs_study.sweep.processes import Job as Work
-from scs_study.sweep.processes import run_workers
+from scs_study.sweep.processes import run_workers, workplace
 from scs_study.sweep.sampler import RETRY_OF
 from scs_study.sweep.settings import Sweep
-from scs_study.training import Interrupted, Settings
+from scs_study.training import Interrupted
 
 URL = "SCS_SWEEP_STORAGE"
 """The environment variable with the storage's URL. It may hold a password, and no file does."""
@@ -48,19 +48,11 @@ def submit(work: Work, workers: int, launch: Mapping[str, Any], engine: Mapping[
         return [job.number for job in jobs]
     at_once = int(launch["at_once"])
     settings = {
+        **settings_of(dataclasses.replace(workplace(work), retry_failed=work.retry_failed), launch, engine),
         "sweep": dataclasses.asdict(work.sweep),
         "name": work.name,
         "url": None if work.url == os.environ.get(URL) else work.url,
-        "runs": str(work.runs.resolve()),
-        "data_root": str(work.data_root.resolve()) if work.data_root else None,
-        "data_cache": str(work.data_cache.resolve()),
-        "retry_failed": work.retry_failed,
-        "device": engine["device"],
-        "engine": engine["name"],
-        "threads": engine["threads"],
-        "checkpoint_every": engine["checkpoint_every"],
         "workers": [min(at_once, workers - first) for first in range(0, workers, at_once)],
-        "requeues": launch["requeues"],
     }
     packs: list[list[Any]] = [[] for _ in settings["workers"]]  # whose trials are whose is decided on the way
     submission = freeze(work.runs.resolve(), label(work.name), packs, settings)
@@ -74,15 +66,16 @@ def run(folder: str, index: int) -> None:
     submission = load(Path(folder))
     settings = submission.settings
     torch.set_num_threads(settings["threads"] or 1)
+    place = workplace_of(settings)
     work = Work(
         sweep=Sweep(**{**settings["sweep"], "seeds": tuple(settings["sweep"]["seeds"])}),
         name=settings["name"],
         url=settings["url"] or os.environ.get(URL),
-        runs=Path(settings["runs"]),
-        settings=Settings(pick_device(settings["device"]), settings["engine"], settings["checkpoint_every"]),
-        data_root=Path(settings["data_root"]) if settings["data_root"] else None,
-        data_cache=Path(settings["data_cache"]),
-        retry_failed=settings["retry_failed"],
+        runs=place.runs,
+        settings=place.settings,
+        data_root=place.data_root,
+        data_cache=place.data_cache,
+        retry_failed=place.retry_failed,
     )
     workers = settings["workers"][index]
     print(f"{submission.name}, task {index}: {workers} workers on {work.settings.device}", flush=True)

@@ -54,11 +54,11 @@ def run_workers(job: Job, workers: int) -> str | None:
         again = desk.retry_failed() if job.retry_failed else 0
         if again:
             print(f"{again} trials that failed before are tried again", flush=True)
-        _place(job).images(job.sweep.cell(job.sweep.low, job.sweep.seeds[0]).data, download=True)
+        workplace(job).images(job.sweep.cell(job.sweep.low, job.sweep.seeds[0]).data, download=True)
         if workers > 1:
             return _processes(job, workers, stop)
         try:
-            work(desk, _place(job), lambda text: print(text, flush=True))
+            work(desk, workplace(job), lambda text: print(text, flush=True))
         except KeyboardInterrupt:
             raise Interrupted("stopped at once") from None
         return None
@@ -119,7 +119,7 @@ def _child(job: Job, threads: int, number: int, parent: Connection) -> None:
             def stop() -> bool:
                 return request() or parent.poll()  # it never sends: what can be read is its end
 
-            work(_desk(job, stop), _place(job), lambda text: print(f"[worker {number}] {text}", flush=True))
+            work(_desk(job, stop), workplace(job), lambda text: print(f"[worker {number}] {text}", flush=True))
     except Interrupted:
         sys.exit(INTERRUPTED)
 
@@ -129,7 +129,8 @@ def _desk(job: Job, stop: Callable[[], bool]) -> Desk:
     return Desk(join(job.sweep, job.name, job.url, job.runs, stop, watch), job.sweep, job.runs, stop, watch)
 
 
-def _place(job: Job) -> Workplace:
+def workplace(job: Job) -> Workplace:
+    """Where the job's runs are computed."""
     return Workplace(job.runs, job.settings, job.data_root, job.data_cache)
 
 

@@ -195,18 +195,6 @@ def test_a_process_that_lost_its_run_while_suspended_writes_nothing_more(tmp_pat
     assert not (folder / checkpoint.NAME).exists()
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Any:
-    """A file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs (root)")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_full_disk_fails_the_cell_in_one_sentence_and_space_lets_it_finish(
     tiny_disk: Path, undisturbed: dict[str, Any]
 ) -> None:

@@ -11,7 +11,7 @@ from scs_study.analysis.robustness.masking import MUCH_ZERO, Verdict
 from scs_study.analysis.robustness.settings import FLAGGING, LONGER, WORDS, Robustness
 from scs_study.analysis.statistics import wilson
 from scs_study.analysis.variants import label, spans
-from scs_study.analysis.writers import LATEX
+from scs_study.analysis.writers import LATEX, latex_float
 from scs_study.files import write_text
 
 NOT_YET = "–"
@@ -81,24 +81,8 @@ def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
 
 def to_latex(heads: Sequence[str], cells: Sequence[Sequence[str]], words: str, name: str) -> str:
     r"""The table as a LaTeX float that needs \usepackage{booktabs} and nothing else."""
-    body = [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in cells]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_escaped(words)}}}",
-        rf"\label{{tab:{name}}}",
-        r"\scriptsize",
-        r"\setlength{\tabcolsep}{2pt}",
-        rf"\begin{{tabular}}{{ll{'r' * (len(heads) - 3)}l}}",
-        r"\toprule",
-        " & ".join(_escaped(head) for head in heads) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    lines = [" & ".join(map(_escaped, row)) for row in (heads, *cells)]
+    return latex_float(name, _escaped(words), f"ll{'r' * (len(heads) - 3)}l", lines)
 
 
 def _escaped(text: str) -> str:
