@@ -17,8 +17,10 @@ from scs_study.bench.table import BASELINE, NETWORK, Row, bench
 from scs_study.bench.written import write_csv
 from scs_study.config import CellConfig, choice, whole
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.study.command import results_folder, run_command, workplace
+from scs_study.study.command import results_folder, run_command
 from scs_study.study.compose import compose_cell
+from scs_study.study.workplace import workplace
+from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, device_name
 
 VARIANTS = {
@@ -33,6 +35,7 @@ RESNET = ("conv", "scs")
 
 def main(config: DictConfig) -> int:
     """Exit status 0."""
+    prepare_process()
     place, folder = workplace(config), results_folder(config, "bench")
     device, name = place.settings.device, device_name(place.settings.device)
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from scs_study.study.command import below_project, chosen_study, run_command
+from scs_study.study.command import chosen_study, run_command
+from scs_study.study.compose import below_project
 from scs_study.study.submission import cancel, submissions
 
 

@@ -40,13 +40,16 @@ from scs_study.study.launch import inline
 from scs_study.study.lease import owner_of
 from scs_study.study.pool import PoolSize, pool
 from scs_study.study.provenance import PROVENANCE
-from scs_study.study.runner import Workplace
 from scs_study.study.store import INITIAL, run_state
-from scs_study.training import Interrupted, Settings, checkpoint, record
+from scs_study.study.workplace import Workplace
+from scs_study.training import checkpoint
 from scs_study.training.process import prepare_process
+from scs_study.training.run import Settings
+from scs_study.training.run_folder import CONFIG, HISTORY, LAYERS, RESULT, STATUS, STEPS, WEIGHTS
+from scs_study.training.stopping import Interrupted
 
-DAMAGED = (record.CONFIG, record.STATUS, record.HISTORY, record.LAYERS, record.STEPS, record.RESULT,
-           record.WEIGHTS, PROVENANCE, checkpoint.NAME)  # fmt: skip
+DAMAGED = (CONFIG, STATUS, HISTORY, LAYERS, STEPS, RESULT,
+           WEIGHTS, PROVENANCE, checkpoint.NAME)  # fmt: skip
 DISK_MB = 96
 FULL = "No space left on device"
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -217,10 +220,10 @@ def until_working(chaos: Chaos, launcher: BaseProcess) -> None:
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of a run's files, times left out."""
     found = {}
-    for name in (record.CONFIG, record.LAYERS, record.STEPS, record.WEIGHTS):
+    for name in (CONFIG, LAYERS, STEPS, WEIGHTS):
         found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    for name, values in ((record.RESULT, files.read_json(folder / record.RESULT)),
-                         (record.HISTORY, files.read_lines(folder / record.HISTORY))):  # fmt: skip
+    for name, values in ((RESULT, files.read_json(folder / RESULT)),
+                         (HISTORY, files.read_lines(folder / HISTORY))):  # fmt: skip
         found[name] = hashlib.sha256(repr(_timeless(values)).encode()).hexdigest()
     return found
 

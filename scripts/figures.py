@@ -5,7 +5,8 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.publish import publish_figures, study_frame
-from scs_study.study.command import below_project, chosen_study, results_folder, results_name, run_command
+from scs_study.study.command import chosen_study, results_folder, results_name, run_command
+from scs_study.study.compose import below_project
 
 
 def main(config: DictConfig) -> int:

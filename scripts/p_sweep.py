@@ -16,20 +16,23 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config import choice, whole
 from scs_study.data import load_images
-from scs_study.study.command import FAILED, results_folder, run_command, task_overrides, workplace
+from scs_study.study.command import FAILED, results_folder, run_command, task_overrides
 from scs_study.study.grid import cell_overrides
 from scs_study.study.launchers import LAUNCHERS, check_writable, pool_of
+from scs_study.study.workplace import workplace
 from scs_study.sweep import cluster
 from scs_study.sweep.processes import Job, run_workers
 from scs_study.sweep.publish import publish
 from scs_study.sweep.rows import rows_of
 from scs_study.sweep.settings import sweep_of
 from scs_study.sweep.storage import check_command_line, check_settings, check_url, load
-from scs_study.training import Interrupted
+from scs_study.training.process import prepare_process
+from scs_study.training.stopping import Interrupted
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every trial is done, pruned or diverged."""
+    prepare_process()
     sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, cell_overrides(task_overrides()))
     check_url(config.storage)
     place = workplace(config)
@@ -109,4 +112,4 @@ def dashboard(study: optuna.Study, port: int) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "p_sweep", check_command_line)
+    run_command(main, "p_sweep", check_command_line, {"--detach": "launch.detach=true"})

@@ -9,27 +9,30 @@ from omegaconf import DictConfig
 from scs_study.analysis.following import check_following, follow
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.config import choice
-from scs_study.models.variant import remarks
+from scs_study.models.variant import check_cell, remarks
 from scs_study.study.command import (
     FAILED,
-    below_project,
     chosen_study,
-    keep_checkpoint,
     results_folder,
     results_name,
     run_command,
     task_overrides,
-    workplace,
 )
+from scs_study.study.compose import below_project
 from scs_study.study.grid import cell_overrides
 from scs_study.study.launchers import forecast, launch, unsettled
 from scs_study.study.status import plan_records, status_text
-from scs_study.training.record import FINAL_STATES
+from scs_study.study.workplace import keep_checkpoint, workplace
+from scs_study.training.process import prepare_process
+from scs_study.training.run_folder import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every cell has a result."""
+    prepare_process()
     study, cells = chosen_study(config)
+    for cell in cells:
+        check_cell(cell)
     runs = below_project(config.runs)
     plan = choice("plan", str(config.plan).lower(), ("false", "true", "json"))
     if plan != "false":
@@ -63,4 +66,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "replicate")
+    run_command(main, "replicate", flags={"--detach": "launch.detach=true"})

@@ -10,11 +10,14 @@ from omegaconf import DictConfig
 from scs_study.analysis.collect import collect
 from scs_study.analysis.robustness.settings import robustness_of
 from scs_study.analysis.robustness.study import attack_runs
-from scs_study.study.command import FAILED, matching_runs, results_folder, run_command, workplace
+from scs_study.study.command import FAILED, matching_runs, results_folder, run_command
+from scs_study.study.workplace import workplace
+from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every finished run has been attacked. Errors: ValueError when no run matches."""
+    prepare_process()
     settings, place = robustness_of(config.attack), workplace(config)
     names, name = matching_runs(config)
     problems = attack_runs(collect(place.runs, names), settings, place, results_folder(config, name))

@@ -20,12 +20,14 @@ from scs_study.study.command import (
     results_folder,
     results_name,
     run_command,
-    workplace,
 )
+from scs_study.study.workplace import workplace
+from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every finished run could be read. Errors: ValueError when no run matches."""
+    prepare_process()
     settings, place = saliency_of(config.saliency), workplace(config)
     if config.match:
         names, name = matching_runs(config)

@@ -2,6 +2,7 @@
 
 python scripts/show_results.py study=quick
 python scripts/show_results.py 'match=rohrer25k-scs-*'    (any runs, by their names)
+from scs_study.study.compose import below_project
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from scs_study.analysis.curves import curves
 from scs_study.analysis.publish import study_frame
 from scs_study.analysis.summary import summary, summary_text
 from scs_study.study.command import (
-    below_project,
     chosen_study,
     matching_runs,
     results_folder,
     results_name,
     run_command,
 )
+from scs_study.study.compose import below_project
 
 
 def main(config: DictConfig) -> int:

@@ -1,4 +1,4 @@
-"""Prints where every cell of a study stands, and its cluster jobs: python scripts/status.py study=quick [wait=true]
+"""Prints where every cell of a study stands, and its cluster jobs: python scripts/status.py study=quick [--wait]
 
 Of a sweep over p: p_sweep=NAME, the name that scripts/p_sweep.py prints.
 """
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from scs_study.study.command import FAILED, below_project, chosen_study, run_command
-from scs_study.study.slurm import follow
+from scs_study.study.command import FAILED, chosen_study, run_command
+from scs_study.study.compose import below_project
+from scs_study.study.follow import follow
 from scs_study.study.status import jobs_text, status_text
-from scs_study.training.record import FINAL_STATES
+from scs_study.training.run_folder import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
@@ -40,4 +41,4 @@ def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "status")
+    run_command(main, "status", flags={"--wait": "wait=true"})

@@ -9,10 +9,13 @@ import itertools
 
 from omegaconf import DictConfig
 
-from scs_study.study.command import FAILED, keep_checkpoint, run_command, task_overrides, workplace
+from scs_study.models import check_cell
+from scs_study.study.command import FAILED, run_command, task_overrides
 from scs_study.study.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
 from scs_study.study.grid import cell_overrides
 from scs_study.study.launch import inline
+from scs_study.study.workplace import keep_checkpoint, workplace
+from scs_study.training.process import prepare_process
 
 
 def check(arguments: list[str]) -> None:
@@ -25,11 +28,12 @@ def check(arguments: list[str]) -> None:
         choices = {key: value for key, value in chosen.items() if key in CELL_GROUPS}
         settings = {key: value for key, value in chosen.items() if key not in CELL_GROUPS}
         for seed in seeds:
-            compose_cell(choices, settings, seed)
+            check_cell(compose_cell(choices, settings, seed))
 
 
 def main(config: DictConfig) -> int:
     """The exit status of one run."""
+    prepare_process()
     cell, place = cell_of(config), workplace(config)
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
     place.images(cell.data, download=True)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from scs_study.config import cell_from_dict
 from scs_study.files import read_json, read_lines
-from scs_study.training.record import FINAL_STATES
+from scs_study.training.run_folder import FINAL_STATES
 
 RENAMED = {
     "arch": "architecture",

@@ -12,7 +12,7 @@ from scs_study.analysis.robustness import study as robustness
 from scs_study.analysis.saliency import study as saliency
 from scs_study.config import CellConfig
 from scs_study.study.grid import Study
-from scs_study.study.runner import Workplace
+from scs_study.study.workplace import Workplace
 
 
 @dataclass(frozen=True)

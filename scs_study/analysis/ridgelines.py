@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scs_study.analysis.collect import read_epochs
 from scs_study.analysis.figure_style import entitle, new_figure, our_style, save
-from scs_study.training import record
+from scs_study.training import run_folder
 
 RIDGES = 16
 """Epochs shown, evenly spread, the last one always among them."""
@@ -38,7 +38,7 @@ def ridgelines(run: Path, folder: Path) -> tuple[Path, ...]:
     A column a layer; rows for the weights, and for p and q where there are some. Usable while the run trains.
     Errors: ValueError naming the file when layers.jsonl is damaged.
     """
-    lines = read_epochs(run / record.LAYERS)
+    lines = read_epochs(run / run_folder.LAYERS)
     if not lines:
         return ()
     chosen = [lines[index] for index in chosen_epochs(len(lines))]

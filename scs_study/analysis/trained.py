@@ -13,7 +13,7 @@ from scs_study import files
 from scs_study.config import CellConfig, cell_from_dict
 from scs_study.models import restore_variant
 from scs_study.tensors import checksum, load_tensors
-from scs_study.training import record
+from scs_study.training import run_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,9 @@ def load_trained(folder: Path) -> Trained:
     Errors: ValueError in one sentence when the run has no final result, or a file of it is damaged.
     """
     try:
-        cell = cell_from_dict(files.read_json(folder / record.CONFIG))
-        result = files.read_json(folder / record.RESULT)
-        tensors, notes = load_tensors(folder / record.WEIGHTS)
+        cell = cell_from_dict(files.read_json(folder / run_folder.CONFIG))
+        result = files.read_json(folder / run_folder.RESULT)
+        tensors, notes = load_tensors(folder / run_folder.WEIGHTS)
     except FileNotFoundError as error:
         raise ValueError(f"{folder.name} is not finished: it has no {Path(str(error.filename)).name}") from None
     if notes["run"] != folder.name or cell.run_name != folder.name:

@@ -26,7 +26,7 @@ from scs_study.analysis.figure_style import Panel, broken, entitle, new_figure, 
 from scs_study.analysis.listing import write_listing
 from scs_study.analysis.variants import Record, label, variants, varying
 from scs_study.config import CHECKPOINT
-from scs_study.training import record
+from scs_study.training import record, run_folder
 
 MOST_POINTS = 1500
 """Mini-batches that a line shows: of a longer run every second, third, ... one, counted from the last."""
@@ -69,7 +69,7 @@ def step_norms(run: Path) -> Norms | None:
 
     Errors: ValueError naming the file when it is damaged.
     """
-    lines = read_epochs(run / record.STEPS)
+    lines = read_epochs(run / run_folder.STEPS)
     if not lines:
         return None
     try:
@@ -78,7 +78,7 @@ def step_norms(run: Path) -> Norms | None:
         ends = tuple(itertools.accumulate((len(part) for part in values[1:]), initial=0))
         return Norms(tuple(lines[0]["layers"]), np.concatenate(values), ends)
     except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{run / record.STEPS} is damaged: {error}") from error
+        raise ValueError(f"{run / run_folder.STEPS} is damaged: {error}") from error
 
 
 def growth(norms: Norms) -> Growth:

@@ -13,7 +13,7 @@ from scs_study.bench.engines import random_images
 from scs_study.config import CellConfig
 from scs_study.data import ImageSet
 from scs_study.models import initial_weights
-from scs_study.training import Settings, train
+from scs_study.training.run import Settings, train
 
 EPOCHS = 3
 """Of a timed run; the first warms up, and of the others the faster one counts."""

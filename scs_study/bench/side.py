@@ -14,7 +14,7 @@ import torch
 from scs_study.bench.engines import engine_contestant
 from scs_study.bench.step import Contestant, Timing
 from scs_study.config import CellConfig
-from scs_study.training import Settings
+from scs_study.training.run import Settings
 
 GPU_COUNTS = (1, 2, 4, 8, 16)
 CPU_STEPS, GPU_STEPS = 2, 100

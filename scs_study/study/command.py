@@ -6,12 +6,10 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import hydra
-import torch
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -19,29 +17,28 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from scs_study import files
-from scs_study.config import CHECKPOINT, CellConfig, choice, flag, whole
-from scs_study.models import initial_weights
-from scs_study.models.pretrained import keep, read_checkpoint
-from scs_study.study.compose import CONF, PROJECT, check_override, parse_overrides
+from scs_study.config import CellConfig
+from scs_study.study.compose import CONF, below_project, check_override, parse_overrides
 from scs_study.study.grid import Study, cell_overrides, plan, study_of
-from scs_study.study.runner import Workplace, pick_device
-from scs_study.study.store import INITIAL
-from scs_study.training import Interrupted, Settings, record
-from scs_study.training.process import prepare_process
-from scs_study.training.run import ENGINES
+from scs_study.training import run_folder
+from scs_study.training.stopping import Interrupted
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
-DEVICES = ("cpu", "cuda")
 
 
 def run_command(
-    task: Callable[[DictConfig], int | None], config: str, check: Callable[[list[str]], None] | None = None
+    task: Callable[[DictConfig], int | None],
+    config: str,
+    check: Callable[[list[str]], None] | None = None,
+    flags: Mapping[str, str] | None = None,
 ) -> None:
     """Never returns: composes `config` with the command line, calls `task` and exits with what it returns.
 
+    flags: other words for overrides, such as --wait for wait=true.
     Mistakes of the user (ValueError, wherever it comes from) end in one line and exit status 2, before anything runs
     where `check` can see them; an interrupted run ends in 130.
     """
+    sys.argv[1:] = [(flags or {}).get(argument, argument) for argument in sys.argv[1:]]
     # Hydra's own parser: some of its options (--cfg job) take a word that is no override.
     line, _ = get_args_parser().parse_known_args(sys.argv[1:])
     arguments = list(line.overrides)
@@ -61,7 +58,6 @@ def run_command(
 
     def job(values: DictConfig) -> None:
         nonlocal code
-        prepare_process()
         try:
             status = task(values) or 0
             code = max(code, status)
@@ -106,56 +102,10 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
             raise ValueError(f"match={config.match}: no run in {runs} has such a name")
         return names, "matched"
     study, cells = chosen_study(config)
-    names = [cell.run_name for cell in cells if (runs / cell.run_name / record.CONFIG).exists()]
+    names = [cell.run_name for cell in cells if (runs / cell.run_name / run_folder.CONFIG).exists()]
     if not names:
         raise ValueError(f"none of the study's {len(cells)} runs has started in {runs}: replicate it first")
     return names, results_name(study)
-
-
-def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
-    """None; the weights that `init.checkpoint` names lie beside the runs, where the workers look for them.
-
-    Errors: ValueError when the setting has no effect on any of the cells, or the weights do not fit one of them.
-    """
-    path = overrides.get("init.checkpoint")
-    if path is None:
-        return
-    schemes = {cell.init for cell in cells if CHECKPOINT.fullmatch(cell.init)}
-    if not schemes:
-        raise ValueError(f"init.checkpoint={path} has no effect: no cell has init=pretrained")
-    folder = below_project(config.runs) / INITIAL
-    keep(read_checkpoint(Path(str(path)).expanduser()), folder)
-    for arch, seed in {(cell.arch, cell.seed) for cell in cells if cell.init in schemes}:
-        for scheme in schemes:
-            initial_weights(arch, seed, scheme, folder)
-
-
-def workplace(config: DictConfig) -> Workplace:
-    """The folders and settings that a composed config names. Relative folders are below the project's own."""
-    engine = config.engine
-    if engine.threads is not None:
-        torch.set_num_threads(whole("engine.threads", engine.threads, 1))
-    device = pick_device(str(engine.device))
-    choice("engine.device", device.type, DEVICES)
-    name = choice("engine.name", engine.name, ENGINES)
-    root = config.data.root
-    return Workplace(
-        runs=below_project(config.runs),
-        settings=Settings(device, name, whole("engine.checkpoint_every", engine.checkpoint_every, 1)),
-        data_root=Path(str(root)).expanduser() if root is not None and root != "" else None,
-        data_cache=PROJECT / "data",
-        retry_failed=flag("retry_failed", config.retry_failed),
-    )
-
-
-def below_project(path: object) -> Path:
-    """`path`, taken from the project's folder when it is relative: commands work from anywhere.
-
-    Errors: ValueError where there is none (runs=null).
-    """
-    if path is None or path == "":
-        raise ValueError("runs and results: each must be the path of a folder")
-    return PROJECT / Path(str(path)).expanduser()
 
 
 def results_name(study: Study) -> str:

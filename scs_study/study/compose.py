@@ -14,8 +14,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config import CellConfig, cell_from_dict, choice
-from scs_study.models import check_cell
-from scs_study.models.pretrained import read_checkpoint, scheme_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
@@ -23,6 +21,16 @@ CELL_GROUPS = ("arch", "layer", "activation", "pooling", "norm", "data", "init",
 """The groups that say what a run computes; every other group says how or where."""
 _NAME_ONLY = ("arch", "activation", "pooling", "norm", "init")
 """Groups of which a cell knows the name alone; weights that init.checkpoint points to become part of the name."""
+
+
+def below_project(path: object) -> Path:
+    """`path`, taken from the project's folder when it is relative: commands work from anywhere.
+
+    Errors: ValueError where there is none (runs=null).
+    """
+    if path is None or path == "":
+        raise ValueError("runs and results: each must be the path of a folder")
+    return PROJECT / Path(str(path)).expanduser()
 
 
 def options(group: str) -> list[str]:
@@ -58,7 +66,7 @@ def default_choices() -> Mapping[str, str]:
 def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> CellConfig:
     """The cell that group `choices` and dotted `settings` (train.epochs: 3) give on top of the defaults.
 
-    Errors: ValueError in one sentence: unknown choice, unknown setting, value out of range, impossible combination.
+    Errors: ValueError in one sentence: unknown choice, unknown setting, value out of range.
     """
     chosen = {**default_choices(), **choices}
     values: dict[str, Any] = {group: load_option(group, chosen[group]) for group in CELL_GROUPS}
@@ -72,20 +80,24 @@ def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: 
 
 
 def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
-    """The checked cell of composed config groups (Hydra's or `compose_cell`'s)."""
+    """The cell of composed config groups (Hydra's or `compose_cell`'s), every value of it checked.
+
+    Whether its network can be built is models.check_cell's to say, which needs torch.
+    """
     plain: dict[str, Any] = {group: values[group] for group in CELL_GROUPS if group not in _NAME_ONLY}
     plain |= {group: values[group]["name"] for group in _NAME_ONLY}
     if plain["init"] == "pretrained" and values["init"]["checkpoint"] is not None:
         plain["init"] = checkpoint_scheme(Path(str(values["init"]["checkpoint"])).expanduser())
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
-    cell = cell_from_dict({**plain, "seed": seed})
-    check_cell(cell)
-    return cell
+    return cell_from_dict({**plain, "seed": seed})
 
 
 @functools.cache
 def checkpoint_scheme(path: Path) -> str:
     """The init scheme that a checkpoint file's weights are known by. Errors: ValueError in one sentence."""
+    # Imported here: torch takes seconds to load, for this alone.
+    from scs_study.models.pretrained import read_checkpoint, scheme_of
+
     return scheme_of(read_checkpoint(path))
 
 
@@ -130,15 +142,17 @@ def check_override(override: Override, config: str) -> None:
         for value in override_values(override):
             choice(key, value, options(key))
         return
-    known = list(top)
-    for group in sections:
-        names = {name for option in options(group) for name in _load(CONF / group / f"{option}.yaml")}
-        known += [f"{group}.{name}" for name in sorted(names)]
-    if key not in known and not any(key.startswith(f"{name}.") for name in known if "." in name):
-        group = key.partition(".")[0]
-        inside = [name for name in known if name.startswith(f"{group}.")]
+    group = key.partition(".")[0]
+    inside = _settings(group) if group in sections else []
+    if key not in (*top, *inside) and not any(key.startswith(f"{name}.") for name in inside):
+        known = [*top, *(name for section in sections for name in _settings(section))]
         listing = ", ".join(inside or sorted(top))
         raise ValueError(f"{key}: no such setting{_near(key, known)}; there are {listing}")
+
+
+def _settings(group: str) -> list[str]:
+    names = {name for option in options(group) for name in _load(CONF / group / f"{option}.yaml")}
+    return [f"{group}.{name}" for name in sorted(names)]
 
 
 def _top_level(config: str) -> dict[str, Any]:

@@ -14,9 +14,21 @@ from scs_study.study.provenance import PROVENANCE
 from scs_study.study.store import run_state
 from scs_study.tensors import load_tensors, set_aside
 from scs_study.training import checkpoint, record
+from scs_study.training.run_folder import (
+    CONFIG,
+    EPOCHS,
+    ERROR,
+    FINAL_STATES,
+    HISTORY,
+    LAYERS,
+    RESULT,
+    STATUS,
+    STEPS,
+    WEIGHTS,
+    write_status,
+)
 
-_EVERYTHING = (record.CONFIG, record.STATUS, *record.EPOCHS, record.RESULT, record.WEIGHTS, record.ERROR,
-               checkpoint.NAME)  # fmt: skip
+_EVERYTHING = (CONFIG, STATUS, *EPOCHS, RESULT, WEIGHTS, ERROR, checkpoint.NAME)
 
 
 @dataclass(frozen=True)
@@ -40,18 +52,18 @@ def damage(folder: Path, cell: CellConfig) -> list[Damage]:
     """
     found: list[Damage] = []
     try:
-        identity = files.read_json(folder / record.CONFIG)
+        identity = files.read_json(folder / CONFIG)
         if identity != cell.identity():
-            found.append(Damage(folder / record.CONFIG, _stranger(folder / record.CONFIG, identity), True))
+            found.append(Damage(folder / CONFIG, _stranger(folder / CONFIG, identity), True))
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        found.append(Damage(folder / record.CONFIG, str(error), False))
-    found += _unreadable(folder / record.STATUS, lambda path: _status(path))
+        found.append(Damage(folder / CONFIG, str(error), False))
+    found += _unreadable(folder / STATUS, lambda path: _status(path))
     found += _unreadable(folder / PROVENANCE, files.read_lines)
-    status = next((d for d in found if d.path.name == record.STATUS), None)
-    claims = status is None and (folder / record.STATUS).exists() and _status(folder / record.STATUS) == "final"
-    if claims or (folder / record.RESULT).exists():
+    status = next((d for d in found if d.path.name == STATUS), None)
+    claims = status is None and (folder / STATUS).exists() and _status(folder / STATUS) == "final"
+    if claims or (folder / RESULT).exists():
         found += _result_damage(folder, cell)
     return found
 
@@ -69,31 +81,31 @@ def repair(folder: Path, cell: CellConfig) -> None:
         again = ", and the run is computed again" if item.numbers else ""
         print(f"{item.sentence}; {aside}{again}", flush=True)
     lost = any(item.numbers for item in found)
-    if any(item.numbers and item.path.name == record.CONFIG for item in found):
+    if any(item.numbers and item.path.name == CONFIG for item in found):
         for name in _EVERYTHING:
             if (folder / name).exists():
                 set_aside(folder / name)
-    result = folder / record.RESULT
+    result = folder / RESULT
     if lost:
         result.unlink(missing_ok=True)
-        (folder / record.STATUS).unlink(missing_ok=True)
+        (folder / STATUS).unlink(missing_ok=True)
     elif result.exists():
         # Killed between its result and its last status, or the status was damaged: the result stands.
         values = files.read_json(result)
         if not run_state(folder.parent, cell).final:
-            record.write_status(folder, values["state"], _epochs(folder), cell.train.epochs, record.message(values))
+            write_status(folder, values["state"], _epochs(folder), cell.train.epochs, record.message(values))
         (folder / checkpoint.NAME).unlink(missing_ok=True)
-    if not (folder / record.CONFIG).exists():
-        files.write_json(folder / record.CONFIG, cell.identity())
+    if not (folder / CONFIG).exists():
+        files.write_json(folder / CONFIG, cell.identity())
 
 
 def _result_damage(folder: Path, cell: CellConfig) -> Iterator[Damage]:
     for name, check in (
-        (record.RESULT, _result),
-        (record.HISTORY, _recorded),
-        (record.LAYERS, _recorded),
-        (record.STEPS, _recorded),
-        (record.WEIGHTS, lambda path: _weights(path, cell.run_name)),
+        (RESULT, _result),
+        (HISTORY, _recorded),
+        (LAYERS, _recorded),
+        (STEPS, _recorded),
+        (WEIGHTS, lambda path: _weights(path, cell.run_name)),
     ):
         path = folder / name
         if not path.exists():
@@ -122,17 +134,17 @@ def _status(path: Path) -> str:
     epoch, state, _ = int(status["epoch"]), status["state"], status["message"]
     if not isinstance(state, str) or epoch < 0:
         raise ValueError(f"{path} is damaged: no state of a run")
-    return "final" if state in record.FINAL_STATES else state
+    return "final" if state in FINAL_STATES else state
 
 
 def _result(path: Path) -> None:
     result = files.read_json(path)
-    if result["state"] not in record.FINAL_STATES:
+    if result["state"] not in FINAL_STATES:
         raise ValueError(f"{path} is damaged: {result['state']!r} is no final state")
     epochs = result["epochs"]
-    complete = [line for line in files.read_lines(path.parent / record.HISTORY) if line["test_accuracy"] is not None]
+    complete = [line for line in files.read_lines(path.parent / HISTORY) if line["test_accuracy"] is not None]
     if epochs != len(complete):
-        raise ValueError(f"{path.parent / record.HISTORY} has {len(complete)} epochs, but {path.name} says {epochs}")
+        raise ValueError(f"{path.parent / HISTORY} has {len(complete)} epochs, but {path.name} says {epochs}")
 
 
 def _recorded(path: Path) -> None:
@@ -148,7 +160,7 @@ def _weights(path: Path, run: str) -> None:
 
 
 def _epochs(folder: Path) -> int:
-    return len(files.read_lines(folder / record.HISTORY))
+    return len(files.read_lines(folder / HISTORY))
 
 
 def _stranger(path: Path, identity: Any) -> str:

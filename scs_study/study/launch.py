@@ -9,9 +9,10 @@ from functools import partial
 from scs_study.config import CellConfig
 from scs_study.study.lease import STALE, LeaseLost, Watch
 from scs_study.study.progress import Progress
-from scs_study.study.runner import Outcome, StopRequest, Workplace, run_cell
-from scs_study.study.store import run_states
-from scs_study.training import Interrupted
+from scs_study.study.runner import run_cell
+from scs_study.study.store import Outcome, run_states
+from scs_study.study.workplace import Workplace
+from scs_study.training.stopping import Interrupted, StopRequest
 
 POLL = 2.0
 PATIENCE = 2 * STALE

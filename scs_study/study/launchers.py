@@ -15,10 +15,10 @@ from scs_study.study.estimate import estimate
 from scs_study.study.integrity import settled
 from scs_study.study.launch import inline
 from scs_study.study.pool import PoolSize, pool, pool_size
-from scs_study.study.runner import Outcome, Workplace
 from scs_study.study.side_by_side import side_by_side
 from scs_study.study.slurm import slurm
-from scs_study.study.store import run_states
+from scs_study.study.store import Outcome, run_states
+from scs_study.study.workplace import Workplace
 from scs_study.training.run import device_name
 
 LAUNCHERS = ("inline", "pool", "slurm")

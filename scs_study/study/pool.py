@@ -23,9 +23,10 @@ from scs_study.study import worker
 from scs_study.study.integrity import settled
 from scs_study.study.launch import POLL, epochs_left
 from scs_study.study.progress import Progress
-from scs_study.study.runner import Outcome, StopRequest, Workplace, give_up
-from scs_study.study.store import run_state
-from scs_study.training import Interrupted
+from scs_study.study.runner import give_up
+from scs_study.study.store import Outcome, run_state
+from scs_study.study.workplace import Workplace
+from scs_study.training.stopping import Interrupted, StopRequest
 
 DEATHS = 3
 """A cell whose worker dies so often without completing another epoch has failed: it kills whoever works on it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from importlib import metadata
@@ -14,15 +13,13 @@ from typing import Any
 
 import torch
 
-from scs_study import files
 from scs_study.config import CellConfig
+from scs_study.study.checkout import git_state
 from scs_study.study.compose import PROJECT
 from scs_study.training.run import Settings, device_name
 
 PROVENANCE = "provenance.jsonl"
 """The file of a run's folder that holds one record a start."""
-FROZEN = "frozen.json"
-"""Beside a copy of the code that was frozen for the cluster: the state of the checkout it was copied from."""
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "scikit-learn")
 JOB = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "CUDA_VISIBLE_DEVICES")
 
@@ -46,22 +43,3 @@ def provenance(cell: CellConfig, settings: Settings, restart: int) -> dict[str, 
         "job": {key: os.environ[key] for key in JOB if key in os.environ},
         "config": cell.identity(),
     }
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """The commit of the checkout and whether tracked files differ from it; nulls where there is no git checkout.
-
-    Of a frozen copy of the code: the state of the checkout when it was copied.
-    """
-    if (folder / FROZEN).exists():
-        return dict(files.read_json(folder / FROZEN))
-    try:
-        commit = _git(folder, "rev-parse", "HEAD").strip()
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no").strip())}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

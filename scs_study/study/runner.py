@@ -2,106 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import torch
-
 from scs_study import files
-from scs_study.config import CellConfig, DataConfig
-from scs_study.data import ImageSet, load_images
+from scs_study.config import CellConfig
 from scs_study.models import InitialWeights, initial_weights
 from scs_study.models.initial import from_trained
 from scs_study.study.integrity import repair, settled
 from scs_study.study.lease import Busy, Lease, LeaseLost, Watch, acquire
 from scs_study.study.provenance import PROVENANCE, provenance
-from scs_study.study.store import INITIAL, run_state
+from scs_study.study.store import INITIAL, Outcome, run_state
+from scs_study.study.workplace import Workplace
 from scs_study.tensors import load_tensors
-from scs_study.training import Interrupted, Settings, record, train
-
-STOPPING = (signal.SIGTERM, signal.SIGINT)
-WARNING = (signal.SIGUSR1, signal.SIGUSR2)
-"""What SLURM sends before a time limit or a preemption; submitit listens to SIGUSR2."""
-
-
-@dataclass
-class Workplace:
-    """What the runs of one process share: folders, settings, images already loaded."""
-
-    runs: Path
-    settings: Settings
-    data_root: Path | None
-    data_cache: Path
-    retry_failed: bool = True
-    _images: dict[str, ImageSet] = field(default_factory=dict)
-
-    def images(self, data: DataConfig, download: bool = False) -> ImageSet:
-        """The images of a cell, loaded once a process. Errors: DataError (a ValueError) in one sentence."""
-        if data.name not in self._images:
-            self._images[data.name] = load_images(data, self.data_root, self.data_cache, download)
-        return self._images[data.name]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell: a state of RunState, or "busy" when another process works on it."""
-
-    state: str
-    message: str = ""
-
-
-class StopRequest:
-    """Whether a signal has asked this process to stop at the next step.
-
-    After SIGTERM or SIGINT, another of them ends it at once, unless it is `patient`.
-    """
-
-    def __init__(self, patient: bool = False) -> None:
-        self.signal: int | None = None
-        self.patient = patient
-
-    def __call__(self) -> bool:
-        return self.signal is not None
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            if number in STOPPING and self.signal in STOPPING and not self.patient:
-                raise KeyboardInterrupt
-            return
-        self.signal = number
-        again = "" if self.patient else " (again: stop at once)"
-        # Not print(): this may have interrupted one, and Python's buffers refuse a second.
-        os.write(1, f"\n{signal.Signals(number).name}: writing a checkpoint, then stopping{again}\n".encode())
-
-    @contextmanager
-    def listening(self, stopping: tuple[signal.Signals, ...] = STOPPING) -> Iterator[StopRequest]:
-        """A context in which the signals are caught, those included that were held back until now (study/start.sh);
-        handlers and mask are put back afterwards.
-
-        Whoever waited for SLURM's warning before (submitit, below Hydra's launcher) gets it then: it requeues the job.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield self  # only the main thread can catch signals
-            return
-        before = {number: signal.signal(number, self._handle) for number in (*stopping, *WARNING)}
-        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
-        try:
-            yield self
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            handler = before.get(signal.Signals(self.signal)) if self.signal in WARNING else None
-            if self.signal is not None and callable(handler):
-                handler(self.signal, None)
+from scs_study.training import record, run_folder
+from scs_study.training.run import train
+from scs_study.training.stopping import Interrupted
 
 
 def run_cell(
@@ -164,7 +82,7 @@ def _compute(
     start = provenance(cell, place.settings, len(starts))
     files.append_line(folder / PROVENANCE, {**start, "shared_checksum": shared.checksum, "data_digest": images.digest})
     result = train(cell, folder, images, shared, place.settings, stop_or_lost, report, lease.check)
-    (folder / record.ERROR).unlink(missing_ok=True)
+    (folder / run_folder.ERROR).unlink(missing_ok=True)
     return Outcome(result["state"], record.message(result))
 
 
@@ -174,7 +92,7 @@ def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
     state = run_state(place.runs, cell.source)
     if state.state != "done":
         raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
-    trained, _ = load_tensors(place.runs / cell.source.run_name / record.WEIGHTS)
+    trained, _ = load_tensors(place.runs / cell.source.run_name / run_folder.WEIGHTS)
     return from_trained(cell.arch, cell.seed, trained)
 
 
@@ -196,8 +114,8 @@ def _failed(cell: CellConfig, folder: Path, lease: Lease, error: BaseException) 
     lease.check()
     try:
         epoch = run_state(folder.parent, cell).epoch
-        files.write_text(folder / record.ERROR, "".join(traceback.format_exception(error)))
-        record.write_status(folder, "failed", epoch, cell.train.epochs, sentence)
+        files.write_text(folder / run_folder.ERROR, "".join(traceback.format_exception(error)))
+        run_folder.write_status(folder, "failed", epoch, cell.train.epochs, sentence)
     except OSError as second:  # a full disk or a folder that has become read-only: say it, there is nowhere to write it
         sentence += f" (and the failure could not be recorded: {second})"
     return Outcome("failed", sentence)
@@ -209,16 +127,3 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, ValueError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that engine.device names. Errors: ValueError when this machine has none such."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"engine.device={name}: not a device; choose auto, cpu or cuda") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"engine.device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device

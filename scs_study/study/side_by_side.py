@@ -23,8 +23,10 @@ from scs_study.models import not_swapped
 from scs_study.study.launch import POLL, epochs_left
 from scs_study.study.lease import LeaseLost, Watch
 from scs_study.study.progress import Progress
-from scs_study.study.runner import Outcome, StopRequest, Workplace, run_cell
-from scs_study.training import Interrupted
+from scs_study.study.runner import run_cell
+from scs_study.study.store import Outcome
+from scs_study.study.workplace import Workplace
+from scs_study.training.stopping import Interrupted, StopRequest
 
 _TICK = 0.2
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from scs_study.config import CellConfig, whole
 from scs_study.study import task
+from scs_study.study.follow import follow
 from scs_study.study.integrity import settled
-from scs_study.study.progress import QUIET
-from scs_study.study.runner import Outcome, StopRequest, Workplace
-from scs_study.study.store import run_states
-from scs_study.study.submission import CODE, LOGS, Job, Submission, covered, freeze, jobs_of, submissions
-from scs_study.training import Interrupted
+from scs_study.study.store import Outcome
+from scs_study.study.submission import CODE, LOGS, Job, Submission, covered, freeze, jobs_of
+from scs_study.study.workplace import Workplace
 
-POLL = 3.0
 START = "scs_study/study/start.sh"
 ENDING = 60.0
 """Seconds after which a job that is ending counts as over: SLURM kills what does not end by itself."""
@@ -158,50 +153,3 @@ def slurm(
     if numbers:
         print(f"SLURM jobs: {' '.join(numbers)}", flush=True)
     return None if launch["detach"] else follow(study, cells, place.runs)
-
-
-def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Outcome]:
-    """What became of every cell, by run name, once no job has any of them left to compute.
-
-    Looks at run folders and at SLURM's queue only, so it works from any shell and after the submitting process died.
-    Errors: training.Interrupted after SIGTERM or SIGINT; the jobs go on.
-    """
-    names = {cell.run_name for cell in cells}
-    told, last = "", 0.0
-    with StopRequest().listening() as stop:
-        while True:
-            jobs: list[Job] | None = None
-            with contextlib.suppress(ValueError):  # a controller that restarts; the jobs go on without it
-                jobs = jobs_of(runs, names)
-            states = run_states(runs, cells)
-            words = summary([state.state for state in states.values()], jobs)
-            if words != told and time.monotonic() - last >= min(QUIET, POLL):
-                print(words, flush=True)
-                told, last = words, time.monotonic()
-            running = [state for state in states.values() if state.state == "running"]
-            if jobs is not None and not jobs and not running:
-                break
-            if all(state.final for state in states.values()):
-                break
-            for _ in range(int(POLL / 0.1)):
-                if stop():
-                    raise Interrupted(f"no longer waiting; the jobs go on (status study={study} wait=true, or cancel)")
-                time.sleep(0.1)
-    left = [name for name, state in states.items() if not state.final and state.state != "failed"]
-    if left:
-        logs = [path / LOGS for path in submissions(runs).values()]
-        print(f"{len(left)} cells were left unfinished by their tasks; repeat the command to continue them", flush=True)
-        print(f"the last tasks' logs are in {logs[-1]}" if logs else "there are no tasks' logs", file=sys.stderr)
-    return {name: Outcome(state.state, state.message) for name, state in states.items()}
-
-
-def summary(states: Sequence[str], jobs: Sequence[Job] | None) -> str:
-    """One line: how many cells are in which state, and how many jobs."""
-    cells = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items()))
-    if jobs is None:
-        return f"cells: {cells}; SLURM does not answer"
-    kinds = Counter(
-        job.state.lower() + (f" ({job.reason})" if job.state == "PENDING" and job.reason != "None" else "")
-        for job in jobs
-    )
-    return f"cells: {cells}; jobs: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items())) or 'none'}"

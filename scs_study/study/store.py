@@ -13,7 +13,7 @@ from pathlib import Path
 from scs_study import files
 from scs_study.config import CellConfig
 from scs_study.study.lease import owner_of
-from scs_study.training import record
+from scs_study.training import run_folder
 
 INITIAL = ".initial"
 """Folder of the shared initial weights, beside the runs."""
@@ -43,7 +43,15 @@ class RunState:
     @property
     def final(self) -> bool:
         """Whether nothing is left to compute."""
-        return self.state in record.FINAL_STATES
+        return self.state in run_folder.FINAL_STATES
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: a state of RunState, or "busy" when another process works on it."""
+
+    state: str
+    message: str = ""
 
 
 def run_state(runs: Path, cell: CellConfig, now: float | None = None) -> RunState:
@@ -56,13 +64,13 @@ def run_state(runs: Path, cell: CellConfig, now: float | None = None) -> RunStat
 
 def _state(folder: Path, epochs: int, now: float | None) -> RunState:
     try:
-        status = files.read_json(folder / record.STATUS)
+        status = files.read_json(folder / run_folder.STATUS)
         state, epoch, message = str(status["state"]), int(status["epoch"]), str(status["message"])
     except (FileNotFoundError, NotADirectoryError):
         state, epoch, message = "missing", 0, ""
     except (ValueError, KeyError, TypeError, OSError) as error:
-        state, epoch, message = "damaged", 0, f"{record.STATUS} is damaged: {error}"
-    if state in record.FINAL_STATES:
+        state, epoch, message = "damaged", 0, f"{run_folder.STATUS} is damaged: {error}"
+    if state in run_folder.FINAL_STATES:
         return RunState(state, epoch, epochs, None, message)
     try:
         owner = owner_of(folder, now)

@@ -19,8 +19,8 @@ from typing import Any
 
 from scs_study import files
 from scs_study.config import CellConfig, cell_from_dict
+from scs_study.study.checkout import FROZEN, git_state
 from scs_study.study.compose import PROJECT
-from scs_study.study.provenance import FROZEN, git_state
 
 SUBMISSIONS = ".submissions"
 """Folder of the submissions, beside the runs."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from scs_study.study.launch import PATIENCE
 from scs_study.study.pool import pool, pool_size
-from scs_study.study.runner import WARNING, Workplace, pick_device
 from scs_study.study.submission import load
-from scs_study.training import Interrupted, Settings
+from scs_study.study.workplace import Workplace, pick_device
+from scs_study.training.run import Settings
+from scs_study.training.stopping import WARNING, Interrupted
 
 
 def run(folder: str, index: int) -> dict[str, str]:

@@ -12,9 +12,12 @@ import torch
 
 from scs_study.config import CellConfig
 from scs_study.study.lease import LeaseLost, Watch
-from scs_study.study.runner import WARNING, Outcome, StopRequest, Workplace, run_cell
-from scs_study.training import Interrupted, Settings
+from scs_study.study.runner import run_cell
+from scs_study.study.store import Outcome
+from scs_study.study.workplace import Workplace
 from scs_study.training.process import prepare_process
+from scs_study.training.run import Settings
+from scs_study.training.stopping import WARNING, Interrupted, StopRequest
 
 BLOCKED = (signal.SIGTERM, *WARNING)
 """Signals that wait until a worker can handle them; the fork server, which only forks, never gets them."""

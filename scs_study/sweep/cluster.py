@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from optuna.trial import TrialState
 
+from scs_study.study.follow import POLL
 from scs_study.study.pool import DEATHS
-from scs_study.study.runner import StopRequest
-from scs_study.study.slurm import POLL, check_cluster, decided, send
+from scs_study.study.slurm import check_cluster, decided, send
 from scs_study.study.submission import LOGS, Job, freeze, live_jobs, load
 from scs_study.study.task import queue_again, requeue_by_ourselves, settings_of, workplace_of
 from scs_study.sweep import storage
@@ -24,7 +24,7 @@ from scs_study.sweep.processes import Job as Work
 from scs_study.sweep.processes import run_workers, workplace
 from scs_study.sweep.sampler import RETRY_OF
 from scs_study.sweep.settings import Sweep
-from scs_study.training import Interrupted
+from scs_study.training.stopping import Interrupted, StopRequest
 
 URL = "SCS_SWEEP_STORAGE"
 """The environment variable with the storage's URL. It may hold a password, and no file does."""

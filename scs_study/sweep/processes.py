@@ -16,14 +16,15 @@ import optuna
 import torch
 
 from scs_study.study.lease import Watch
-from scs_study.study.runner import StopRequest, Workplace
 from scs_study.study.worker import BLOCKED
+from scs_study.study.workplace import Workplace
 from scs_study.sweep.desk import Desk
 from scs_study.sweep.settings import Sweep
 from scs_study.sweep.storage import join
 from scs_study.sweep.worker import work
-from scs_study.training import Interrupted, Settings
 from scs_study.training.process import prepare_process
+from scs_study.training.run import Settings
+from scs_study.training.stopping import Interrupted, StopRequest
 
 INTERRUPTED = 130
 

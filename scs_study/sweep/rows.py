@@ -13,7 +13,7 @@ from scs_study.study.store import run_state
 from scs_study.sweep.desk import MESSAGE
 from scs_study.sweep.sampler import RETRY_OF
 from scs_study.sweep.settings import Sweep
-from scs_study.training import record
+from scs_study.training import run_folder
 
 FINISHED = ("done", "pruned", "diverged")
 """States of a row whose accuracy says something about its p."""
@@ -95,7 +95,7 @@ def _row(trial: FrozenTrial, p: float, seed: int, attempts: int, sweep: Sweep, r
 
 def _curve(folder: Path) -> tuple[float, ...]:
     best: list[float] = []
-    for line in files.read_lines(folder / record.HISTORY):
+    for line in files.read_lines(folder / run_folder.HISTORY):
         if line["test_accuracy"] is None:
             break
         best.append(max(line["test_accuracy"], best[-1] if best else 0.0))

@@ -10,6 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config import CellConfig, choice
+from scs_study.models import check_cell
 from scs_study.study.compose import CELL_GROUPS, compose_cell
 
 SAMPLERS = ("tpe", "grid")
@@ -61,7 +62,9 @@ class Sweep:
 
     def cell(self, p: float, seed: int) -> CellConfig:
         """The cell of a trial. Errors: ValueError in one sentence, such as an unknown architecture."""
-        return compose_cell(self.base, {**self.set, "layer.p": rounded(p), "layer.p_init": None}, seed)
+        cell = compose_cell(self.base, {**self.set, "layer.p": rounded(p), "layer.p_init": None}, seed)
+        check_cell(cell)
+        return cell
 
     @property
     def grid(self) -> tuple[tuple[float, int], ...]:

@@ -21,7 +21,7 @@ from scs_study import files
 from scs_study.study.lease import Busy, Watch, acquire
 from scs_study.sweep.sampler import RoundedTPE, make_pruner
 from scs_study.sweep.settings import Sweep
-from scs_study.training import Interrupted
+from scs_study.training.stopping import Interrupted
 
 SWEEPS = ".sweeps"
 """Folder of the studies' files, beside the runs."""

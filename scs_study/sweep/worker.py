@@ -13,9 +13,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from scs_study import files
 from scs_study.study.lease import LeaseLost
 from scs_study.study.progress import QUIET
-from scs_study.study.runner import Outcome, Workplace, run_cell
+from scs_study.study.runner import run_cell
+from scs_study.study.store import Outcome
+from scs_study.study.workplace import Workplace
 from scs_study.sweep.desk import Desk, Taken
-from scs_study.training import Interrupted, record
+from scs_study.training import run_folder
+from scs_study.training.stopping import Interrupted
 
 POLL = 2.0
 PRUNED, TAKEN_OVER = "pruned", "taken over"
@@ -49,7 +52,7 @@ class Reports:
     def catch_up(self, epoch: int) -> bool:
         """Whether `epoch` is one to report after; reports it and those before that Optuna has not got yet."""
         best = 0.0
-        for line in files.read_lines(self._folder / record.HISTORY)[:epoch]:
+        for line in files.read_lines(self._folder / run_folder.HISTORY)[:epoch]:
             if line["test_accuracy"] is None:
                 break
             best, number = max(best, line["test_accuracy"]), line["epoch"]
@@ -103,7 +106,7 @@ def _trial(taken: Taken, desk: Desk, place: Workplace, say: Callable[[str], None
     except Interrupted:
         if reports.pruned:
             desk.prune(taken)
-            say(f"{name}: pruned after epoch {len(files.read_lines(folder / record.HISTORY))}/{cell.train.epochs}")
+            say(f"{name}: pruned after epoch {len(files.read_lines(folder / run_folder.HISTORY))}/{cell.train.epochs}")
             return PRUNED
         if reports.taken_over:
             desk.leave(taken)
@@ -113,10 +116,10 @@ def _trial(taken: Taken, desk: Desk, place: Workplace, say: Callable[[str], None
         raise
     if outcome.state == "failed":
         desk.fail(taken, outcome.message)
-        say(f"{name}: failed: {outcome.message} (see {folder / record.ERROR})")
+        say(f"{name}: failed: {outcome.message} (see {folder / run_folder.ERROR})")
         return "failed"
     reports.catch_up(cell.train.epochs)  # a run that was done already has reported nothing yet
-    best = files.read_json(folder / record.RESULT)["best_test_accuracy"]
+    best = files.read_json(folder / run_folder.RESULT)["best_test_accuracy"]
     if outcome.state == "diverged":
         desk.prune(taken)
         say(f"{name}: {outcome.message}")

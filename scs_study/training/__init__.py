@@ -1,5 +1,4 @@
-"""One run: the loop, its schedule, its records and its checkpoints."""
+"""One run: the loop, its schedule, its records and its checkpoints.
 
-from scs_study.training.run import Interrupted, Settings, train
-
-__all__ = ["Interrupted", "Settings", "train"]
+Nothing is imported here: what a run's folder holds (run_folder) is asked for where torch would take seconds to load.
+"""

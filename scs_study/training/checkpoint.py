@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study.tensors import load_tensors, save_tensors, set_aside
-from scs_study.training import record
+from scs_study.training import record, run_folder
 from scs_study.training.step_log import StepLog
 
 NAME = "checkpoint.safetensors"
@@ -98,7 +98,7 @@ def load(
 
 def _check_records(folder: Path, epochs: int) -> None:
     # A checkpoint continues after epochs whose records must be there; without them the run has to write them again.
-    for name in record.EPOCHS:
+    for name in run_folder.EPOCHS:
         try:
             record.check_epochs(folder / name, epochs)
         except ValueError:

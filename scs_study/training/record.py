@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 import statistics
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,16 @@ from scs_study import files
 from scs_study.data import ImageSet
 from scs_study.layers import SharpenedCosineSimilarity2d
 from scs_study.models.variant import SHARPENED
+from scs_study.training import run_folder
 from scs_study.training.step_log import StepLog
 
-CONFIG, STATUS, RESULT, WEIGHTS, ERROR = "config.json", "status.json", "result.json", "weights.safetensors", "error.txt"
-HISTORY, LAYERS, STEPS = "history.jsonl", "layers.jsonl", "steps.jsonl"
-EPOCHS = (HISTORY, LAYERS, STEPS)
-"""The files with a line for every epoch: losses and accuracies; layers; the layers' weight norms after every step."""
-FINAL_STATES = ("done", "diverged", "untrained")
-"""untrained: all epochs are there, the accuracy never left chance, and a layer's gradient left its bounds."""
 BINS = 50
 """Of the histogram of a layer's weights, between the smallest and the largest of them."""
 
 
-def write_status(folder: Path, state: str, epoch: int, epochs: int, message: str = "") -> None:
-    """None; status.json says `state`, with `epoch` of `epochs` completed."""
-    status = {"state": state, "epoch": epoch, "epochs": epochs, "message": message, "updated": time.time()}
-    files.write_json(folder / STATUS, status)
-
-
 def truncate(folder: Path, epoch: int) -> None:
     """None; the files of EPOCHS hold the epochs up to `epoch` only: a resumed run writes the later ones again."""
-    for name in EPOCHS:
+    for name in run_folder.EPOCHS:
         path = folder / name
         if path.exists():
             content = path.read_bytes()
@@ -119,7 +107,7 @@ def weight_norms(line: Mapping[str, Any]) -> NDArray[np.float32]:
 
 def result(folder: Path, state: str, facts: dict[str, Any]) -> dict[str, Any]:
     """The content of result.json: what the tables need, computed from the run's history, and `facts` about the run."""
-    history = [line for line in files.read_lines(folder / HISTORY) if line["test_accuracy"] is not None]
+    history = [line for line in files.read_lines(folder / run_folder.HISTORY) if line["test_accuracy"] is not None]
     best = max(history, key=lambda line: line["test_accuracy"], default=None)
     last = history[-1] if history else None
     return {
@@ -141,7 +129,7 @@ def left_chance(folder: Path, images: ImageSet) -> bool:
 
     Chance is the share of the most frequent class plus three standard deviations of a guesser's accuracy.
     """
-    history = files.read_lines(folder / HISTORY)
+    history = files.read_lines(folder / run_folder.HISTORY)
     for name, labels in (("train_accuracy", images.train_labels), ("test_accuracy", images.test_labels)):
         share = int(labels.bincount().max()) / len(labels)
         bound = share + 3 * math.sqrt(share * (1 - share) / len(labels))

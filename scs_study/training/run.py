@@ -18,12 +18,13 @@ from scs_study.config import CellConfig
 from scs_study.data import Batches, ImageSet
 from scs_study.models import InitialWeights, build_variant, count_parameters, layer_paths, not_swapped
 from scs_study.tensors import checksum, save_tensors
-from scs_study.training import checkpoint, record
+from scs_study.training import checkpoint, record, run_folder
 from scs_study.training.checkpoint import Position
 from scs_study.training.eager import EagerEngine, Stopped, numerics
 from scs_study.training.graphed import GraphedEngine
 from scs_study.training.optimizer import make_optimizer, make_scheduler
 from scs_study.training.step_log import StepLog
+from scs_study.training.stopping import Interrupted
 
 ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": GraphedEngine}
 
@@ -35,10 +36,6 @@ class Settings:
     device: torch.device
     engine: str = "eager"
     checkpoint_every: int = 1
-
-
-class Interrupted(Exception):
-    """The run stopped because it was asked to; its checkpoint continues where it stopped."""
 
 
 @dataclass
@@ -95,7 +92,7 @@ def train(
     record.truncate(folder, parts.position.epoch if resumed else 0)
 
     epochs, position, engine = cell.train.epochs, parts.position, parts.engine
-    record.write_status(folder, "running", position.epoch, epochs)
+    run_folder.write_status(folder, "running", position.epoch, epochs)
     diverged: dict[str, Any] | None = None
     while position.epoch < epochs and diverged is None:
         epoch = position.epoch + 1
@@ -108,7 +105,7 @@ def train(
         except Stopped:
             guard()
             _save(folder, cell, parts)
-            record.write_status(folder, "interrupted", position.epoch, epochs, f"stopped in epoch {epoch}")
+            run_folder.write_status(folder, "interrupted", position.epoch, epochs, f"stopped in epoch {epoch}")
             raise Interrupted(f"{cell.run_name} was stopped in epoch {epoch} of {epochs}") from None
         if position.unbounded is None:
             unbounded = position.log.first_unbounded_gradient(parts.layers)
@@ -123,7 +120,7 @@ def train(
         if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
             guard()
             _save(folder, cell, parts)
-        record.write_status(folder, "running", epoch, epochs)
+        run_folder.write_status(folder, "running", epoch, epochs)
 
     guard()
     return _finish(folder, cell, images, shared, settings, parts, diverged)
@@ -161,9 +158,9 @@ def _record_epoch(
 ) -> None:
     log, lr = parts.position.log, float(parts.scheduler.get_last_lr()[0])
     line = record.history_line(epoch, log, len(images.train_labels), cell.train.batch_size, test, eval_seconds, lr)
-    files.append_line(folder / record.STEPS, record.steps_line(epoch, parts.layers, log))
-    files.append_line(folder / record.LAYERS, record.layers_line(epoch, parts.network, parts.layers, log))
-    files.append_line(folder / record.HISTORY, line)
+    files.append_line(folder / run_folder.STEPS, record.steps_line(epoch, parts.layers, log))
+    files.append_line(folder / run_folder.LAYERS, record.layers_line(epoch, parts.network, parts.layers, log))
+    files.append_line(folder / run_folder.HISTORY, line)
     report(line)
 
 
@@ -178,7 +175,7 @@ def _finish(
 ) -> dict[str, Any]:
     dead = parts.position.unbounded is not None and not record.left_chance(folder, images)
     state = "diverged" if diverged else "untrained" if dead else "done"
-    save_tensors(folder / record.WEIGHTS, parts.network.state_dict(), {"run": cell.run_name, "state": state})
+    save_tensors(folder / run_folder.WEIGHTS, parts.network.state_dict(), {"run": cell.run_name, "state": state})
     facts = {
         "parameters": count_parameters(parts.network),
         "shared_checksum": shared.checksum,
@@ -190,8 +187,8 @@ def _finish(
         "not_swapped": [list(entry) for entry in not_swapped(cell)],
     }
     result = record.result(folder, state, facts)
-    files.write_json(folder / record.RESULT, result)
-    record.write_status(folder, state, parts.position.epoch, cell.train.epochs, record.message(result))
+    files.write_json(folder / run_folder.RESULT, result)
+    run_folder.write_status(folder, state, parts.position.epoch, cell.train.epochs, record.message(result))
     (folder / checkpoint.NAME).unlink(missing_ok=True)
     return result
 

@@ -7,8 +7,10 @@ from scs_study import files
 from scs_study.analysis.trained import load_trained
 from scs_study.config import CellConfig
 from scs_study.study.compose import compose_cell
-from scs_study.study.runner import Workplace, run_cell
-from scs_study.training import Settings, record
+from scs_study.study.runner import run_cell
+from scs_study.study.workplace import Workplace
+from scs_study.training import run_folder
+from scs_study.training.run import Settings
 
 
 def cell(layer: str = "scs", **choices: str) -> CellConfig:
@@ -46,7 +48,7 @@ def test_weights_are_known_by_their_checksum(place: Workplace) -> None:
 def test_a_run_without_a_result_is_one_sentence(place: Workplace) -> None:
     which = cell("cosine")
     (place.runs / which.run_name).mkdir(parents=True)
-    files.write_json(place.runs / which.run_name / record.CONFIG, which.identity())
+    files.write_json(place.runs / which.run_name / run_folder.CONFIG, which.identity())
     with pytest.raises(ValueError, match=r"^rohrer47k-cosine-.* is not finished: it has no result.json$"):
         load_trained(place.runs / which.run_name)
 
@@ -55,10 +57,10 @@ def test_weights_of_another_run_are_refused(place: Workplace) -> None:
     mine, other = cell("conv"), cell("sdp")
     for which in (mine, other):
         run_cell(which, place)
-    path = place.runs / mine.run_name / record.WEIGHTS
+    path = place.runs / mine.run_name / run_folder.WEIGHTS
     kept = path.read_bytes()
     try:
-        path.write_bytes((place.runs / other.run_name / record.WEIGHTS).read_bytes())
+        path.write_bytes((place.runs / other.run_name / run_folder.WEIGHTS).read_bytes())
         with pytest.raises(ValueError, match="holds the weights of another run, rohrer47k-sdp"):
             load_trained(path.parent)
     finally:

@@ -18,7 +18,7 @@ from scs_study.bench.table import BASELINE, NETWORK, Row, bench
 from scs_study.bench.written import write_csv
 from scs_study.config import CellConfig
 from scs_study.study.compose import compose_cell
-from scs_study.training import Settings
+from scs_study.training.run import Settings
 
 CPU = torch.device("cpu")
 

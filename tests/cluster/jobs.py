@@ -13,9 +13,9 @@ import torch
 
 from scs_study.config import CellConfig
 from scs_study.study.compose import load_option
-from scs_study.study.runner import Workplace
 from scs_study.study.submission import LOGS, SUBMISSIONS
-from scs_study.training import Settings
+from scs_study.study.workplace import Workplace
+from scs_study.training.run import Settings
 from tests.study import work
 
 ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}

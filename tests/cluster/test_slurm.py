@@ -19,7 +19,7 @@ from scs_study.study.slurm import slurm as launch_slurm
 from scs_study.study.slurm import submit
 from scs_study.study.store import run_state
 from scs_study.study.submission import SUBMISSIONS, cancel, jobs_of
-from scs_study.training import record
+from scs_study.training import run_folder
 from tests.cluster.jobs import ENGINE, cell, control, logs, place, settings, state_of
 from tests.study.work import until
 
@@ -119,4 +119,4 @@ def test_hydras_own_launchers_fill_the_same_run_folders(slurm: Path, tmp_path: P
     again = inline([cell(0, 1)], place(tmp_path))
     assert [outcome.state for outcome in again.values()] == ["done"]
     assert len(files.read_lines(tmp_path / cell(0, 1).run_name / PROVENANCE)) == 1
-    assert (tmp_path / cell(0, 1).run_name / record.RESULT).exists()
+    assert (tmp_path / cell(0, 1).run_name / run_folder.RESULT).exists()

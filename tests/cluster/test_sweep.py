@@ -31,7 +31,7 @@ def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name
     small = ["launch=slurm", "launch.gpus=0", "launch.cpus=1", "launch.memory_gb=1", "launch.minutes=30"]
     sweep = ["sweep=quick", f"name={NAME}", "arch=rohrer68k", "train.epochs=2", "train.batch_size=256"]
     sweep += ["sweep.trials=3", "sweep.warmup=1", "sweep.pruner=none", f"results={results}"]
-    sent = command("p_sweep.py", runs, *sweep, *small, "launch.at_once=1", "workers=2", "launch.detach=true")
+    sent = command("p_sweep.py", runs, *sweep, *small, "launch.at_once=1", "workers=2", "--detach")
     jobs = live_jobs(runs, f"sweep_{NAME}")
     assert len(jobs) == 2
     assert all(job.number in sent.stdout for job in jobs)
@@ -43,7 +43,7 @@ def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name
     until(lambda: "queued again (restart 1)" in logs(runs, warned), 60, EVERY)
     start_now(warned)
 
-    waited = command("status.py", runs, f"p_sweep={NAME}", "wait=true")
+    waited = command("status.py", runs, f"p_sweep={NAME}", "--wait")
     trials = waited.stdout.strip().splitlines()[-1]
     assert trials.startswith(f"{NAME}: trials: 3 complete"), waited.stdout
     assert trials.endswith("jobs: none")

@@ -12,7 +12,7 @@ from scs_study.study.provenance import PROVENANCE
 from scs_study.study.slurm import submit
 from scs_study.study.store import run_state
 from scs_study.study.submission import cancel, live_jobs
-from scs_study.training import record
+from scs_study.training import run_folder
 from tests.cluster.jobs import ENGINE, EVERY, cell, control, logs, place, processes_of, settings, start_now, state_of
 from tests.study.work import until
 
@@ -47,7 +47,7 @@ def test_a_task_is_queued_again_before_its_time_is_up_and_goes_on_where_it_was(s
     _, (number,) = submit("t", [endless], place(tmp_path), limit, ENGINE)
     until(lambda: "queued again (restart 1)" in logs(tmp_path), 120, EVERY)
     until(lambda: run_state(tmp_path, endless).state != "running", 30, EVERY)
-    history = tmp_path / endless.run_name / record.HISTORY
+    history = tmp_path / endless.run_name / run_folder.HISTORY
     before = history.read_bytes() if history.exists() else b""
     until(lambda: state_of(number) == "PENDING", 60, EVERY)
     control("update", f"jobid={number}", "timelimit=30")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from scs_study.models import ARCHITECTURES, build_variant, count_parameters, layer_paths, not_swapped
+from scs_study.models import ARCHITECTURES, build_variant, check_cell, count_parameters, layer_paths, not_swapped
 from scs_study.models.initial import draw
 from scs_study.models.variant import remarks
 from scs_study.study.compose import compose_cell
@@ -114,7 +114,7 @@ def test_the_relu_comes_after_the_pool() -> None:
 )
 def test_impossible_cells_are_refused(choices: dict[str, str], settings: dict[str, int], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        compose_cell(choices, settings, seed=0)
+        check_cell(compose_cell(choices, settings, seed=0))
 
 
 @pytest.mark.parametrize("arch", COUNTS)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from scs_study.study.command import run_command, workplace
+from scs_study.study.command import run_command
 from scs_study.study.compose import CONF, PROJECT
 from scs_study.study.grid import load_study, plan
+from scs_study.study.workplace import pick_device, workplace
 
 HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]
 QUICK = ["layer=conv", "activation=relu", "pooling=max", *HERE]
@@ -66,6 +67,15 @@ def test_a_misspelt_command_gets_one_line(
     assert refused(monkeypatch, capsys, *arguments).startswith(sentence)
 
 
+def test_a_machine_without_a_gpu_may_submit_to_nodes_that_have_one() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("replicate", ["launch=slurm", "engine.device=cuda"])
+        wrong = compose("replicate", ["launch=slurm", "engine.device=gpu"])
+    assert workplace(config).settings.device == pick_device("auto")
+    with pytest.raises(ValueError, match="choose auto, cpu or cuda"):
+        workplace(wrong)
+
+
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
@@ -93,6 +103,12 @@ def test_results_that_could_not_be_written_are_noticed_before_anything_runs(tmp_
     assert done.returncode == 2
     assert done.stderr == f"error: results={tmp_path}/file/results: {tmp_path}/file is not a folder\n"
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_study_with_a_network_that_cannot_be_built_does_not_start(tmp_path: Path) -> None:
+    answer = command("replicate.py", f"runs={tmp_path / 'runs'}", "data.image_size=224", "plan=true")
+    assert answer.returncode == 2
+    assert "rohrer25k takes images of 32 pixels only" in answer.stderr
 
 
 def test_a_plan_is_wanted_or_not(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from scs_study.study.compose import compose_cell
 from scs_study.study.estimate import Estimate, estimate
 from scs_study.study.progress import duration
 from scs_study.study.runner import run_cell
-from scs_study.training import record
+from scs_study.training import run_folder
 from tests.study.work import SCS, cell, few_digits, place
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def test_a_real_network_takes_some_time_and_trains_nothing(tmp_path: Path) -> No
 def test_the_disk_is_what_a_run_takes(tmp_path: Path, layer: str) -> None:
     which = cell(layer)
     run_cell(which, place(tmp_path))
-    names = (record.WEIGHTS, *record.EPOCHS)
+    names = (run_folder.WEIGHTS, *run_folder.EPOCHS)
     taken = sum((tmp_path / which.run_name / name).stat().st_size for name in names)
     assert estimate([(which, 3)], DIGITS, CPU).bytes == pytest.approx(taken, rel=0.1)
 

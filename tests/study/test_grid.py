@@ -81,7 +81,6 @@ def test_included_studies_share_their_cells() -> None:
         ({"norm": "batchnorm"}, "not in study quick"),
         ({"train.epochs": 0}, "must be at least 1"),
         ({"train.epoch": 2}, r"did you mean train\.epochs"),
-        ({"data.image_size": 224}, "takes images of 32 pixels only"),
         ({"layer.p": 2.0}, "no effect on layer=conv"),
         ({"seed": -1}, "at least 0"),
     ],

@@ -14,7 +14,9 @@ from scs_study.study.integrity import settled
 from scs_study.study.provenance import PROVENANCE
 from scs_study.study.runner import run_cell
 from scs_study.study.store import INITIAL
-from scs_study.training import Interrupted, checkpoint, record
+from scs_study.training import checkpoint
+from scs_study.training.run_folder import CONFIG, EPOCHS, HISTORY, LAYERS, RESULT, STATUS, STEPS, WEIGHTS
+from scs_study.training.stopping import Interrupted
 from tests.study.work import SCS, cell, content, place
 
 
@@ -58,7 +60,16 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
-    "name", [record.CONFIG, record.STATUS, record.HISTORY, record.LAYERS, record.STEPS, PROVENANCE, checkpoint.NAME]
+    "name",
+    [
+        CONFIG,
+        STATUS,
+        HISTORY,
+        LAYERS,
+        STEPS,
+        PROVENANCE,
+        checkpoint.NAME,
+    ],
 )
 def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_same(
     tmp_path: Path,
@@ -73,7 +84,7 @@ def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_
     assert run_cell(SCS, place(tmp_path)).state == "done"
     assert content(folder) == undisturbed
     said = capsys.readouterr().out
-    lines = (*record.EPOCHS, PROVENANCE)
+    lines = (*EPOCHS, PROVENANCE)
     if not (name == PROVENANCE and damage in ("cut", "empty")):  # one line that was never finished is no damage
         assert f"{name} " in said or f"{name}," in said, said
         assert list(folder.glob(f"{name}.damaged-1")) or (name in lines and damage == "empty"), said
@@ -82,7 +93,7 @@ def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
     "name",
-    [record.CONFIG, record.STATUS, *record.EPOCHS, record.RESULT, record.WEIGHTS, PROVENANCE],
+    [CONFIG, STATUS, *EPOCHS, RESULT, WEIGHTS, PROVENANCE],
 )
 def test_a_damaged_file_of_a_finished_run_is_noticed_and_the_run_made_whole(
     tmp_path: Path, finished: Path, undisturbed: dict[str, Any], name: str, damage: str
@@ -97,7 +108,7 @@ def test_a_damaged_file_of_a_finished_run_is_noticed_and_the_run_made_whole(
     assert settled(tmp_path, SCS)
     assert content(folder) == undisturbed
     computed_again = len(files.read_lines(folder / PROVENANCE)) > (0 if name == PROVENANCE else 1)
-    assert computed_again == (name in (*record.EPOCHS, record.RESULT, record.WEIGHTS))
+    assert computed_again == (name in (*EPOCHS, RESULT, WEIGHTS))
 
 
 def test_a_folder_of_another_version_is_set_aside_with_a_sentence(
@@ -105,11 +116,11 @@ def test_a_folder_of_another_version_is_set_aside_with_a_sentence(
 ) -> None:
     where = place(tmp_path)
     folder = copy(finished, tmp_path)
-    files.write_json(folder / record.CONFIG, {**SCS.identity(), "format": 0})
+    files.write_json(folder / CONFIG, {**SCS.identity(), "format": 0})
     assert not settled(tmp_path, SCS)
     assert run_cell(SCS, where).state == "done"
     assert "format 0: written by another version of this project" in capsys.readouterr().out
-    assert (folder / f"{record.WEIGHTS}.damaged-1").exists()
+    assert (folder / f"{WEIGHTS}.damaged-1").exists()
     assert content(folder) == undisturbed
 
 

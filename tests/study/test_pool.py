@@ -16,9 +16,11 @@ from scs_study.config import CellConfig
 from scs_study.study import lease
 from scs_study.study.launch import inline
 from scs_study.study.pool import PoolSize, pool, pool_size
-from scs_study.study.runner import Workplace
 from scs_study.study.store import run_state
-from scs_study.training import Interrupted, Settings, record
+from scs_study.study.workplace import Workplace
+from scs_study.training import run_folder
+from scs_study.training.run import Settings
+from scs_study.training.stopping import Interrupted
 from tests.study import work
 from tests.study.work import content, until
 
@@ -96,7 +98,7 @@ def test_a_stopped_pool_leaves_checkpoints_and_no_processes(tmp_path: Path, numb
     workers: list[int] = []
 
     def stopper() -> None:
-        until(lambda: all((tmp_path / each.run_name / record.HISTORY).exists() for each in cells), every=0.1)
+        until(lambda: all((tmp_path / each.run_name / run_folder.HISTORY).exists() for each in cells), every=0.1)
         workers.extend(pid for pid in (worker_of(tmp_path, each) for each in cells) if pid)
         os.kill(os.getpid(), number)
 
@@ -118,7 +120,7 @@ def orphaned(runs: Path) -> None:
 def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path: Path) -> None:
     cells = [cell(seed, epochs=50) for seed in (0, 1)]
     launcher = work.start(orphaned, tmp_path)
-    until(lambda: all((tmp_path / each.run_name / record.HISTORY).exists() for each in cells), 120, 0.1)
+    until(lambda: all((tmp_path / each.run_name / run_folder.HISTORY).exists() for each in cells), 120, 0.1)
     workers = [worker_of(tmp_path, each) for each in cells]
     launcher.kill()
     launcher.join()

@@ -19,7 +19,7 @@ from scs_study.study.runner import run_cell
 from scs_study.study.slurm import packed
 from scs_study.study.store import run_state
 from scs_study.tensors import load_tensors, save_tensors
-from scs_study.training import record
+from scs_study.training import run_folder
 from tests.study.work import place
 
 
@@ -43,8 +43,8 @@ def test_the_twin_is_computed_first_and_its_weights_are_where_the_run_starts(tmp
     assert mine.source is not None
     assert run_cell(mine, where).state == "done"
     assert run_state(tmp_path, mine.source).state == "done"
-    trained, _ = load_tensors(tmp_path / mine.source.run_name / record.WEIGHTS)
-    first = files.read_lines(tmp_path / mine.run_name / record.STEPS)[0]
+    trained, _ = load_tensors(tmp_path / mine.source.run_name / run_folder.WEIGHTS)
+    first = files.read_lines(tmp_path / mine.run_name / run_folder.STEPS)[0]
     for path, norm in zip(first["layers"], first["before"], strict=True):
         assert norm == pytest.approx(float(trained[f"{path}.weight"].norm()), rel=1e-6)
     # Whatever starts from it, the twin is computed once.

@@ -19,9 +19,10 @@ from scs_study.study import runner, store
 from scs_study.study.launch import inline
 from scs_study.study.lease import acquire
 from scs_study.study.provenance import PROVENANCE
-from scs_study.study.runner import StopRequest, run_cell
+from scs_study.study.runner import run_cell
 from scs_study.study.store import run_state
-from scs_study.training import Interrupted, checkpoint, record
+from scs_study.training import checkpoint, run_folder
+from scs_study.training.stopping import Interrupted, StopRequest
 from tests.study.work import SCS, cell, content, place, start, until
 
 
@@ -42,7 +43,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_left_alone(
     kills = 0
     while kills < 12:
         process = start(compute, tmp_path, SCS)
-        until(lambda process=process: (folder / record.STATUS).exists() or not process.is_alive())
+        until(lambda process=process: (folder / run_folder.STATUS).exists() or not process.is_alive())
         process.join(rng.uniform(0.0, 0.6))
         if not process.is_alive():
             break
@@ -64,7 +65,7 @@ def test_a_signal_ends_with_a_checkpoint_inside_the_epoch_from_which_the_run_con
 ) -> None:
     folder = tmp_path / SCS.run_name
     process = start(compute, tmp_path, SCS)
-    until(lambda: (folder / record.HISTORY).exists() or not process.is_alive())
+    until(lambda: (folder / run_folder.HISTORY).exists() or not process.is_alive())
     os.kill(process.pid or 0, number)
     process.join()
     assert process.exitcode == 130
@@ -105,7 +106,7 @@ def test_a_process_that_waits_for_another_takes_over_when_that_one_is_killed(
 ) -> None:
     folder = tmp_path / SCS.run_name
     first = start(compute, tmp_path, SCS)
-    until(lambda: (folder / record.STATUS).exists())
+    until(lambda: (folder / run_folder.STATUS).exists())
     second = start(compute, tmp_path, SCS)
     time.sleep(0.2)
     first.kill()
@@ -151,13 +152,13 @@ def test_a_failing_cell_leaves_its_traceback_and_the_others_alone(
     outcome = run_cell(bad, where)
     assert (outcome.state, outcome.message) == ("failed", sentence)
     folder = tmp_path / bad.run_name
-    assert type(error).__name__ in (folder / record.ERROR).read_text()
+    assert type(error).__name__ in (folder / run_folder.ERROR).read_text()
     assert run_state(tmp_path, bad).message == sentence
     where.retry_failed = False
     assert run_cell(bad, where).state == "failed"
     where._images["digits"], where.retry_failed = images, True
     assert run_cell(bad, where).state == "done"
-    assert not (folder / record.ERROR).exists()
+    assert not (folder / run_folder.ERROR).exists()
 
 
 def test_a_cell_of_which_the_folder_cannot_be_made_fails_alone(tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_run_killed_between_its_result_and_its_last_status_is_not_computed_aga
 ) -> None:
     run_cell(SCS, place(tmp_path))
     folder = tmp_path / SCS.run_name
-    record.write_status(folder, "running", 3, 3)
+    run_folder.write_status(folder, "running", 3, 3)
     assert run_cell(SCS, place(tmp_path)).state == "done"
     assert len(files.read_lines(folder / PROVENANCE)) == 1
     assert content(folder) == undisturbed

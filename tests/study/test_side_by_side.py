@@ -19,8 +19,8 @@ from scs_study.study.launch import inline
 from scs_study.study.side_by_side import side_by_side
 from scs_study.study.store import run_state
 from scs_study.tensors import checksum
-from scs_study.training import Interrupted
 from scs_study.training.graphed import GraphedEngine
+from scs_study.training.stopping import Interrupted
 from tests.study.work import cell, content, place
 
 CELLS = [cell(layer, seed, epochs=2, batch=32) for seed, layer in enumerate(("scs", "conv", "sdp"))]

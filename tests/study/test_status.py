@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from scs_study import files
+from scs_study.study.compose import PROJECT
 from scs_study.study.lease import acquire
 from scs_study.study.status import plan_records, status_text
 from scs_study.study.store import INDEX, clock, run_state, run_states
-from scs_study.training import record
+from scs_study.training import run_folder
 from tests.study.work import cell
 
 CELL = cell()
@@ -34,14 +37,14 @@ def test_a_run_without_a_folder_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", ["done", "diverged"])
 def test_a_final_run_says_so_and_needs_no_owner(folder: Path, state: str) -> None:
-    record.write_status(folder, state, 3, 3, "words" if state == "diverged" else "")
+    run_folder.write_status(folder, state, 3, 3, "words" if state == "diverged" else "")
     assert run_state(folder.parent, CELL).final
     assert f"{CELL.run_name}  {state}" in status_text([CELL], folder.parent)
 
 
 def test_a_running_run_says_where_and_when_it_gave_its_last_sign_of_life(folder: Path) -> None:
     held = acquire(folder)
-    record.write_status(folder, "running", 1, 3)
+    run_folder.write_status(folder, "running", 1, 3)
     os.utime(held.path, (time.time() - 20, time.time() - 20))
     state = run_state(folder.parent, CELL)
     assert (state.state, state.epoch) == ("running", 1)
@@ -59,13 +62,13 @@ def test_a_run_that_has_been_leased_and_has_not_written_yet_is_running(folder: P
 
 
 def test_a_run_whose_process_is_gone_is_interrupted_whatever_its_last_words(folder: Path) -> None:
-    record.write_status(folder, "running", 2, 3)
+    run_folder.write_status(folder, "running", 2, 3)
     state = run_state(folder.parent, CELL)
     assert (state.state, state.epoch, state.message) == ("interrupted", 2, "its process is gone")
 
 
 def test_an_owner_on_another_machine_is_judged_by_the_clock_of_the_file_system(folder: Path) -> None:
-    record.write_status(folder, "running", 2, 3)
+    run_folder.write_status(folder, "running", 2, 3)
     lease = folder / "lease-1.json"
     lease.write_text(json.dumps({"host": "node7", "pid": 1, "started": "1", "machine": "elsewhere"}))
     now = clock(folder.parent)
@@ -75,13 +78,13 @@ def test_an_owner_on_another_machine_is_judged_by_the_clock_of_the_file_system(f
 
 
 def test_a_failed_run_says_why(folder: Path) -> None:
-    record.write_status(folder, "failed", 1, 3, "RuntimeError: no luck")
+    run_folder.write_status(folder, "failed", 1, 3, "RuntimeError: no luck")
     assert "failed, epoch 1/3: RuntimeError: no luck" in status_text([CELL], folder.parent)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"state": "done"}', b"\xff\xfe", b'{"state":1,"epoch":"x"}'])
 def test_a_damaged_status_says_so(folder: Path, content: bytes) -> None:
-    (folder / record.STATUS).write_bytes(content)
+    (folder / run_folder.STATUS).write_bytes(content)
     state = run_state(folder.parent, CELL)
     assert state.state == "damaged"
     assert "status.json is damaged" in state.message
@@ -89,7 +92,7 @@ def test_a_damaged_status_says_so(folder: Path, content: bytes) -> None:
 
 
 def test_the_plan_as_records_is_plain_json(folder: Path) -> None:
-    record.write_status(folder, "done", 3, 3)
+    run_folder.write_status(folder, "done", 3, 3)
     (line,) = json.loads(json.dumps(plan_records([CELL], folder.parent)))
     assert (line["run"], line["state"], line["seed"]) == (CELL.run_name, "done", 0)
 
@@ -102,17 +105,17 @@ def test_ten_thousand_runs_are_listed_in_three_seconds_and_not_read_again(tmp_pa
     for each in cells:
         folder = tmp_path / each.run_name
         folder.mkdir()
-        (folder / record.STATUS).write_text(status)
+        (folder / run_folder.STATUS).write_text(status)
         os.utime(folder, (long_ago, long_ago))
     started = time.process_time()
     assert status_text(cells, tmp_path).endswith("10000 cells: 10000 done")
     first = time.process_time() - started
     assert (tmp_path / INDEX).exists()
     for each in cells:  # unreadable now, so a listing that read them would notice
-        (tmp_path / each.run_name / record.STATUS).write_text("")
+        (tmp_path / each.run_name / run_folder.STATUS).write_text("")
     started = time.process_time()
     changed = cells[0].run_name
-    record.write_status(tmp_path / changed, "running", 0, 1)
+    run_folder.write_status(tmp_path / changed, "running", 0, 1)
     states = run_states(tmp_path, cells)
     second = time.process_time() - started
     assert states[changed].state == "interrupted"
@@ -122,9 +125,18 @@ def test_ten_thousand_runs_are_listed_in_three_seconds_and_not_read_again(tmp_pa
     print(f"10,000 runs: {first:.2f} s, again {second:.2f} s")
 
 
+@pytest.mark.parametrize("script", ["status", "cancel"])
+def test_looking_at_a_study_does_not_wait_for_torch(script: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", f"scripts/{script}.py", "study=quick", f"runs={tmp_path}"]
+    answer = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "hydra" in imported
+    assert imported.isdisjoint({"torch", "numpy", "pandas", "matplotlib", "optuna"})
+
+
 def test_a_damaged_index_is_no_more_than_a_slower_listing(tmp_path: Path) -> None:
     (tmp_path / CELL.run_name).mkdir()
-    record.write_status(tmp_path / CELL.run_name, "done", 3, 3)
+    run_folder.write_status(tmp_path / CELL.run_name, "done", 3, 3)
     for content in (b"", b"[]", b'{"x": 1}', b'{"x": [1]}'):
         files.write_bytes(tmp_path / INDEX, content)
         assert run_states(tmp_path, [CELL])[CELL.run_name].state == "done"

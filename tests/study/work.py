@@ -19,8 +19,9 @@ from scs_study import files
 from scs_study.config import CellConfig, DataConfig
 from scs_study.data import ImageSet, load_images
 from scs_study.study.compose import compose_cell
-from scs_study.study.runner import Workplace
-from scs_study.training import Settings, record
+from scs_study.study.workplace import Workplace
+from scs_study.training import run_folder
+from scs_study.training.run import Settings
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["scs_study.study.worker", "tests.study.work"])
@@ -77,12 +78,12 @@ def until(condition: Callable[[], Any], seconds: float = 60.0, every: float = 0.
 def content(folder: Path) -> dict[str, Any]:
     """Everything a finished run says, without times: equal for two runs exactly if they are equal bit for bit."""
     return {
-        "result": _timeless(files.read_json(folder / record.RESULT)),
-        "history": [_timeless(line) for line in files.read_lines(folder / record.HISTORY)],
-        "layers": hashlib.sha256((folder / record.LAYERS).read_bytes()).hexdigest(),
-        "steps": hashlib.sha256((folder / record.STEPS).read_bytes()).hexdigest(),
-        "weights": hashlib.sha256((folder / record.WEIGHTS).read_bytes()).hexdigest(),
-        "config": json.loads((folder / record.CONFIG).read_bytes()),
+        "result": _timeless(files.read_json(folder / run_folder.RESULT)),
+        "history": [_timeless(line) for line in files.read_lines(folder / run_folder.HISTORY)],
+        "layers": hashlib.sha256((folder / run_folder.LAYERS).read_bytes()).hexdigest(),
+        "steps": hashlib.sha256((folder / run_folder.STEPS).read_bytes()).hexdigest(),
+        "weights": hashlib.sha256((folder / run_folder.WEIGHTS).read_bytes()).hexdigest(),
+        "config": json.loads((folder / run_folder.CONFIG).read_bytes()),
     }
 
 

@@ -17,7 +17,7 @@ from scs_study.study.compose import PROJECT
 from scs_study.sweep.processes import Job, run_workers
 from scs_study.sweep.rows import rows_of
 from scs_study.sweep.storage import load
-from scs_study.training import Settings
+from scs_study.training.run import Settings
 from tests.sweep.sweeps import sweep
 
 NAME = "a-study"

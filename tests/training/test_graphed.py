@@ -17,12 +17,13 @@ from scs_study.config import CellConfig
 from scs_study.data import ImageSet, load_images
 from scs_study.models.initial import InitialWeights, draw
 from scs_study.tensors import load_tensors
-from scs_study.training import Interrupted, Settings, fused_adam, graphed, record
+from scs_study.training import fused_adam, graphed, run_folder
 from scs_study.training.eager import CHECK_EVERY
 from scs_study.training.graphed import WARM_UP, GraphedEngine
 from scs_study.training.optimizer import make_optimizer, make_scheduler, put_at, rates
-from scs_study.training.run import build
+from scs_study.training.run import Settings, build
 from scs_study.training.step_log import StepLog
+from scs_study.training.stopping import Interrupted
 from tests.training import test_run
 from tests.training.test_run import run, stop_after, traces
 
@@ -75,8 +76,8 @@ def test_a_run_with_sgd_is_the_eager_engines_up_to_a_fused_multiply_add(
     for engine in (EAGER, GRAPHED):
         folder = tmp_path / engine.engine
         run(folder, cell("conv", 2, **SGD, train__schedule=schedule), images, settings=engine)
-        losses = [line["train_loss"] for line in files.read_lines(folder / record.HISTORY)]
-        found.append((losses, load_tensors(folder / record.WEIGHTS)[0]))
+        losses = [line["train_loss"] for line in files.read_lines(folder / run_folder.HISTORY)]
+        found.append((losses, load_tensors(folder / run_folder.WEIGHTS)[0]))
     (eager_losses, eager), (our_losses, ours) = found
     assert our_losses == pytest.approx(eager_losses, rel=1e-6)
     assert all(torch.allclose(ours[name], value, rtol=1e-5, atol=1e-7) for name, value in eager.items())
@@ -109,8 +110,8 @@ def test_a_diverging_run_ends_with_the_same_records(images: ImageSet, tmp_path: 
     for engine in (EAGER, GRAPHED):
         assert run(tmp_path / engine.engine, which, images, settings=engine)["state"] == "diverged"
     eager, ours = (traces(tmp_path / engine.engine) for engine in (EAGER, GRAPHED))
-    assert ours[record.STEPS] == eager[record.STEPS]
-    assert f'"steps":{CHECK_EVERY},' in ours[record.STEPS]
+    assert ours[run_folder.STEPS] == eager[run_folder.STEPS]
+    assert f'"steps":{CHECK_EVERY},' in ours[run_folder.STEPS]
     assert ours["result"]["diverged"] == eager["result"]["diverged"]
 
 
@@ -259,7 +260,7 @@ def test_the_state_in_a_checkpoint_has_the_eager_engines_layout(images: ImageSet
         tensors, notes = load_tensors(tmp_path / engine.engine / "checkpoint.safetensors")
         notes.pop("seconds")
         found.append(({name: value.tolist() for name, value in tensors.items()}, notes))
-        assert files.read_json(tmp_path / engine.engine / record.STATUS)["state"] == "interrupted"
+        assert files.read_json(tmp_path / engine.engine / run_folder.STATUS)["state"] == "interrupted"
     assert found[0] == found[1]
 
 

@@ -18,9 +18,11 @@ from scs_study.data import Batches, ImageSet, load_images
 from scs_study.models import build_variant, initial_weights
 from scs_study.study.compose import compose_cell
 from scs_study.tensors import checksum, load_tensors
-from scs_study.training import Interrupted, Settings, record, train
+from scs_study.training import record, run_folder
 from scs_study.training.eager import numerics
+from scs_study.training.run import Settings, train
 from scs_study.training.step_log import StepLog
+from scs_study.training.stopping import Interrupted
 
 CPU = Settings(torch.device("cpu"))
 
@@ -63,11 +65,11 @@ def stop_after(steps: int) -> Callable[[], bool]:
 def traces(folder: Path) -> dict[str, Any]:
     """Everything a run computed, without the seconds it took."""
     history = [
-        {k: v for k, v in line.items() if "seconds" not in k} for line in files.read_lines(folder / record.HISTORY)
+        {k: v for k, v in line.items() if "seconds" not in k} for line in files.read_lines(folder / run_folder.HISTORY)
     ]
-    result = {k: v for k, v in files.read_json(folder / record.RESULT).items() if "seconds" not in k}
-    weights = checksum(load_tensors(folder / record.WEIGHTS)[0])
-    texts = {name: (folder / name).read_text() for name in (record.LAYERS, record.STEPS)}
+    result = {k: v for k, v in files.read_json(folder / run_folder.RESULT).items() if "seconds" not in k}
+    weights = checksum(load_tensors(folder / run_folder.WEIGHTS)[0])
+    texts = {name: (folder / name).read_text() for name in (run_folder.LAYERS, run_folder.STEPS)}
     return {"history": history, "result": result, "weights": weights, **texts}
 
 
@@ -91,9 +93,9 @@ def test_a_stopped_run_continues_bit_for_bit(
     folder, settings = tmp_path / "run", dataclasses.replace(CPU, checkpoint_every=every)
     with pytest.raises(Interrupted):
         run(folder, cell(), images, stop=stop_after(steps), settings=settings)
-    status = files.read_json(folder / record.STATUS)
+    status = files.read_json(folder / run_folder.STATUS)
     assert status["state"] == "interrupted"
-    assert not (folder / record.RESULT).exists()
+    assert not (folder / run_folder.RESULT).exists()
     torch.rand(3)  # the global random state must not matter
     run(folder, cell(), images, settings=settings)
     assert traces(folder) == undisturbed
@@ -109,9 +111,9 @@ def test_a_run_that_died_between_records_and_checkpoint_continues_bit_for_bit(
     checkpoint = (folder / "checkpoint.safetensors").read_bytes()
     with pytest.raises(Interrupted):
         run(folder, cell(), images, stop=stop_after(5))
-    assert len(files.read_lines(folder / record.HISTORY)) == 2
+    assert len(files.read_lines(folder / run_folder.HISTORY)) == 2
     (folder / "checkpoint.safetensors").write_bytes(checkpoint)
-    with (folder / record.HISTORY).open("a") as history:
+    with (folder / run_folder.HISTORY).open("a") as history:
         history.write('{"epoch": 3, "train_lo')
     run(folder, cell(), images)
     assert traces(folder) == undisturbed
@@ -137,7 +139,7 @@ def test_an_unusable_checkpoint_is_set_aside_and_the_run_starts_again(
 def test_what_a_run_records(images: ImageSet, tmp_path: Path) -> None:
     folder, reported = tmp_path / "run", []
     result = run(folder, cell(), images, report=reported.append)
-    history = files.read_lines(folder / record.HISTORY)
+    history = files.read_lines(folder / run_folder.HISTORY)
     assert history == reported
     assert [line["epoch"] for line in history] == [1, 2, 3]
     assert all(line["train_seconds"] > 0 and line["eval_seconds"] > 0 for line in history)
@@ -147,10 +149,10 @@ def test_what_a_run_records(images: ImageSet, tmp_path: Path) -> None:
     assert result["final_test_accuracy"] == history[-1]["test_accuracy"]
     assert result["parameters"] == 68_029
     assert result["data_digest"] == images.digest
-    assert files.read_json(folder / record.STATUS)["state"] == "done"
+    assert files.read_json(folder / run_folder.STATUS)["state"] == "done"
     assert not (folder / "checkpoint.safetensors").exists()
-    weights, notes = load_tensors(folder / record.WEIGHTS)
-    layers = files.read_lines(folder / record.LAYERS)
+    weights, notes = load_tensors(folder / run_folder.WEIGHTS)
+    layers = files.read_lines(folder / run_folder.LAYERS)
     assert notes["run"] == cell().run_name
     for path, kernels in (("conv1", 24), ("conv2", 48), ("conv3", 96)):
         last = layers[-1]["layers"][path]
@@ -171,7 +173,7 @@ def test_what_a_run_records(images: ImageSet, tmp_path: Path) -> None:
 def test_the_recorded_accuracy_is_that_of_the_saved_weights(images: ImageSet, tmp_path: Path) -> None:
     result = run(tmp_path / "run", cell(epochs=1), images)
     network = build_variant(cell(epochs=1), initial_weights("rohrer68k", 0, "conv2d", tmp_path / "initial").tensors)
-    network.load_state_dict(load_tensors(tmp_path / "run" / record.WEIGHTS)[0])
+    network.load_state_dict(load_tensors(tmp_path / "run" / run_folder.WEIGHTS)[0])
     x = images.test_images.permute(0, 3, 1, 2).float() / 255
     accuracy = float((network.eval()(x).argmax(1) == images.test_labels).double().mean())
     assert accuracy == pytest.approx(result["final_test_accuracy"], abs=1e-9)
@@ -198,9 +200,9 @@ def test_one_step_equals_plain_pytorch(images: ImageSet, tmp_path: Path) -> None
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()) * len(y))
-    line = files.read_lines(tmp_path / "run" / record.HISTORY)[0]
+    line = files.read_lines(tmp_path / "run" / run_folder.HISTORY)[0]
     assert line["train_loss"] == pytest.approx(sum(losses) / 150, rel=1e-5)
-    weights = load_tensors(tmp_path / "run" / record.WEIGHTS)[0]
+    weights = load_tensors(tmp_path / "run" / run_folder.WEIGHTS)[0]
     assert all(torch.allclose(weights[name], value, atol=1e-6) for name, value in network.state_dict().items())
 
 
@@ -216,7 +218,7 @@ def test_beta1_cycles_as_onecycle_does_by_default(images: ImageSet, tmp_path: Pa
 def test_p_is_clamped_after_every_step(images: ImageSet, tmp_path: Path, layer: str) -> None:
     settings = {"layer__p_init": [0.1, 0.1], "train__schedule": "constant", "train__max_lr": 0.5}
     run(tmp_path / "run", cell(layer, 1, **settings), images)
-    weights, _ = load_tensors(tmp_path / "run" / record.WEIGHTS)
+    weights, _ = load_tensors(tmp_path / "run" / run_folder.WEIGHTS)
     assert min(float(value.min()) for name, value in weights.items() if name.endswith("raw_p")) >= 0.1 - 1e-7
 
 
@@ -224,14 +226,14 @@ def test_the_norms_of_every_step_are_recorded_and_those_before_the_first(images:
     folder = tmp_path / "run"
     run(folder, cell(), images)
     shared = initial_weights("rohrer68k", 0, "conv2d", tmp_path / "initial").tensors
-    lines = files.read_lines(folder / record.STEPS)
+    lines = files.read_lines(folder / run_folder.STEPS)
     epochs = [record.weight_norms(line) for line in lines]
     assert [norms.shape for norms in epochs] == [(3, 3)] * 3  # three steps an epoch, three layers
     for index, path in enumerate(lines[0]["layers"]):
         assert lines[0]["before"][index] == pytest.approx(float(shared[f"{path}.weight"].norm()), rel=1e-6)
         for before, after in zip(epochs, lines[1:], strict=False):
             assert after["before"][index] == pytest.approx(float(before[-1, index]), rel=1e-7)
-        last = files.read_lines(folder / record.LAYERS)[-1]["layers"][path]["weight_norm"]
+        last = files.read_lines(folder / run_folder.LAYERS)[-1]["layers"][path]["weight_norm"]
         assert last == pytest.approx(float(epochs[-1][-1, index]), rel=1e-7)
     damaged = {**lines[0], "steps": 4}
     with pytest.raises(ValueError, match="epoch 1: 9 norms, not 4 x 3"):
@@ -246,10 +248,10 @@ def test_a_network_that_cannot_learn_ends_as_untrained_with_the_place_and_the_st
     result = run(tmp_path / "run", which, images)
     assert result["state"] == "untrained"
     assert result["gradient_left_bounds"] == {"epoch": 1, "step": 0, "layer": "conv1", "gradient_norm": 0.0}
-    status = files.read_json(tmp_path / "run" / record.STATUS)
+    status = files.read_json(tmp_path / "run" / run_folder.STATUS)
     assert status["state"] == "untrained"
     assert status["message"] == "the accuracy never left chance; the gradient norm of conv1 was 0 in epoch 1, step 0"
-    assert (tmp_path / "run" / record.WEIGHTS).exists()
+    assert (tmp_path / "run" / run_folder.WEIGHTS).exists()
 
 
 def test_chance_is_a_guessers_accuracy_within_three_standard_deviations(images: ImageSet, tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_chance_is_a_guessers_accuracy_within_three_standard_deviations(images: 
     bound = share + 3 * (share * (1 - share) / len(images.test_labels)) ** 0.5
     for accuracy, left in ((bound - 1e-6, False), (bound + 1e-6, True), (None, False)):
         files.write_text(
-            tmp_path / record.HISTORY, json.dumps({"train_accuracy": 0.0, "test_accuracy": accuracy}) + "\n"
+            tmp_path / run_folder.HISTORY, json.dumps({"train_accuracy": 0.0, "test_accuracy": accuracy}) + "\n"
         )
         assert record.left_chance(tmp_path, images) is left
 
@@ -269,9 +271,9 @@ def test_divergence_is_a_result(images: ImageSet, tmp_path: Path) -> None:
     assert result["diverged"]["epoch"] == 1
     assert "not finite" in result["diverged"]["reason"]
     assert result["gradient_left_bounds"]["layer"] in ("conv1", "conv2", "conv3")
-    history = files.read_lines(tmp_path / "run" / record.HISTORY)
+    history = files.read_lines(tmp_path / "run" / run_folder.HISTORY)
     assert history[-1]["test_accuracy"] is None
-    status = files.read_json(tmp_path / "run" / record.STATUS)
+    status = files.read_json(tmp_path / "run" / run_folder.STATUS)
     assert status["state"] == "diverged"
     assert "; the gradient norm of conv" in status["message"]
     json.dumps(result, allow_nan=False)
@@ -317,7 +319,7 @@ def test_bf16_autocast_trains_to_finite_numbers(images: ImageSet, tmp_path: Path
 def test_the_other_schedules_reach_their_last_rate(images: ImageSet, tmp_path: Path, schedule: str) -> None:
     which = cell("conv", 4, train__optimizer="sgd", train__momentum=0.9, train__max_lr=0.01, train__schedule=schedule)
     run(tmp_path / "run", which, images)
-    rates = [line["lr"] for line in files.read_lines(tmp_path / "run" / record.HISTORY)]
+    rates = [line["lr"] for line in files.read_lines(tmp_path / "run" / run_folder.HISTORY)]
     expected = [0.01] * 4 if schedule == "constant" else [0.01, 0.001, 0.0001, 0.0001]
     assert rates == pytest.approx(expected)
 

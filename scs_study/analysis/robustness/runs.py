@@ -22,7 +22,7 @@ from scs_study.analysis.robustness.keep import Batch, Fell
 from scs_study.analysis.robustness.settings import PIXEL, Robustness
 from scs_study.analysis.trained import Trained
 from scs_study.data import Batches
-from scs_study.study.runner import Workplace
+from scs_study.study.workplace import Workplace
 from scs_study.training.eager import EVAL_BATCH, numerics
 from scs_study.training.run import denormals_flushed, device_name
 

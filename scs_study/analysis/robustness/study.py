@@ -28,8 +28,8 @@ from scs_study.study.compose import load_option, options
 from scs_study.study.grid import Study
 from scs_study.study.lease import Busy, Lease, acquire
 from scs_study.study.progress import QUIET, duration
-from scs_study.study.runner import StopRequest, Workplace
-from scs_study.training import Interrupted
+from scs_study.study.workplace import Workplace
+from scs_study.training.stopping import Interrupted, StopRequest
 
 NAME, USUAL = "robustness", "pgd"
 """Of the table; of the attack settings that results are not named after."""

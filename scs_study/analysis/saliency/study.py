@@ -24,8 +24,8 @@ from scs_study.config import CellConfig
 from scs_study.data import ImageSet
 from scs_study.study.grid import Study
 from scs_study.study.progress import duration
-from scs_study.study.runner import StopRequest, Workplace
-from scs_study.training import Interrupted
+from scs_study.study.workplace import Workplace
+from scs_study.training.stopping import Interrupted, StopRequest
 
 
 def check(config: DictConfig) -> None:

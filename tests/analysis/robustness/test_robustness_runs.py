@@ -26,7 +26,8 @@ from scs_study.analysis.robustness.study import attack_runs
 from scs_study.analysis.variants import records
 from scs_study.study.compose import load_option
 from scs_study.study.runner import run_cell
-from scs_study.training import Interrupted, record
+from scs_study.training import run_folder
+from scs_study.training.stopping import Interrupted
 from tests.study.work import cell, few_digits, place, start, until
 
 CONV, SCS = cell("conv"), cell("scs")
@@ -91,13 +92,13 @@ def kept(runs: Path) -> dict[str, list[Any]]:
 
 def test_without_an_attack_accuracy_is_the_recorded_one_to_the_last_image(runs: Path) -> None:
     for each in attack(runs, settings(checks=[])):
-        result = files.read_json(runs / each.row["run"] / record.RESULT)
+        result = files.read_json(runs / each.row["run"] / run_folder.RESULT)
         assert each.left(settings())[0] / len(each.right) == result["final_test_accuracy"]
         assert each.left(settings()) == sorted(each.left(settings()), reverse=True)
 
 
 def test_another_accuracy_than_the_recorded_one_is_one_sentence(runs: Path) -> None:
-    path = runs / CONV.run_name / record.RESULT
+    path = runs / CONV.run_name / run_folder.RESULT
     files.write_json(path, {**files.read_json(path), "final_test_accuracy": 0.5})
     with pytest.raises(
         ValueError, match=r"^rohrer68k-conv-.*: the accuracy without an attack is .* and 0.5 in its rec"
@@ -235,7 +236,7 @@ def test_a_classifier_is_what_robustbench_takes(runs: Path) -> None:
     assert torch.autograd.grad(logits.sum(), x)[0].abs().max() > 0
     assert not any(p.requires_grad for p in net.parameters())
     accuracy = float((logits.argmax(1) == images.test_labels).double().mean())
-    assert accuracy == files.read_json(runs / SCS.run_name / record.RESULT)["final_test_accuracy"]
+    assert accuracy == files.read_json(runs / SCS.run_name / run_folder.RESULT)["final_test_accuracy"]
 
 
 def test_images_are_attacked_with_all_classes_in_turn() -> None:
@@ -248,7 +249,7 @@ def test_images_are_attacked_with_all_classes_in_turn() -> None:
 
 
 def test_a_study_gets_table_and_figures_of_what_is_finished(runs: Path, tmp_path: Path, capsys: Any) -> None:
-    (runs / SCS.run_name / record.WEIGHTS).write_bytes(b"damaged")
+    (runs / SCS.run_name / run_folder.WEIGHTS).write_bytes(b"damaged")
     frame = collect(runs, [CONV.run_name, SCS.run_name])
     problems = attack_runs(frame, settings(checks=["square"]), place(runs), tmp_path / "out")
     assert len(problems) == 1

@@ -26,8 +26,10 @@ from scs_study.analysis.trained import load_trained
 from scs_study.analysis.variants import records
 from scs_study.config import CellConfig
 from scs_study.study.compose import PROJECT, compose_cell, load_option
-from scs_study.study.runner import Workplace, run_cell
-from scs_study.training import Interrupted, Settings
+from scs_study.study.runner import run_cell
+from scs_study.study.workplace import Workplace
+from scs_study.training.run import Settings
+from scs_study.training.stopping import Interrupted
 
 CPU = torch.device("cpu")
 SETTINGS = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, False, (3, 14), "map")
