@@ -12,6 +12,7 @@ from torch import nn
 from scs_study import files
 from scs_study.config import CellConfig, cell_from_dict
 from scs_study.models import restore_variant
+from scs_study.models.fold import fold_pools
 from scs_study.tensors import checksum, load_tensors
 from scs_study.training import run_folder
 
@@ -43,4 +44,5 @@ def load_trained(folder: Path) -> Trained:
         raise ValueError(f"{folder.name} is not finished: it has no {Path(str(error.filename)).name}") from None
     if notes["run"] != folder.name or cell.run_name != folder.name:
         raise ValueError(f"{folder} holds the weights of another run, {notes['run']}")
-    return Trained(folder, cell, restore_variant(cell, tensors).eval(), result, checksum(tensors))
+    network = fold_pools(restore_variant(cell, tensors)).eval()
+    return Trained(folder, cell, network, result, checksum(tensors))

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from scs_study.bench.naive import naive_twin
 from scs_study.config import CellConfig
 from scs_study.models import build_variant
+from scs_study.models.fold import fold_pools
 from scs_study.models.initial import draw
 from scs_study.training.optimizer import make_optimizer
 
@@ -55,9 +56,8 @@ def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.
     made = []
     for name, cell in cells.items():
         for layout in LAYOUTS:
-            made.append(
-                contestant(name, cell, build_variant(cell, draw(cell.arch, 0, "conv2d")), layout, batch_size, device)
-            )
+            network = fold_pools(build_variant(cell, draw(cell.arch, 0, "conv2d")))
+            made.append(contestant(name, cell, network, layout, batch_size, device))
             if cell.layer.name == "scs":
                 network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d")))
                 made.append(contestant(f"{name}, naive", cell, network, layout, batch_size, device))

@@ -8,7 +8,7 @@ damped by q; the sharpened dot product (the paper's SharpenedSDP) is the convolu
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -79,8 +79,12 @@ def cosine_power(
     dilation: Size,
     groups: int,
     eps: float,
+    pool: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Return what `sharpened_cosine_similarity` returns, for any dilation."""
+    """Return what `sharpened_cosine_similarity` returns, for any dilation, then pooled.
+
+    pool: one that keeps the largest value or magnitude of a window; the power may come after it then, for less work.
+    """
     check_operands(x, weight, p, groups, eps)
     if isinstance(q, Tensor) and q.numel() != 1:
         raise ValueError(f"q must be one number for the whole layer, got a tensor of shape {tuple(q.shape)}")
@@ -91,11 +95,14 @@ def cosine_power(
     if groups == 1 and fused.usable(z) and fused.usable(x) and isinstance(q, Tensor):
         energy = box_sum(fused.channel_energy(x), kernel, stride, padding, dilation)
         y = fused.cosine_power(z, energy, _exponents(p, z), q.float().reshape(()), eps)
-        return y.to(torch.promote_types(x.dtype, weight.dtype))
+        return _pooled(y.to(torch.promote_types(x.dtype, weight.dtype)), pool)
     energy = box_sum(group_energy(x.to(work), groups), kernel, stride, padding, dilation)
     q = q.to(work).reshape(()) if isinstance(q, Tensor) else q
     scale = ((energy + eps).sqrt() + q).reciprocal()
-    return signed_power(z.to(work), scale, _exponent(p, work), eps).to(torch.promote_types(x.dtype, weight.dtype))
+    result = torch.promote_types(x.dtype, weight.dtype)
+    if groups == 1 and pool is not None:
+        return signed_power(pool(z.to(work) * scale), None, _exponent(p, work), eps).to(result)
+    return _pooled(signed_power(z.to(work), scale, _exponent(p, work), eps).to(result), pool)
 
 
 def dot_power(
@@ -108,16 +115,22 @@ def dot_power(
     dilation: Size,
     groups: int,
     eps: float,
+    pool: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Return what `sharpened_dot_product` returns, for any dilation."""
+    """Return what `sharpened_dot_product` returns, for any dilation, then pooled; pool as for `cosine_power`."""
     check_operands(x, weight, p, groups, eps)
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     x, padding = pad_uneven(x, resolve_padding(padding, tuple(weight.shape[2:]), stride, dilation))
     z = F.conv2d(x, weight, None, stride, padding, dilation, groups)
     work = work_dtype(x, weight)
+    result = torch.promote_types(x.dtype, weight.dtype)
     if fused.usable(z):
-        return fused.dot_power(z, _exponents(p, z), eps).to(torch.promote_types(x.dtype, weight.dtype))
-    return signed_power(z.to(work), None, _exponent(p, work), eps).to(torch.promote_types(x.dtype, weight.dtype))
+        return _pooled(fused.dot_power(z, _exponents(p, z), eps).to(result), pool)
+    return signed_power(_pooled(z.to(work), pool), None, _exponent(p, work), eps).to(result)
+
+
+def _pooled(y: Tensor, pool: Callable[[Tensor], Tensor] | None) -> Tensor:
+    return y if pool is None else pool(y)
 
 
 def unit_kernels(weight: Tensor) -> Tensor:

@@ -22,9 +22,13 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Sharpened2d(nn.Module):
-    """What both layers share: the geometry of nn.Conv2d, the kernels and one exponent per kernel."""
+    """What both layers share: the geometry of nn.Conv2d, the kernels and one exponent per kernel.
+
+    pool: a max or MaxAbs pool to apply to the output; set it to have it done before the power (models/fold.py).
+    """
 
     raw_p: Tensor
+    pool: nn.Module | None
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class _Sharpened2d(nn.Module):
         self.fixed_p = p
         self.p_init = p_init
         self.eps = eps
+        self.pool = None
         self.weight = nn.Parameter(
             torch.empty((out_channels, in_channels // groups, *self.kernel_size), device=device, dtype=dtype)
         )
@@ -238,6 +243,7 @@ class SharpenedCosineSimilarity2d(_Sharpened2d):
         return cosine_power(
             x, self.weight, self.p, self.q,
             stride=self.stride, padding=padding, dilation=self.dilation, groups=self.groups, eps=self.eps,
+            pool=self.pool,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -286,4 +292,5 @@ class SharpenedDotProduct2d(_Sharpened2d):
         return dot_power(
             x, self.weight, self.p,
             stride=self.stride, padding=padding, dilation=self.dilation, groups=self.groups, eps=self.eps,
+            pool=self.pool,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from scs_study.bench.step import Contestant, contestant, seconds_of
 from scs_study.config import CellConfig
 from scs_study.data import ImageSet
 from scs_study.models import build_variant, layer_paths
+from scs_study.models.fold import fold_pools
 from scs_study.models.initial import draw
 from scs_study.study.progress import duration
 from scs_study.training import record
@@ -66,7 +67,7 @@ def estimate(left: Sequence[tuple[CellConfig, int]], images: Mapping[str, ImageS
 def _cost(cell: CellConfig, train_images: int, device: torch.device) -> tuple[float, float, int, int]:
     """Seconds per image of training and of evaluation; bytes of a run folder, fixed and per epoch."""
     cell = replace(cell, init="conv2d")
-    network = build_variant(cell, draw(cell.arch, 0, cell.init))
+    network = fold_pools(build_variant(cell, draw(cell.arch, 0, cell.init)))
     layers = layer_paths(network)
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     steps = -(-train_images // cell.train.batch_size)

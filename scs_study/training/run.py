@@ -17,6 +17,7 @@ from scs_study import files
 from scs_study.config import CellConfig
 from scs_study.data import Batches, ImageSet
 from scs_study.models import InitialWeights, build_variant, count_parameters, layer_paths, not_swapped
+from scs_study.models.fold import fold_pools
 from scs_study.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record, run_folder
 from scs_study.training.checkpoint import Position
@@ -130,7 +131,7 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
     """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
-    network = build_variant(cell, shared.tensors)
+    network = fold_pools(build_variant(cell, shared.tensors))
     start = checksum(network.state_dict())
     network = network.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = Batches(images, cell.data, cell.train.batch_size, cell.seed, settings.device)
