@@ -43,6 +43,8 @@ def main(config: DictConfig) -> int:
     launcher = choice("launch.name", config.launch.name, LAUNCHERS)
     if launcher == "pool" and workers:
         workers = pool_of(place, config).workers
+    if config.launch.get("side_by_side", 1) != 1:
+        raise ValueError("launch.side_by_side has no effect on a sweep: workers=N works on N trials, in a process each")
     folder = results_folder(config, f"p_sweep/{name}")
     died = None
     if workers:

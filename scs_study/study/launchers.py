@@ -38,7 +38,9 @@ def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) 
     left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
     found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, place.settings.device)
     processes = min(pool_of(place, config).workers, len(left)) if config.launch.name == "pool" else 1
-    return found.words(max(1, processes), device_name(place.settings.device))
+    engine = place.settings.engine
+    note = "" if engine == "eager" else f"; timed as engine=eager does them, not {engine}"
+    return found.words(max(1, processes), device_name(place.settings.device)) + note
 
 
 def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> dict[str, Outcome] | None:

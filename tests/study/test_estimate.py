@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from scs_study.study import estimate as module
 from scs_study.study.compose import compose_cell
 from scs_study.study.estimate import Estimate, estimate
+from scs_study.study.launchers import forecast
 from scs_study.study.progress import duration
 from scs_study.study.runner import run_cell
 from scs_study.training import run_folder
@@ -60,3 +62,11 @@ def test_the_words_name_the_device_and_share_the_work() -> None:
 )
 def test_times_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("engine", "ends"), [("eager", "of disk"), ("graphed", "as engine=eager does them, not graphed")]
+)
+def test_the_forecast_says_which_engine_was_timed(tmp_path: Path, engine: str, ends: str) -> None:
+    config = OmegaConf.create({"launch": {"name": "inline"}})
+    assert forecast([SCS], place(tmp_path, engine=engine), config).endswith(ends)

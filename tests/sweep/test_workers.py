@@ -180,3 +180,10 @@ def _work(where, name):
 
 def _states(rows):
     return [row.state for row in rows]
+
+
+def test_what_a_sweep_cannot_do_is_refused_before_it_starts(tmp_path):
+    started = Command(tmp_path, "launch.side_by_side=4")
+    assert started.wait() == 2
+    assert started.output.startswith("error: launch.side_by_side has no effect on a sweep")
+    assert not (tmp_path / "runs").exists()
