@@ -76,11 +76,12 @@ class _SignedPower(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         v, scale, p, ctx.eps = inputs
         ctx.p = None if isinstance(p, Tensor) else p
-        ctx.save_for_backward(v, scale, p if isinstance(p, Tensor) else None, output)
+        # Not the output, as nn.Conv2d does not: a network may add to it in place (ResNet's shortcuts without a norm).
+        ctx.save_for_backward(v, scale, p if isinstance(p, Tensor) else None)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        v, scale, p, y = ctx.saved_tensors
+        v, scale, p = ctx.saved_tensors
         exponent = ctx.p if p is None else p
         if torch.is_grad_enabled():  # a derivative of this derivative may be asked for
             grads = _plain_gradients(grad, v, scale, exponent, ctx.eps)
@@ -90,13 +91,15 @@ class _SignedPower(Function):
         grad_v = torch.empty_like(grad)  # of grad, which may be a batch of gradients that only grad knows of
         rates, sums = [], []
         for piece in pieces(v):
-            part = grad[piece] * y[piece]
             c = v[piece] if scale is None else v[piece] * scale[piece]
             size = c.abs().add_(ctx.eps)
+            logarithm = size.log()
+            part = grad[piece] * (logarithm * (exponent - 1)).exp_()
+            sign = c.sign() if scale is None else c.sign_()
+            part.mul_(sign)
             if wants_p:
-                sums.append(_sum_to_kernels(part * size.log()))
-            # y has the sign of c and is 0 where c is, so dividing by +-size needs neither sgn(c) nor a mask.
-            part.div_(size.copysign_(c))
+                sums.append(_sum_to_kernels(part * size.mul_(logarithm)))
+            part.mul_(sign)  # 1 by now, or 0 where c is
             if scale is None:
                 _product(part, exponent, grad_v[piece])
                 continue

@@ -334,3 +334,16 @@ def test_a_single_image_may_come_without_a_batch_as_in_conv2d(make):
     for wrong in (torch.rand(8, 8), torch.rand(2, 8, 8), torch.rand(1, 1, 3, 8, 8)):
         with pytest.raises(ValueError, match=r"expected \(batch, 3, height, width\), got shape"):
             module(wrong)
+
+
+@pytest.mark.parametrize("layer", [SCS, SharpenedDotProduct2d])
+def test_an_output_may_be_changed_in_place(layer: type[nn.Module]) -> None:
+    """ResNet adds its shortcut to what a convolution gave, where no norm stands between."""
+    module = layer(3, 4, 3)
+    expected, found = (torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    for x, in_place in ((expected, False), (found, True)):
+        x.requires_grad_()
+        y = module(x)
+        y = y.mul_(3).add_(1) if in_place else y * 3 + 1
+        y.square().sum().backward()
+    assert torch.equal(found.grad, expected.grad)

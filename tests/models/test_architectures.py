@@ -85,11 +85,20 @@ def test_shapes_after_each_pool(arch: str) -> None:
     assert seen == SHAPES[arch]
 
 
-@pytest.mark.parametrize("arch", ["rohrer25k", "rohrer68k"])
+@pytest.mark.parametrize(
+    ("arch", "norm"),
+    [
+        ("rohrer25k", "none"),
+        ("rohrer68k", "none"),
+        ("resnet18", "none"),
+        ("resnet18", "batchnorm"),
+        ("resnet20", "none"),
+    ],
+)
 @pytest.mark.parametrize(("layer", "activation", "pooling"), VARIANTS)
-def test_every_variant_trains_one_step(arch: str, layer: str, activation: str, pooling: str) -> None:
-    cell = compose_cell({"arch": arch, "layer": layer, "activation": activation, "pooling": pooling}, {}, seed=0)
-    network = build_variant(cell, draw(arch, 0, "conv2d"))
+def test_every_variant_trains_one_step(arch: str, norm: str, layer: str, activation: str, pooling: str) -> None:
+    choices = {"arch": arch, "norm": norm, "layer": layer, "activation": activation, "pooling": pooling}
+    network = build_variant(compose_cell(choices, {}, seed=0), draw(arch, 0, "conv2d"))
     x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     network(x).square().sum().backward()
     for path in layer_paths(network):
