@@ -2,7 +2,6 @@
 
 python scripts/show_results.py study=quick
 python scripts/show_results.py 'match=rohrer25k-scs-*'    (any runs, by their names)
-from scs_study.study.compose import below_project
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Prints where every cell of a study stands, and its cluster jobs: python scripts/status.py study=quick [--wait]
 
+Cells are listed as their settings name them; whether their networks can be built is asked when they are to be run.
 Of a sweep over p: p_sweep=NAME, the name that scripts/p_sweep.py prints.
 """
 

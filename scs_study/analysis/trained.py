@@ -21,6 +21,7 @@ from scs_study.training import run_folder
 class Trained:
     """A finished run: its cell, its network on the CPU in eval mode, and what identifies its weights.
 
+    network: as it was trained, so with pools taken in before the power (models/fold.py).
     weights: the checksum of weights.safetensors; an analysis that is kept says of which weights it is.
     """
 

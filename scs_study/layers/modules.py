@@ -121,7 +121,10 @@ class _Sharpened2d(nn.Module):
         return F.pad(x, self._sides, mode=self.padding_mode), 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output (B, O, H', W') for x (B, C, H, W); as in nn.Conv2d, B may be left out of both."""
+        """Return the layer's output (B, O, H', W') for x (B, C, H, W); as in nn.Conv2d, B may be left out of both.
+
+        With a `pool`, the pooled output.
+        """
         if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
             raise ValueError(f"expected (batch, {self.in_channels}, height, width), got shape {tuple(x.shape)}")
         batch, padding = self._pad(x if x.dim() == 4 else x.unsqueeze(0))

@@ -75,7 +75,10 @@ def run_command(
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        _exit(ValueError((str(error).splitlines() or [type(error).__name__])[0]), USAGE)
+        sentence = (str(error).splitlines() or [type(error).__name__])[0]
+        if known := re.fullmatch(r"Could not override '(\w+)\.(\w+)'\.", sentence):
+            sentence = f"{known[1]}.{known[2]}: the chosen {known[1]} has no such setting, another one has"
+        _exit(ValueError(sentence), USAGE)
     sys.exit(code)
 
 

@@ -102,7 +102,7 @@ def checkpoint_scheme(path: Path) -> str:
 
 
 def cell_of(config: DictConfig) -> CellConfig:
-    """The checked cell of a config that Hydra composed."""
+    """The cell of a config that Hydra composed, as `cell_from_values` says."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return cell_from_values({str(key): value for key, value in values.items()}, values["seed"])

@@ -22,7 +22,7 @@ def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Out
     """What became of every cell, by run name, once no job has any of them left to compute.
 
     Looks at run folders and at SLURM's queue only, so it works from any shell and after the submitting process died.
-    Errors: training.Interrupted after SIGTERM or SIGINT; the jobs go on.
+    Errors: stopping.Interrupted after SIGTERM or SIGINT; the jobs go on.
     """
     names = {cell.run_name for cell in cells}
     told, last = "", 0.0

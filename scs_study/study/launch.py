@@ -24,7 +24,7 @@ def inline(cells: Sequence[CellConfig], place: Workplace, patience: float | None
 
     A cell that another process works on is left for later, and waited for at the end: its owner may die, and then it
     is this process's to finish. patience: seconds of waiting after which such cells are left as "busy"; None: no end.
-    Errors: training.Interrupted after SIGTERM or SIGINT, or after SLURM's warning (SIGUSR1, SIGUSR2).
+    Errors: stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's warning (SIGUSR1, SIGUSR2).
     """
     progress = Progress.start(cells, epochs_left(cells, place))
     outcomes: dict[str, Outcome] = {}

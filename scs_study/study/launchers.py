@@ -46,7 +46,7 @@ def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) 
 def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> dict[str, Outcome] | None:
     """What became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
 
-    Errors: ValueError in one sentence before anything runs; training.Interrupted.
+    Errors: ValueError in one sentence before anything runs; stopping.Interrupted.
     """
     name = choice("launch.name", config.launch.name, LAUNCHERS)
     if unsettled(cells, place.runs):

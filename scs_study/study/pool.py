@@ -87,7 +87,7 @@ def pool(
     """What became of every cell, by run name. patience: as for `launch.inline`.
 
     A worker that is killed is replaced, and its cell continues from its checkpoint; a cell that kills its workers
-    DEATHS times in the same epoch has failed. Errors: training.Interrupted after SIGTERM or SIGINT, or after SLURM's
+    DEATHS times in the same epoch has failed. Errors: stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's
     warning; the workers have written their checkpoints then.
     """
     progress = Progress.start(cells, epochs_left(cells, place))

@@ -143,7 +143,7 @@ def slurm(
 ) -> dict[str, Outcome] | None:
     """What became of every cell, by run name; None at once after submission where launch.detach says so.
 
-    Errors: as `submit`; training.Interrupted when the waiting was interrupted: the jobs go on.
+    Errors: as `submit`; stopping.Interrupted when the waiting was interrupted: the jobs go on.
     """
     submission, numbers = submit(study, cells, place, launch, engine)
     if submission is not None:

@@ -42,7 +42,12 @@ def run(folder: str, index: int) -> dict[str, str]:
 
 
 def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
-    """What every task of a submission is told, for a JSON file; `workplace_of` reads it on the node."""
+    """What every task of a submission is told, for a JSON file; `workplace_of` reads it on the node.
+
+    Errors: ValueError in one sentence for a device that no node would have.
+    """
+    if str(engine["device"]).startswith("cuda") and not launch["gpus"]:
+        raise ValueError(f"engine.device={engine['device']}: a task has no GPU with launch.gpus=0")
     return {
         "runs": str(place.runs.resolve()),
         "data_root": str(place.data_root.resolve()) if place.data_root else None,

@@ -45,9 +45,8 @@ def workplace(config: DictConfig) -> Workplace:
     if engine.threads is not None:
         torch.set_num_threads(whole("engine.threads", engine.threads, 1))
     device = str(engine.device)
-    if OmegaConf.select(config, "launch.name") == "slurm" and device != "auto":
-        _named(device)
-        device = "auto"  # the word is for the nodes; the machine that one submits from may have no GPU
+    if OmegaConf.select(config, "launch.name") == "slurm" and device != "auto" and not _here(_named(device)):
+        device = "auto"  # the word is for the nodes; the machine that one submits from need not have such a GPU
     name = choice("engine.name", engine.name, ENGINES)
     root = config.data.root
     return Workplace(
@@ -64,7 +63,7 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = _named(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if not _here(device):
         raise ValueError(f"engine.device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 
@@ -76,6 +75,10 @@ def _named(name: str) -> torch.device:
         raise ValueError(f"engine.device={name}: not a device; choose auto, cpu or cuda") from error
     choice("engine.device", device.type, DEVICES)
     return device
+
+
+def _here(device: torch.device) -> bool:
+    return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
 
 
 def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ def run(folder: str, index: int) -> None:
 def follow(name: str, url: str | None, runs: Path) -> None:
     """None, once SLURM has no job of the sweep's study any more. Prints what changes.
 
-    Errors: training.Interrupted after SIGTERM or SIGINT; the jobs go on.
+    Errors: stopping.Interrupted after SIGTERM or SIGINT; the jobs go on.
     """
     told = ""
     with StopRequest().listening() as stop:

@@ -46,7 +46,7 @@ class Job:
 def run_workers(job: Job, workers: int) -> str | None:
     """None once no trial is left, or a sentence when worker processes died and left some to the next start.
 
-    Errors: ValueError in one sentence for settings that the study was not made with; training.Interrupted after
+    Errors: ValueError in one sentence for settings that the study was not made with; stopping.Interrupted after
     SIGTERM or SIGINT, with nothing lost.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)

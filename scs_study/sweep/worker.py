@@ -73,7 +73,7 @@ def work(desk: Desk, place: Workplace, say: Callable[[str], None]) -> Counter[st
     """How many trials of this worker ended in which state (done, pruned, diverged, failed), once none is left.
 
     Trials of other workers are waited for: a worker may die, and then its trial is this one's.
-    Errors: training.Interrupted when `desk.stop()` turned true; the trial at hand is given back.
+    Errors: stopping.Interrupted when `desk.stop()` turned true; the trial at hand is given back.
     """
     ended: Counter[str] = Counter()
     waiting = False

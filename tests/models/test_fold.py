@@ -80,6 +80,39 @@ def test_a_pool_whose_positions_are_wanted_is_left_alone() -> None:
     assert isinstance(network.get_submodule("1"), MaxAbsPool2d)
 
 
+def test_an_activation_that_stands_in_several_places_is_seen_in_each() -> None:
+    relu = nn.ReLU()
+    network = nn.Sequential(scs(2, 2, padding=1), relu, nn.MaxPool2d(2), scs(2, 2, padding=1), relu, nn.MaxPool2d(2))
+    assert [type(module) for module in fold_pools(network)].count(nn.MaxPool2d) == 2
+
+
+def test_what_may_do_something_else_is_left_alone() -> None:
+    class Layer(SharpenedDotProduct2d):
+        pass
+
+    class Backwards(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            layer, pool = self
+            return layer(pool(x))
+
+    assert isinstance(fold_pools(nn.Sequential(Layer(2, 4, 3), nn.MaxPool2d(2)))[1], nn.MaxPool2d)
+    assert isinstance(fold_pools(Backwards(scs(), nn.MaxPool2d(2)))[1], nn.MaxPool2d)
+
+
+@pytest.mark.parametrize("pair", [(-0.30000004, 0.3), (0.3, -0.30000004), (-1e-13, 5e-14)])
+def test_of_bases_whose_powers_round_to_one_size_the_larger_is_kept(pair: tuple[float, float]) -> None:
+    """The powers alone no longer tell which was larger; MaxAbsPool2d after the power keeps the positive one."""
+    layer = SharpenedDotProduct2d(1, 1, 1, p=0.1)
+    nn.init.ones_(layer.weight)
+    x = torch.tensor(pair).view(1, 1, 1, 2)
+    plain = nn.Sequential(layer, MaxAbsPool2d((1, 2)))
+    after = plain(x)
+    before = fold_pools(plain)(x)
+    assert after > 0
+    assert before.sign() == x.flatten()[x.abs().argmax()].sign()
+    torch.testing.assert_close(before.abs(), after)
+
+
 def test_modules_that_stand_in_several_places_are_left_alone() -> None:
     layer, pool = scs(2, 2, padding=1), nn.MaxPool2d(2)
     network = nn.Sequential(layer, pool, layer, nn.MaxPool2d(2), scs(2, 2, padding=1), pool)

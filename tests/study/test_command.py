@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from scs_study.study.command import run_command
 from scs_study.study.compose import CONF, PROJECT
 from scs_study.study.grid import load_study, plan
+from scs_study.study.task import settings_of
 from scs_study.study.workplace import pick_device, workplace
 
 HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]
@@ -59,6 +60,7 @@ def _never(config: object) -> int:
         (["study.axes=[a]"], "error: Error merging override study.axes=[a]"),
         (["hydra/launcher=fast"], "error: In 'hydra/config': Could not find 'hydra/launcher/fast'"),
         (["--resolve"], "error: The --resolve flag"),
+        (["launch.detach=true"], "error: launch.detach: the chosen launch has no such setting, another one has"),
     ],
 )
 def test_a_misspelt_command_gets_one_line(
@@ -71,9 +73,13 @@ def test_a_machine_without_a_gpu_may_submit_to_nodes_that_have_one() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("replicate", ["launch=slurm", "engine.device=cuda"])
         wrong = compose("replicate", ["launch=slurm", "engine.device=gpu"])
+        excluded = compose("replicate", ["launch=slurm", "engine.device=cpu"])
     assert workplace(config).settings.device == pick_device("auto")
+    assert workplace(excluded).settings.device.type == "cpu"
     with pytest.raises(ValueError, match="choose auto, cpu or cuda"):
         workplace(wrong)
+    with pytest.raises(ValueError, match=r"engine\.device=cuda: a task has no GPU with launch\.gpus=0"):
+        settings_of(workplace(config), {**config.launch, "gpus": 0}, config.engine)
 
 
 @pytest.mark.parametrize(
