@@ -18,7 +18,12 @@ from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, Sharpene
 
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool3d, nn.AdaptiveMaxPool2d, nn.FractionalMaxPool2d)
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
-RELU_CALLS = (F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
+_ACTIVATIONS = ("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish",
+                "hardtanh", "hardsigmoid", "softplus", "prelu", "rrelu", "logsigmoid", "sigmoid", "tanh")  # fmt: skip
+ACTIVATION_CALLS = (*(getattr(home, name) for home in (F, torch) for name in _ACTIVATIONS if hasattr(home, name)),
+                    "relu", "relu_", "sigmoid", "sigmoid_", "tanh", "tanh_")  # fmt: skip
+NORM_CALLS = (F.batch_norm, torch.batch_norm, F.group_norm, torch.group_norm, F.layer_norm, torch.layer_norm,
+              F.instance_norm, torch.instance_norm, F.local_response_norm, F.rms_norm, torch.rms_norm)  # fmt: skip
 POOL_CALLS = (F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d)
 CONV_CALLS = (F.conv2d, torch.conv2d)
 
@@ -40,20 +45,30 @@ def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, 
     Kernel size, stride, padding, dilation, groups, device and dtype are carried over; so is the weight, times
     `layer.weight_scale`. A replaced convolution loses its bias: neither SCS nor SDP has one (systems.md 1.1, 7).
     """
+    # Before anything is swapped: a forward method may ask a module of the network for more than its output.
+    calls = list(_calls(network, layer, activation, pooling, norm))
     report = swap_modules(network, layer, activation, pooling, norm)
     told = {path for path, _ in report.left}
-    found = [(path, why) for path, why in _calls(network, layer, activation, pooling) if path not in told]
+    found = [(path, why) for path, why in calls if path not in told]
     return SwapReport(report.swapped, (*report.left, *found))
 
 
 def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
     """What `swap` returns, but for calls of functions, which it does not look for: tracing changes how every module of
-    the process is called, and other runs may be in it."""
+    the process is called, and other runs may be in it.
+
+    A module that stands in several places is replaced by one and the same in each.
+    """
     swapped: list[str] = []
     left: list[tuple[str, str]] = []
-    for path, module in list(network.named_modules()):
+    replacements: dict[int, nn.Module | None] = {}
+    for path, module in list(network.named_modules(remove_duplicate=False)):
         try:
-            replacement = _replacement(module, layer, activation, pooling, norm)
+            if id(module) not in replacements:
+                replacements[id(module)] = _replacement(module, layer, activation, pooling, norm)
+            replacement = replacements[id(module)]
+            if replacement is not None and not path:
+                raise _CannotSwap(f"{type(module).__name__} is the whole network: put it into an nn.Sequential")
         except _CannotSwap as reason:
             left.append((path, str(reason)))
             continue
@@ -83,7 +98,8 @@ def _replacement(module: nn.Module, layer: LayerConfig, activation: str, pooling
         raise _CannotSwap(f"{name} has no counterpart that takes the largest magnitude")
     if type(module).__module__ == activations.__name__ and activation == "none" and not _weighs(module):
         raise _CannotSwap(f"{name} is another activation than ReLU")
-    if isinstance(module, NORMS) and norm == "none":
+    stranger = "Norm" in name and not any(module.children())  # such as torchvision's FrozenBatchNorm2d
+    if (isinstance(module, NORMS) or stranger) and norm == "none":
         raise _CannotSwap(f"{name} is another norm than BatchNorm2d")
     return None
 
@@ -138,15 +154,19 @@ class _Tracer(fx.Tracer):
         return ours or super().is_leaf_module(m, module_qualified_name)
 
 
-def _calls(network: nn.Module, layer: LayerConfig, activation: str, pooling: str) -> Iterator[tuple[str, str]]:
+def _calls(
+    network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str
+) -> Iterator[tuple[str, str]]:
     """The calls of functions in forward methods that a variant wants swapped, and which are no modules to swap."""
     wanted: dict[object, str] = {}
     if activation == "none":
-        wanted |= dict.fromkeys(RELU_CALLS, "an activation")
+        wanted |= dict.fromkeys(ACTIVATION_CALLS, "an activation")
     if pooling == "maxabs":
         wanted |= dict.fromkeys(POOL_CALLS, "a max pool")
     if layer.name != "conv":
         wanted |= dict.fromkeys(CONV_CALLS, "a convolution")
+    if norm == "none":
+        wanted |= dict.fromkeys(NORM_CALLS, "a norm")
     if not wanted:
         return
     try:

@@ -112,6 +112,56 @@ def test_functions_called_in_a_forward_method_are_named() -> None:
     assert swap(Functional(), layer("scs"), "relu", "max", "none").left == ()
 
 
+def test_other_functions_than_relu_are_named_too() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.bn = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.nn.functional.batch_norm(self.conv(x), self.bn.running_mean, self.bn.running_var)
+            return torch.nn.functional.group_norm(torch.nn.functional.gelu(x), 1).tanh()
+
+    assert [reason for _, reason in swap(Odd(), layer("scs"), "none", "max", "none").left] == [
+        "a norm is called as a function (batch_norm), not as a module",
+        "an activation is called as a function (gelu), not as a module",
+        "a norm is called as a function (group_norm), not as a module",
+        "an activation is called as a function (tanh), not as a module",
+    ]
+
+
+def test_norms_of_others_are_named() -> None:
+    frozen = torchvision.models.resnet18(norm_layer=torchvision.ops.FrozenBatchNorm2d)
+    reasons = {reason for _, reason in swap(frozen, layer("scs"), "none", "max", "none").left}
+    assert reasons == {"FrozenBatchNorm2d is another norm than BatchNorm2d"}
+
+
+def test_a_module_that_stands_in_several_places_is_swapped_in_each() -> None:
+    conv, norm, relu, pool = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)
+    shared = nn.Sequential(conv, norm, relu, pool, nn.Sequential(conv, norm, relu, pool))
+    assert swap(shared, layer("scs"), "none", "maxabs", "none").left == ()
+    kinds = [type(module) for module in (*shared[:4], *shared[4])]
+    assert kinds == 2 * [SharpenedCosineSimilarity2d, nn.Identity, nn.Identity, MaxAbsPool2d]
+    assert shared[0] is shared[4][0]
+
+
+def test_a_bare_convolution_is_said_to_be_no_network() -> None:
+    report = swap(nn.Conv2d(3, 3, 3), layer("scs"), "none", "maxabs", "none")
+    assert report.left == (("", "Conv2d is the whole network: put it into an nn.Sequential"),)
+
+
+@pytest.mark.parametrize("norm", ["none", "batchnorm"])
+@pytest.mark.parametrize("name", ["scs", "sdp"])
+@pytest.mark.parametrize("theirs", ["resnet18", "vgg11", "squeezenet1_1", "mobilenet_v2", "densenet121"])
+def test_networks_of_others_train_a_step(theirs: str, name: str, norm: str) -> None:
+    made = torchvision.models.get_model(theirs, weights=None, num_classes=10)
+    swap(made, layer(name), "relu", "maxabs", norm)
+    made(torch.rand(2, 3, 64, 64)).square().sum().backward()
+    for path, module in made.named_modules():
+        if isinstance(module, (SharpenedCosineSimilarity2d, SharpenedDotProduct2d)):
+            assert module.weight.grad is not None, path
+
+
 def test_a_forward_method_that_cannot_be_looked_into_is_said() -> None:
     class Branching(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

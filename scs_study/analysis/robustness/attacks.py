@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-KINDS = ("pgd", "apgd_ce", "apgd_t", "square")
+KINDS = ("pgd", "apgd_ce", "apgd_dlr", "apgd_t", "square")
 GRADIENT_FREE = ("square",)
 MOST_TARGETS = 9
 """Classes that APGD-T aims at, the likeliest first, as AutoAttack does."""
@@ -94,7 +94,7 @@ def adversarial(network: nn.Module, images: Tensor, labels: Tensor, method: Meth
     images: (B, C, H, W) in [0, 1] on the network's device. labels: int64 (B,), the true classes. eps: radius of the
     ball in the largest absolute difference. seed: of all randomness; the global generators, the network's modes and its
     parameters' gradients are as before afterwards.
-    Errors: ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-T.
+    Errors: ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-DLR or APGD-T.
     """
     if images.ndim != 4 or len(images) != len(labels):
         raise ValueError(f"images of shape {tuple(images.shape)}: an attack takes (B, C, H, W) and B labels")
@@ -119,8 +119,11 @@ def _attack(network: Watched, images: Tensor, labels: Tensor, method: Method, ep
         return torchattacks.Square(network, norm="Linf", eps=eps, n_queries=method.steps, seed=start)
     with torch.no_grad():
         classes = network(images[:1]).shape[1]
-    if classes < 4:
-        raise ValueError(f"APGD-T needs at least 4 classes, and the network has {classes}")
+    least, words = (3, "APGD-DLR") if method.kind == "apgd_dlr" else (4, "APGD-T")
+    if classes < least:
+        raise ValueError(f"{words} needs at least {least} classes, and the network has {classes}")
+    if method.kind == "apgd_dlr":
+        return torchattacks.APGD(network, norm="Linf", eps=eps, steps=method.steps, loss="dlr", seed=start)
     targets = min(classes - 1, MOST_TARGETS)
     return torchattacks.APGDT(network, norm="Linf", eps=eps, steps=method.steps, seed=start, n_classes=targets + 1)
 

@@ -63,12 +63,27 @@ def together(
             norm = "" if first["norm"] == "none" else f" with {first['norm']}"
             size = "" if first["image_size"] == 32 else f", {first['image_size']} pixels"
             axes.set_title(f"{first['architecture']}{norm}, {first['data']}{size}", fontsize=8, loc="left")
+        for axes in grid.flat:  # only now: the panels share an axis, whose upper end is fixed with its lower one
             _dress(axes, settings, "accuracy" if axes in grid[:, 0] else "")
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         figure.legend(list(seen.values()), list(seen), loc="outside right center", fontsize=8, handlelength=3)
-        entitle(figure, settings.words())
+        entitle(figure, f"{settings.words()}; {_recipes(panels, runs)}")
         return save(figure, folder, name)
+
+
+def _recipes(panels: Sequence[Panel], runs: dict[str, Evaluated]) -> str:
+    shown = [runs[row["run"]] for panel in panels for group in panel.groups for row in group if row["run"] in runs]
+    epochs, images = {run.row["epochs"] for run in shown}, {len(run.pgd) for run in shown}
+    seeds = sorted({run.row["seed"] for run in shown})
+    return (
+        f"{_range(epochs)} epochs, seed {', '.join(map(str, seeds))}, {len(shown)} runs attacked; "
+        f"{_range(images)} test images, bars are 95 % Wilson intervals"
+    )
+
+
+def _range(values: set[int]) -> str:
+    return f"{min(values)}" if len(values) == 1 else f"{min(values)} to {max(values)}"
 
 
 def _title(panel: Panel, runs: int) -> str:

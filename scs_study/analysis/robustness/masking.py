@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scs_study.analysis.robustness.evaluate import NEVER
 from scs_study.analysis.robustness.keep import Fell
-from scs_study.analysis.robustness.settings import FLAGGING, WORDS
+from scs_study.analysis.robustness.settings import WORDS
 
 MUCH_ZERO = 0.05
 """The share of images without any gradient from which a network is flagged by it alone."""
@@ -54,7 +54,7 @@ def verdict(
     """The Verdict at a radius, `index` of PGD's radii above 0 and `check_index` of the further attacks'.
 
     right: bool (images,), as they are. pgd, checks: what fell when; a check of more or fewer images is a mistake of
-    ours. margin: the share of all images that an attack of FLAGGING may find beyond PGD.
+    ours. margin: the share of all images that a further attack may find beyond PGD.
     """
     images = len(right)
     left = right & ((pgd == NEVER) | (pgd > index))
@@ -70,8 +70,8 @@ def verdict(
         robust &= ~taken
     flags = [
         f"{WORDS[name]} +{100 * count / images:.1f}"
-        for name in FLAGGING
-        if (count := found.get(name)) is not None and count > margin * images
+        for name, count in found.items()
+        if count is not None and count > margin * images
     ]
     dead = None if zero is None else int((zero != NEVER).sum())
     if dead is not None and dead > MUCH_ZERO * images:

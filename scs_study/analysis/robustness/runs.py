@@ -109,7 +109,8 @@ def check_visit(right: NDArray[np.bool_], fell: Fell, settings: Robustness) -> N
     images = min(len(fell), settings.check_images or len(fell))
     fell, right = fell[:images], right[:images]
     indices = [settings.eps.index(radius) - 1 for radius in settings.check_eps]
-    return np.stack([right & ((fell == NEVER) | (fell > index)) for index in indices]).reshape(-1, images)
+    visits = [right & ((fell == NEVER) | (fell > index)) for index in indices]
+    return np.array(visits, dtype=np.bool_).reshape(len(indices), images)
 
 
 class Evaluation:

@@ -12,18 +12,17 @@ from omegaconf import DictConfig, OmegaConf
 from scs_study.analysis.robustness.attacks import Method
 from scs_study.config import choice, flag, whole
 
-CHECKS = ("pgd_long", "apgd_ce", "apgd_t", "square", "transfer")
+CHECKS = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer")
 """The further attacks, in the order in which tables show them."""
 WORDS = {
     "pgd": "PGD",
     "pgd_long": "PGD 10x",
     "apgd_ce": "APGD-CE",
+    "apgd_dlr": "APGD-DLR",
     "apgd_t": "APGD-T",
     "square": "Square",
     "transfer": "transfer",
 }
-FLAGGING = ("pgd_long", "square", "transfer")
-"""Attacks that have no business finding more than PGD does: a longer one, and two that never see a gradient."""
 LONGER = 10
 PIXEL = 255.0
 """Radii are written in 255ths, as people say them; attacks take them as shares of a pixel's range."""
@@ -35,7 +34,7 @@ class Robustness:
 
     steps, step_size, restarts, random_start: PGD's. images, check_images: how many of the test set, None for all.
     batch: images attacked at once; seed: of the attacks; checks: further attacks (CHECKS); apgd_steps, square_queries:
-    theirs; margin: the share of all images beyond which an attack of FLAGGING flags a network.
+    theirs; margin: the share of all images beyond which a further attack flags a network.
     Everything but images, check_images, checks and margin is part of what an evaluation is kept under.
     """
 
@@ -94,7 +93,7 @@ class Robustness:
         """How the attack `name` ("pgd" or one of CHECKS) attacks; a transfer is PGD on another network."""
         if name == "pgd_long":
             return Method("pgd", LONGER * self.steps, self.restarts, self.step_size, self.random_start)
-        if name in ("apgd_ce", "apgd_t"):
+        if name.startswith("apgd"):
             return Method(name, self.apgd_steps)
         if name == "square":
             return Method(name, self.square_queries)

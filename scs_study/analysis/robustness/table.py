@@ -8,7 +8,7 @@ from pathlib import Path
 from scs_study.analysis.listing import write_listing
 from scs_study.analysis.robustness.evaluated import Evaluated
 from scs_study.analysis.robustness.masking import MUCH_ZERO, Verdict
-from scs_study.analysis.robustness.settings import FLAGGING, LONGER, WORDS, Robustness
+from scs_study.analysis.robustness.settings import LONGER, WORDS, Robustness
 from scs_study.analysis.statistics import wilson
 from scs_study.analysis.variants import label, spans
 from scs_study.analysis.writers import LATEX, latex_float
@@ -59,7 +59,7 @@ def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
     further = []
     if "pgd_long" in settings.checks:
         further.append(f"PGD with {LONGER} times the steps")
-    if "apgd_ce" in settings.checks or "apgd_t" in settings.checks:
+    if any(name.startswith("apgd") for name in settings.checks):
         further.append(f"APGD with {settings.apgd_steps} steps (APGD-T: for each of nine classes)")
     if "square" in settings.checks:
         further.append(f"Square with {settings.square_queries} queries and no gradient")
@@ -67,15 +67,14 @@ def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
         further.append(
             "PGD images made for another network (convolution for SCS and SharpenedSDP, SCS for convolution)"
         )
-    flagging = " or ".join(WORDS[name] for name in FLAGGING if name in settings.checks)
     return (
         f"Robustness of networks trained on {data} for {epochs} epoch{'' if epochs == '1' else 's'}, on {images} test"
         f" images, all classes in turn. {settings.words()}. Each further attack visits what PGD left and its column is"
         f" what it found there, in points of all images: {'; '.join(further) or 'none'}. Worst: right after all"
         f" attacks. In brackets 95 % Wilson intervals over the images. No gradient: images whose loss has a gradient of"
-        f" exactly zero. Flag: {flagging or 'no attack'} found more than {100 * settings.margin:g} points beyond PGD,"
-        f" or more than {100 * MUCH_ZERO:g} % of the images have no gradient, so that PGD's accuracy is no evidence of"
-        f" robustness."
+        f" exactly zero. Flag: what found more than {100 * settings.margin:g} points beyond PGD (APGD, which chooses"
+        f" its steps: PGD is too weak here; PGD 10x, Square or transfer: its gradients mislead it), or more than"
+        f" {100 * MUCH_ZERO:g} % of the images have no gradient. PGD's accuracy is no evidence of robustness there."
     )
 
 

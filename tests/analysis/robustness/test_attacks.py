@@ -137,7 +137,8 @@ def test_images_outside_the_range_are_one_sentence(bad: Tensor) -> None:
         adversarial(network(), bad, torch.tensor([0]), SHORT["pgd"], EPS, seed=0)
 
 
-def test_three_classes_are_too_few_for_apgd_t() -> None:
-    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    with pytest.raises(ValueError, match=r"^APGD-T needs at least 4 classes, and the network has 3$"):
-        adversarial(net, torch.zeros(1, 3, 2, 2), torch.tensor([0]), SHORT["apgd_t"], EPS, seed=0)
+@pytest.mark.parametrize(("kind", "words", "least"), [("apgd_dlr", "APGD-DLR", 3), ("apgd_t", "APGD-T", 4)])
+def test_too_few_classes_are_one_sentence(kind: str, words: str, least: int) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, least - 1))
+    with pytest.raises(ValueError, match=rf"^{words} needs at least {least} classes, and the network has {least - 1}$"):
+        adversarial(net, torch.zeros(1, 3, 2, 2), torch.tensor([0]), SHORT[kind], EPS, seed=0)

@@ -172,6 +172,12 @@ def test_a_further_attack_visits_only_what_pgd_left(runs: Path) -> None:
         assert verdict.worst == (left[:40] & (square == NEVER)).sum()
 
 
+def test_the_curve_of_pgd_needs_no_further_attacks(runs: Path) -> None:
+    each = attack(runs, settings(checks=[], check_eps=[]))[0]
+    assert each.verdicts(settings(checks=[], check_eps=[])) == []
+    assert len(each.left(settings(checks=[], check_eps=[]))) == len(settings().eps)
+
+
 def test_fewer_images_are_the_first_of_more(runs: Path) -> None:
     few = attack(runs, settings(checks=[], images=32, check_images=16))
     again: list[Done] = []
