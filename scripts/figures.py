@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.publish import publish_figures, study_frame
-from scs_study.study.command import chosen_study, results_folder, results_name, run_command
+from scs_study.study.command import chosen_parts, chosen_study, results_folder, results_name, run_command
 from scs_study.study.compose import below_project
 
 
@@ -13,7 +13,8 @@ def main(config: DictConfig) -> int:
     """Exit status 0."""
     study, cells = chosen_study(config)
     runs = below_project(config.runs)
-    print(publish_figures(study, study_frame(cells, runs), runs, results_folder(config, results_name(study))))
+    folder = results_folder(config, results_name(study))
+    print(publish_figures(chosen_parts(config), study_frame(cells, runs), runs, folder))
     return 0
 
 

@@ -12,6 +12,7 @@ from scs_study.config import choice
 from scs_study.models.variant import check_cell, remarks
 from scs_study.study.command import (
     FAILED,
+    chosen_parts,
     chosen_study,
     results_folder,
     results_name,
@@ -40,7 +41,8 @@ def main(config: DictConfig) -> int:
         return 0
     keep_checkpoint(config, cells, cell_overrides(task_overrides()))
     place, folder = workplace(config), results_folder(config, results_name(study))
-    check_following(study, config)
+    made_of = chosen_parts(config)
+    check_following(made_of, config)
     missing = unsettled(cells, runs)
     print(f"{study.name}: {study.title}\n{len(cells)} cells, {len(cells) - len(missing)} done already", flush=True)
     for data in dict.fromkeys(cell.data for cell in missing):
@@ -53,9 +55,9 @@ def main(config: DictConfig) -> int:
     if outcomes is None:
         return 0
     frame = study_frame(cells, runs)
-    print(publish_tables(study, frame, folder))
-    print(publish_figures(study, frame, runs, folder))
-    problems = follow(study, cells, place, config, folder)
+    print(publish_tables(made_of, frame, folder))
+    print(publish_figures(made_of, frame, runs, folder))
+    problems = follow(made_of, place, config, folder)
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
     for name in left:
         print(f"left: {name}: {outcomes[name].state}")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from scs_study.analysis.publish import home
 from scs_study.analysis.robustness import study as robustness
 from scs_study.analysis.saliency import study as saliency
 from scs_study.config import CellConfig
-from scs_study.study.grid import Study
+from scs_study.study.grid import Part, Study
 from scs_study.study.workplace import Workplace
 
 
@@ -36,20 +37,22 @@ FOLLOWING: Mapping[str, Analysis] = {
 both together equal to study.grid.ANALYSES."""
 
 
-def check_following(study: Study, config: DictConfig) -> None:
+def check_following(parts: Sequence[Part], config: DictConfig) -> None:
     """None. Errors: ValueError in one sentence for a wrong setting of an analysis that is to follow."""
-    for name in _computed(study):
-        FOLLOWING[name].check(config)
+    for part in parts:
+        for name in _computed(part.study):
+            FOLLOWING[name].check(config)
 
 
-def follow(study: Study, cells: Sequence[CellConfig], place: Workplace, config: DictConfig, folder: Path) -> list[str]:
-    """The sentences of what went wrong in the study's analyses, which are run in their order and are printed."""
+def follow(parts: Sequence[Part], place: Workplace, config: DictConfig, folder: Path) -> list[str]:
+    """The sentences of what went wrong in the parts' analyses, which are run in their order and are printed."""
     problems: list[str] = []
-    for name in _computed(study):
-        found = FOLLOWING[name].run(study, cells, place, config, folder)
-        for sentence in found:
-            print(f"{name}: {sentence}")
-        problems += found
+    for part in parts:
+        for name in _computed(part.study):
+            found = FOLLOWING[name].run(part.study, part.cells, place, config, home(part, parts, folder))
+            for sentence in found:
+                print(f"{name}: {sentence}")
+            problems += found
     return problems
 
 

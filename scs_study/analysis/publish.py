@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,17 +11,17 @@ from scs_study.analysis.collect import collect
 from scs_study.analysis.curves import curves
 from scs_study.analysis.norms import norms
 from scs_study.analysis.p_values import p_values
-from scs_study.analysis.tables import belonging, table
+from scs_study.analysis.tables import table
 from scs_study.analysis.weight_norms import weight_norms
 from scs_study.analysis.writers import to_text, write_table
 from scs_study.config import CellConfig
-from scs_study.study.grid import Study, load_study
+from scs_study.study.grid import Part
 
 DRAWN: Mapping[str, Callable[[pd.DataFrame, Path, Path], tuple[Path, ...]]] = {
     "weight_norms": weight_norms,
     "p_values": p_values,
 }
-"""The analyses that need nothing but what every run records: figures and tables of a study that names them."""
+"""The analyses that need nothing but what every run records: figures and tables of a part that names them."""
 
 
 def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
@@ -35,33 +35,43 @@ def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
     return frame
 
 
-def publish_tables(study: Study, frame: pd.DataFrame, folder: Path) -> str:
-    """The study's tables for a terminal and the paths of their files, which are written to folder/tables."""
-    names: list[str | None] = [*paper_names(study)] or [None]
-    parts = []
-    for name in names:
-        rows = belonging(frame, name) if name and len(names) > 1 else frame
-        built = table(rows, name)
-        paths = write_table(built, folder / "tables", name or study.name)
-        parts.append("\n".join([to_text(built), *_listed(paths)]))
-    return "\n\n".join(parts)
+def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> str:
+    """The tables of a study's parts for a terminal, and the paths of their files, which are written to folder/tables.
+
+    frame: the runs of all parts. A study of several parts has a folder of its own for each, below `folder`.
+    """
+    texts = []
+    for part, rows, where in _apart(parts, frame, folder):
+        built = table(rows, part.study.paper)
+        paths = write_table(built, where / "tables", part.study.paper or part.study.name)
+        texts.append("\n".join([to_text(built), *_listed(paths)]))
+    return "\n\n".join(texts)
 
 
-def publish_figures(study: Study, frame: pd.DataFrame, runs: Path, folder: Path) -> str:
-    """The paths of the study's figures and of the tables that go with them, a line each, written below `folder`."""
-    paths = [*curves(frame, runs, folder / "figures"), *norms(frame, runs, folder / "figures")]
-    for name in study.analyses:
-        if name in DRAWN:
-            paths += DRAWN[name](frame, runs, folder)
+def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
+    """The paths of the parts' figures and of the tables that go with them, a line each, written as publish_tables says.
+
+    A part of which nothing has started has none.
+    """
+    paths: list[Path] = []
+    for part, rows, where in _apart(parts, frame, folder):
+        if (rows["state"] == "missing").all():
+            continue
+        paths += [*curves(rows, runs, where / "figures"), *norms(rows, runs, where / "figures")]
+        for name in part.study.analyses:
+            if name in DRAWN:
+                paths += DRAWN[name](rows, runs, where)
     return "\n".join(_listed(paths))
 
 
-def paper_names(study: Study) -> list[str]:
-    """The names of the paper's tables that a study stands for, those of the studies it includes among them."""
-    names = [study.paper] if study.paper else []
-    for included in study.include:
-        names += [name for name in paper_names(load_study(included)) if name not in names]
-    return names
+def home(part: Part, parts: Sequence[Part], folder: Path) -> Path:
+    """The folder of a part's results, where `folder` is that of the whole study's."""
+    return folder if len(parts) == 1 else folder / part.study.name
+
+
+def _apart(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> Iterator[tuple[Part, pd.DataFrame, Path]]:
+    for part in parts:
+        yield part, frame[frame["run"].isin([cell.run_name for cell in part.cells])], home(part, parts, folder)
 
 
 def _listed(paths: Sequence[Path]) -> list[str]:

@@ -125,14 +125,6 @@ def table(frame: pd.DataFrame, paper_name: str | None = None) -> Table:
     )
 
 
-def belonging(frame: pd.DataFrame, paper_name: str) -> pd.DataFrame:
-    """The runs of `frame` that stand beside a row of one table of the paper: what `table` is given for one of many."""
-    keys = {row.key for row in paper_table(paper_name)}
-    columns = ["architecture", "layer", "activation", "pooling", "norm", "image_size"]
-    mask = [tuple(values) in keys for values in frame[columns].itertuples(index=False)]
-    return frame[pd.Series(mask, index=frame.index, dtype=bool)]
-
-
 def _key(row: Record) -> tuple[object, ...]:
     return row["architecture"], row["layer"], row["activation"], row["pooling"], row["norm"], row["image_size"]
 

@@ -52,6 +52,14 @@ class Study:
     analyses: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Part:
+    """A study by itself or within one that includes it: its cells there, and the analyses that follow them."""
+
+    study: Study
+    cells: Sequence[CellConfig]
+
+
 def load_study(name: str) -> Study:
     """The study conf/study/<name>.yaml. Errors: ValueError that names the alternatives."""
     return _study(name, load_option("study", name))
@@ -134,19 +142,30 @@ def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellC
     An override of an axis restricts the axis to that value, one of a seed restricts the seeds, any other holds for
     every cell. Errors: ValueError in one sentence, before anything runs.
     """
-    overrides = dict(overrides or {})
     cells: dict[str, CellConfig] = {}
-    for name in study.include:
-        for cell in plan(load_study(name), overrides):
-            if "train.epochs" not in overrides:
-                cell = _shortened(cell, study.epochs_factor)
-            cells.setdefault(cell.run_name, cell)
-    if study.axes:
-        for cell in _product(study, overrides):
+    for part in parts(study, overrides):
+        for cell in part.cells:
             cells.setdefault(cell.run_name, cell)
     if not cells:
         raise ValueError(f"study {study.name}: no cells are left")
     return list(cells.values())
+
+
+def parts(study: Study, overrides: Mapping[str, Any] | None = None) -> list[Part]:
+    """What the study is made of: the studies it includes, what those include, and itself where it has axes of its own.
+
+    Two parts may share a cell. The analyses of a study follow its parts, too. Errors: as `plan`.
+    """
+    overrides = dict(overrides or {})
+    found = []
+    for name in study.include:
+        for part in parts(load_study(name), overrides):
+            cells = part.cells
+            if "train.epochs" not in overrides:
+                cells = [_shortened(cell, study.epochs_factor) for cell in cells]
+            analyses = tuple(dict.fromkeys((*part.study.analyses, *study.analyses)))
+            found.append(Part(dataclasses.replace(part.study, analyses=analyses), cells))
+    return [*found, Part(study, _product(study, overrides))] if study.axes else found
 
 
 def _shortened(cell: CellConfig, factor: float) -> CellConfig:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-GRADIENT_BOUNDS = (1e-12, 1e6)
-"""Outside these an L2 norm of a layer's gradient counts as vanished or exploded."""
+GRADIENT_BOUNDS = (1e-4, 1e6)
+"""Outside these an L2 norm of a layer's gradient counts as vanished or exploded. Of the networks in results/ every layer
+stayed within 0.04 and 1,200 on average over an epoch; ResNet18 with SharpenedSDP, p from U(1, 3) and no norm, begins at
+5e-5 and less, and does not learn."""
 
 
 @dataclass

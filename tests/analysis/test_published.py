@@ -13,7 +13,7 @@ from scs_study.analysis.robustness.settings import robustness_of
 from scs_study.analysis.robustness.study import publish
 from scs_study.analysis.variants import variants
 from scs_study.study.compose import PROJECT, load_option
-from scs_study.study.grid import load_study, plan
+from scs_study.study.grid import load_study, parts, plan
 
 PUBLISHED = sorted(path.parent.name for path in (PROJECT / "results").glob("*/records"))
 
@@ -28,7 +28,7 @@ def test_there_is_something_published() -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_tables_are_a_function_of_the_records(name: str, tmp_path: Path) -> None:
     study, folder = load_study(name), PROJECT / "results" / name
-    publish_tables(study, study_frame(plan(study), folder / "records"), tmp_path)
+    publish_tables(parts(study), study_frame(plan(study), folder / "records"), tmp_path)
     written = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
     assert written.items() <= {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}.items()
     assert written

@@ -7,7 +7,7 @@ from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.paper import paper_table
-from scs_study.analysis.tables import MOST_NAMED, belonging, table
+from scs_study.analysis.tables import MOST_NAMED, table
 
 
 def row_of(found, *variant):
@@ -184,15 +184,6 @@ def test_the_caption_says_what_was_computed_where(study):
         "commit 0123456",
     ):
         assert words in caption
-
-
-def test_one_table_of_many_takes_its_own_runs(study):
-    runs, _plan = study
-    write_run(runs, cell(arch="rohrer47k"), [0.5] * 3)
-    frame = collect(runs)
-    assert set(belonging(frame, "table4")["architecture"]) == {"rohrer47k"}
-    assert len(belonging(frame, "table3")) == 6  # the cosine is in no table
-    assert len(belonging(frame, "table8")) == 0
 
 
 def test_an_unknown_table_of_the_paper_is_refused(study):
