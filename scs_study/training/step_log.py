@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 GRADIENT_BOUNDS = (1e-4, 1e6)
-"""Outside these an L2 norm of a layer's gradient counts as vanished or exploded. Of the networks in results/ every layer
-stayed within 0.04 and 1,200 on average over an epoch; ResNet18 with SharpenedSDP, p from U(1, 3) and no norm, begins at
-5e-5 and less, and does not learn."""
+"""Outside these an L2 norm of a layer's gradient counts as vanished or exploded.
+
+On average over an epoch every layer of the networks in results/ stayed within 0.05 and 1,200; ResNet18 with SharpenedSDP,
+ReLU, no norm and p from U(1, 3) begins at 4e-6.
+"""
 
 
 @dataclass
