@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scs_study.analysis.collect import identity_columns, layer_history
 from scs_study.analysis.figure_style import HUES, Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.listing import write_listing
-from scs_study.analysis.variants import Record, label, variants, varying
+from scs_study.analysis.variants import Record, label, recipe_words, variants, varying
 
 Exponents = NDArray[np.float64]
 """p of each kernel after each epoch: (epochs, kernels)."""
@@ -119,7 +119,8 @@ def _table(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ...]:
     ]  # fmt: skip
     caption = (
         "p of the kernels of the first layer after every epoch. Monotone: kernels whose p never turned back. "
-        "Straightness: the way from the first to the last epoch divided by the way travelled, median over the kernels."
+        "Straightness: the way from the first to the last epoch divided by the way travelled, median over the kernels. "
+        f"{recipe_words([row for row, _, _ in rows])}."
     )
     names = [field.name for field in dataclasses.fields(Motion)]
     values = [(row["run"], *dataclasses.astuple(m)) for row, _, m in rows]

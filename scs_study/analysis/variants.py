@@ -156,6 +156,21 @@ def spans(numbers: Iterable[int]) -> str:
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
+def recipe_words(rows: Sequence[Record]) -> str:
+    """Networks, data, epochs, seeds and training recipe of runs in words, for a caption; all that occur of each."""
+
+    def all_of(key: str) -> str:
+        return " or ".join(dict.fromkeys(show(row[key]) for row in rows))
+
+    epochs = spans(row["epochs"] for row in rows)
+    return (
+        f"{all_of('architecture')} on {all_of('data')} ({all_of('image_size')} pixels), {epochs} "
+        f"epoch{'' if epochs == '1' else 's'}, seed {spans(row['seed'] for row in rows)}; {all_of('train.optimizer')}, "
+        f"{all_of('train.schedule')} learning rate, at most {all_of('train.max_lr')}, weight decay "
+        f"{all_of('train.weight_decay')}, batch {all_of('train.batch_size')}"
+    )
+
+
 def _comparable(value: object) -> tuple[int, Any]:
     if value is None:
         return 0, 0

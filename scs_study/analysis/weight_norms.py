@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scs_study.analysis.collect import identity_columns, read_epochs
 from scs_study.analysis.figure_style import Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.listing import write_listing
-from scs_study.analysis.variants import Record, label, variants, varying
+from scs_study.analysis.variants import Record, label, recipe_words, variants, varying
 from scs_study.config import CHECKPOINT
 from scs_study.training import record, run_folder
 
@@ -200,7 +200,7 @@ def _table(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ...]:
     caption = (
         "L2 norms of the layers' weights before the first and after the last mini-batch (geometric means over the "
         "layers), their ratio with the least and greatest of any layer, how many layers rose in more mini-batches than "
-        "they fell, and how many never fell over an epoch."
+        f"they fell, and how many never fell over an epoch. {recipe_words([row for row, _, _ in rows])}."
     )
     names = [field.name for field in dataclasses.fields(Growth)]
     values = [(row["run"], *dataclasses.astuple(g)) for row, _, g in rows]

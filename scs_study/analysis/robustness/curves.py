@@ -13,6 +13,7 @@ from scs_study.analysis.figure_style import Panel, entitle, new_figure, our_styl
 from scs_study.analysis.robustness.evaluated import Evaluated
 from scs_study.analysis.robustness.settings import Robustness
 from scs_study.analysis.statistics import wilson
+from scs_study.analysis.variants import spans
 
 
 def curves(panel: Panel, runs: dict[str, Evaluated], settings: Robustness, folder: Path) -> tuple[Path, ...]:
@@ -74,16 +75,11 @@ def together(
 
 def _recipes(panels: Sequence[Panel], runs: dict[str, Evaluated]) -> str:
     shown = [runs[row["run"]] for panel in panels for group in panel.groups for row in group if row["run"] in runs]
-    epochs, images = {run.row["epochs"] for run in shown}, {len(run.pgd) for run in shown}
-    seeds = sorted({run.row["seed"] for run in shown})
+    epochs, seeds = spans(run.row["epochs"] for run in shown), spans(run.row["seed"] for run in shown)
     return (
-        f"{_range(epochs)} epochs, seed {', '.join(map(str, seeds))}, {len(shown)} runs attacked; "
-        f"{_range(images)} test images, bars are 95 % Wilson intervals"
+        f"{epochs} epoch{'' if epochs == '1' else 's'}, seed {seeds}, {len(shown)} runs attacked; "
+        f"{spans(len(run.pgd) for run in shown)} test images, bars are 95 % Wilson intervals"
     )
-
-
-def _range(values: set[int]) -> str:
-    return f"{min(values)}" if len(values) == 1 else f"{min(values)} to {max(values)}"
 
 
 def _title(panel: Panel, runs: int) -> str:
