@@ -58,6 +58,10 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
     rows = [row for group in groups for row in group]
     found, problems = targets(rows, identity_columns(frame), place.runs)
     progress = Progress.start(found, settings, place)
+    print(
+        f"robustness: {len(found)} runs, at most {progress.left:.1e} images x evaluations, less what is kept",
+        flush=True,
+    )
     with StopRequest().listening() as stop:
 
         def look() -> None:
