@@ -5,16 +5,17 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.publish import publish_figures, study_frame
-from scs_study.study.command import chosen_parts, chosen_study, results_folder, results_name, run_command
+from scs_study.study.command import chosen_parts, results_folder, results_name, run_command
 from scs_study.study.compose import below_project
+from scs_study.study.grid import united
 
 
 def main(config: DictConfig) -> int:
     """Exit status 0."""
-    study, cells = chosen_study(config)
+    study, made_of = chosen_parts(config)
     runs = below_project(config.runs)
     folder = results_folder(config, results_name(study))
-    print(publish_figures(chosen_parts(config), study_frame(cells, runs), runs, folder))
+    print(publish_figures(made_of, study_frame(united(study, made_of), runs), runs, folder))
     return 0
 
 

@@ -13,14 +13,13 @@ from scs_study.models.variant import check_cell, remarks
 from scs_study.study.command import (
     FAILED,
     chosen_parts,
-    chosen_study,
     results_folder,
     results_name,
     run_command,
     task_overrides,
 )
 from scs_study.study.compose import below_project
-from scs_study.study.grid import cell_overrides
+from scs_study.study.grid import cell_overrides, united
 from scs_study.study.launchers import forecast, launch, unsettled
 from scs_study.study.status import plan_records, status_text
 from scs_study.study.workplace import keep_checkpoint, workplace
@@ -31,7 +30,8 @@ from scs_study.training.run_folder import FINAL_STATES
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every cell has a result."""
     prepare_process()
-    study, cells = chosen_study(config)
+    study, made_of = chosen_parts(config)
+    cells = united(study, made_of)
     for cell in cells:
         check_cell(cell)
     runs = below_project(config.runs)
@@ -41,7 +41,6 @@ def main(config: DictConfig) -> int:
         return 0
     keep_checkpoint(config, cells, cell_overrides(task_overrides()))
     place, folder = workplace(config), results_folder(config, results_name(study))
-    made_of = chosen_parts(config)
     check_following(made_of, config)
     missing = unsettled(cells, runs)
     print(f"{study.name}: {study.title}\n{len(cells)} cells, {len(cells) - len(missing)} done already", flush=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.publish import publish_tables, study_frame
-from scs_study.study.command import chosen_parts, chosen_study, results_folder, results_name, run_command
+from scs_study.study.command import chosen_parts, results_folder, results_name, run_command
 from scs_study.study.compose import below_project
+from scs_study.study.grid import united
 
 
 def main(config: DictConfig) -> int:
     """Exit status 0."""
-    study, cells = chosen_study(config)
-    frame = study_frame(cells, below_project(config.runs))
-    print(publish_tables(chosen_parts(config), frame, results_folder(config, results_name(study))))
+    study, made_of = chosen_parts(config)
+    frame = study_frame(united(study, made_of), below_project(config.runs))
+    print(publish_tables(made_of, frame, results_folder(config, results_name(study))))
     return 0
 
 

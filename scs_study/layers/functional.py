@@ -91,15 +91,14 @@ def cosine_power(
     stride, dilation, kernel = pair(stride, "stride"), pair(dilation, "dilation"), tuple(weight.shape[2:])
     x, padding = pad_uneven(x, resolve_padding(padding, kernel, stride, dilation))
     z = F.conv2d(x, unit_kernels(weight), None, stride, padding, dilation, groups)
-    work = work_dtype(x, weight)
+    work, result = work_dtype(x, weight), torch.promote_types(x.dtype, weight.dtype)
     if groups == 1 and fused.usable(z) and fused.usable(x) and isinstance(q, Tensor):
         energy = box_sum(fused.channel_energy(x), kernel, stride, padding, dilation)
         y = fused.cosine_power(z, energy, _exponents(p, z), q.float().reshape(()), eps)
-        return _pooled(y.to(torch.promote_types(x.dtype, weight.dtype)), pool)
+        return _pooled(y.to(result), pool)
     energy = box_sum(group_energy(x.to(work), groups), kernel, stride, padding, dilation)
     q = q.to(work).reshape(()) if isinstance(q, Tensor) else q
     scale = ((energy + eps).sqrt() + q).reciprocal()
-    result = torch.promote_types(x.dtype, weight.dtype)
     if groups == 1 and pool is not None:
         return signed_power(pool(z.to(work) * scale), None, _exponent(p, work), eps).to(result)
     return _pooled(signed_power(z.to(work), scale, _exponent(p, work), eps).to(result), pool)

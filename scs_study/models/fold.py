@@ -18,6 +18,8 @@ from torch import nn
 from scs_study.layers import MaxAbsPool2d
 from scs_study.models.variant import SHARPENED
 
+POOLS = (nn.MaxPool2d, MaxAbsPool2d)
+
 
 def fold_pools(network: nn.Module) -> nn.Module:
     """The same network, changed in place: a pool that follows a sharpened layer in an nn.Sequential is the layer's own.
@@ -38,6 +40,4 @@ def fold_pools(network: nn.Module) -> nn.Module:
 
 
 def _takes_in(pool: nn.Module | None) -> bool:
-    if not isinstance(pool, (nn.MaxPool2d, MaxAbsPool2d)) or type(pool) not in (nn.MaxPool2d, MaxAbsPool2d):
-        return False
-    return not pool.return_indices
+    return isinstance(pool, POOLS) and type(pool) in POOLS and not pool.return_indices

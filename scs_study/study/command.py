@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scs_study import files
 from scs_study.config import CellConfig
 from scs_study.study.compose import CONF, below_project, check_override, parse_overrides
-from scs_study.study.grid import Part, Study, cell_overrides, parts, plan, study_of
+from scs_study.study.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.training import run_folder
 from scs_study.training.stopping import Interrupted
 
@@ -89,14 +89,14 @@ def task_overrides() -> list[str]:
 
 def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
     """The study that the command line chose and its cells, with the command line's overrides in them."""
-    study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
-    return study, plan(study, cell_overrides(task_overrides()))
+    study, made_of = chosen_parts(config)
+    return study, united(study, made_of)
 
 
-def chosen_parts(config: DictConfig) -> list[Part]:
-    """What the chosen study is made of (grid.parts), with the command line's overrides in the cells."""
+def chosen_parts(config: DictConfig) -> tuple[Study, list[Part]]:
+    """As `chosen_study`, with the study's parts (grid.parts) for its cells."""
     study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
-    return parts(study, cell_overrides(task_overrides()))
+    return study, parts(study, cell_overrides(task_overrides()))
 
 
 def matching_runs(config: DictConfig) -> tuple[list[str], str]:

@@ -142,8 +142,13 @@ def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellC
     An override of an axis restricts the axis to that value, one of a seed restricts the seeds, any other holds for
     every cell. Errors: ValueError in one sentence, before anything runs.
     """
+    return united(study, parts(study, overrides))
+
+
+def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
+    """The cells of the study's parts, each once. Errors: ValueError when there are none."""
     cells: dict[str, CellConfig] = {}
-    for part in parts(study, overrides):
+    for part in made_of:
         for cell in part.cells:
             cells.setdefault(cell.run_name, cell)
     if not cells:
