@@ -26,7 +26,10 @@ POOLINGS = ("max", "maxabs")
 NORMS = ("none", "batchnorm")
 DATASETS = ("digits", "cifar10", "mnist", "fashion_mnist")
 PARAMETERISATIONS = ("may2022", "mar2022")
-INIT_SCHEMES = ("conv2d", "uniform", "pretrained")
+PRETRAINED = "pretrained"
+SIZED_AS = "_sized_as_"
+"""<a>_sized_as_<b>: the kernels of scheme a, each scaled to the L2 norm of its twin in scheme b."""
+INIT_SCHEMES = ("conv2d", "uniform", PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 """The scheme of weights from a file: named after their checksum, since where the file lies is no part of a cell."""
 OPTIMIZERS = ("adam", "sgd")
@@ -180,7 +183,8 @@ class CellConfig:
     """One cell of a study: architecture x variant x data x recipe x seed.
 
     init: the law of the shared initial weights (conv2d, uniform), or whose trained weights to start from: those of the
-    cell's convolutional twin (pretrained), or those of a file (checkpoint-<checksum>).
+    cell's convolutional twin (pretrained), or those of a file (checkpoint-<checksum>). Or the directions of one and
+    the norms of another (uniform_sized_as_pretrained, pretrained_sized_as_uniform; a file in the place of pretrained).
     """
 
     arch: str
@@ -197,7 +201,7 @@ class CellConfig:
         choice("activation", self.activation, ACTIVATIONS)
         choice("pooling", self.pooling, POOLINGS)
         choice("norm", self.norm, NORMS)
-        if not CHECKPOINT.fullmatch(str(self.init)):
+        if CHECKPOINT.sub(PRETRAINED, str(self.init)) not in INIT_SCHEMES:
             choice("init", self.init, INIT_SCHEMES)
         whole("seed", self.seed, 0)
 
@@ -216,9 +220,9 @@ class CellConfig:
     def source(self) -> CellConfig | None:
         """The cell whose trained weights this one starts from: its convolutional twin, of the same recipe and seed.
 
-        None unless init is pretrained (paper 4.3).
+        None unless init needs them (paper 4.3).
         """
-        if self.init != "pretrained":
+        if PRETRAINED not in self.init:
             return None
         return dataclasses.replace(self, layer=CONVOLUTION, init="conv2d")
 
@@ -232,7 +236,7 @@ class CellConfig:
         if self.norm != "none":
             parts.append(self.norm)
         if self.init != INIT_SCHEMES[0]:
-            parts.append(self.init.partition("-")[0])
+            parts.append(CHECKPOINT.sub("checkpoint", self.init))
         data = self.data.name if self.data.image_size == 32 else f"{self.data.name}_{self.data.image_size}"
         return "-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scs_study.config import CHECKPOINT, choice
+from scs_study.config import CHECKPOINT, PRETRAINED, SIZED_AS, choice
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.pretrained import check_fit
 from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
@@ -32,16 +32,26 @@ class InitialWeights:
     checksum: str
 
 
-def initial_weights(arch: str, seed: int, scheme: str, folder: Path) -> InitialWeights:
+def initial_weights(
+    arch: str, seed: int, scheme: str, folder: Path, trained: Mapping[str, Tensor] | None = None
+) -> InitialWeights:
     """The shared initial weights of (arch, seed, scheme), from `folder` or drawn and saved there.
 
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
     every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"). A file that is damaged is set
-    aside and drawn again. checkpoint-...: the weights kept in `folder` (models.pretrained).
+    aside and drawn again. checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: the weights of
+    the `trained` plain network. a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
     Errors: ValueError when there are no such weights, or they are not this architecture's.
     """
+    directions, _, sizes = scheme.partition(SIZED_AS)
+    if sizes:
+        mine, theirs = (initial_weights(arch, seed, each, folder, trained).tensors for each in (directions, sizes))
+        tensors = _resized(mine, theirs)
+        return InitialWeights(tensors, checksum(tensors))
     if CHECKPOINT.fullmatch(scheme):
         return _from_checkpoint(arch, seed, scheme, folder)
+    if scheme == PRETRAINED and trained is not None:
+        return from_trained(arch, seed, trained)
     choice("init", scheme, DRAWN)
     path = folder / f"{arch}-s{seed}-{scheme}.safetensors"
     try:
@@ -61,6 +71,16 @@ def from_trained(arch: str, seed: int, trained: Mapping[str, Tensor]) -> Initial
     drawn = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if name.endswith(f".{UNIT_P}")}
     tensors = {**trained, **drawn}
     return InitialWeights(tensors, checksum(tensors))
+
+
+def _resized(tensors: Mapping[str, Tensor], sizes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` with every convolution's kernels scaled to the L2 norms of their twins in `sizes`; zeros stay zeros."""
+    kernels = [name.removesuffix(UNIT_P) + "weight" for name in tensors if name.endswith(f".{UNIT_P}")]
+    scaled = {}
+    for name in kernels:
+        norms, wanted = (torch.linalg.vector_norm(each[name], dim=(1, 2, 3), keepdim=True) for each in (tensors, sizes))
+        scaled[name] = tensors[name] * torch.where(norms > 0, wanted / norms, 0.0)
+    return {**tensors, **scaled}
 
 
 def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> InitialWeights:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config import CellConfig, cell_from_dict, choice
+from scs_study.config import PRETRAINED, CellConfig, cell_from_dict, choice
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
@@ -86,8 +86,9 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     """
     plain: dict[str, Any] = {group: values[group] for group in CELL_GROUPS if group not in _NAME_ONLY}
     plain |= {group: values[group]["name"] for group in _NAME_ONLY}
-    if plain["init"] == "pretrained" and values["init"]["checkpoint"] is not None:
-        plain["init"] = checkpoint_scheme(Path(str(values["init"]["checkpoint"])).expanduser())
+    if PRETRAINED in plain["init"] and values["init"]["checkpoint"] is not None:
+        scheme = checkpoint_scheme(Path(str(values["init"]["checkpoint"])).expanduser())
+        plain["init"] = plain["init"].replace(PRETRAINED, scheme)
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
     return cell_from_dict({**plain, "seed": seed})
 

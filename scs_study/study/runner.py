@@ -10,7 +10,6 @@ from typing import Any
 from scs_study import files
 from scs_study.config import CellConfig
 from scs_study.models import InitialWeights, initial_weights
-from scs_study.models.initial import from_trained
 from scs_study.study.integrity import repair, settled
 from scs_study.study.lease import Busy, Lease, LeaseLost, Watch, acquire
 from scs_study.study.provenance import PROVENANCE, provenance
@@ -93,7 +92,7 @@ def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
     if state.state != "done":
         raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
     trained, _ = load_tensors(place.runs / cell.source.run_name / run_folder.WEIGHTS)
-    return from_trained(cell.arch, cell.seed, trained)
+    return initial_weights(cell.arch, cell.seed, cell.init, place.runs / INITIAL, trained)
 
 
 def give_up(cell: CellConfig, place: Workplace, sentence: str) -> Outcome:

@@ -89,9 +89,9 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
     path = overrides.get("init.checkpoint")
     if path is None:
         return
-    schemes = {cell.init for cell in cells if CHECKPOINT.fullmatch(cell.init)}
+    schemes = {cell.init for cell in cells if CHECKPOINT.search(cell.init)}
     if not schemes:
-        raise ValueError(f"init.checkpoint={path} has no effect: no cell has init=pretrained")
+        raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
     folder = below_project(config.runs) / INITIAL
     keep(read_checkpoint(Path(str(path)).expanduser()), folder)
     for arch, seed in {(cell.arch, cell.seed) for cell in cells if cell.init in schemes}:

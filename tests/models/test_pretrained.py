@@ -105,3 +105,38 @@ def test_weights_of_another_architecture_are_refused(weights: dict[str, Tensor],
 def test_a_trained_network_and_the_drawn_p_make_initial_weights(weights: dict[str, Tensor]) -> None:
     shared = from_trained("resnet20", 0, weights)
     assert shared.tensors.keys() == draw("resnet20", 0, "conv2d").keys()
+
+
+@pytest.mark.parametrize(
+    ("directions", "sizes"), [("uniform", "pretrained"), ("pretrained", "uniform"), ("pretrained", "conv2d")]
+)
+def test_resized_kernels_have_the_directions_of_one_and_the_norms_of_the_other(
+    directions: str, sizes: str, weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    trained = {name: 3 * value if value.is_floating_point() else value for name, value in weights.items()}
+    trained["conv1.weight"][2] = 0  # a dead kernel has no direction, and stays at zero
+    given = {
+        scheme: initial_weights("resnet20", 0, scheme, tmp_path, trained).tensors for scheme in (directions, sizes)
+    }
+    shared = initial_weights("resnet20", 0, f"{directions}_sized_as_{sizes}", tmp_path, trained).tensors
+    assert shared.keys() == given[directions].keys()
+    for name, tensor in shared.items():
+        if tensor.ndim != 4:
+            assert torch.equal(tensor, given[directions][name]), name
+            continue
+        mine, way, size = (each.double().flatten(1) for each in (tensor, given[directions][name], given[sizes][name]))
+        alive = (way.norm(dim=1) > 0) & (size.norm(dim=1) > 0)
+        assert alive.sum() >= len(tensor) - 1
+        assert torch.allclose(mine[alive].norm(dim=1), size[alive].norm(dim=1), rtol=1e-5)
+        assert torch.allclose(torch.cosine_similarity(mine[alive], way[alive]), torch.ones(1).double(), atol=1e-6)
+        assert not mine[~alive].any()
+
+
+def test_resized_kernels_may_come_from_a_file(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    keep(weights, tmp_path)
+    file = scheme_of(weights)
+    shared = initial_weights("resnet20", 0, f"uniform_sized_as_{file}", tmp_path)
+    twin = initial_weights("resnet20", 0, "uniform_sized_as_pretrained", tmp_path, weights)
+    assert shared.checksum == twin.checksum
+    with pytest.raises(ValueError, match="init=pretrained: not known"):
+        initial_weights("resnet20", 0, "uniform_sized_as_pretrained", tmp_path)

@@ -53,6 +53,23 @@ def test_the_twin_is_computed_first_and_its_weights_are_where_the_run_starts(tmp
     assert len(files.read_lines(tmp_path / mine.source.run_name / PROVENANCE)) == 1
 
 
+def test_a_control_has_the_twins_norms_and_not_its_kernels(tmp_path: Path) -> None:
+    mine, where = cell(init="uniform_sized_as_pretrained"), place(tmp_path)
+    assert mine.source == cell().source
+    assert mine.source is not None
+    assert run_cell(mine, where).state == "done"
+    trained, _ = load_tensors(tmp_path / mine.source.run_name / run_folder.WEIGHTS)
+    first = files.read_lines(tmp_path / mine.run_name / run_folder.STEPS)[0]
+    for path, norm in zip(first["layers"], first["before"], strict=True):
+        assert norm == pytest.approx(float(trained[f"{path}.weight"].norm()), rel=1e-5)
+    starts = {
+        files.read_lines(tmp_path / each.run_name / PROVENANCE)[0]["shared_checksum"]
+        for each in (mine, cell())
+        if run_cell(each, where).state == "done"
+    }
+    assert len(starts) == 2
+
+
 def test_a_twin_that_another_process_computes_is_waited_for(tmp_path: Path) -> None:
     mine = cell()
     assert mine.source is not None
@@ -97,6 +114,10 @@ def test_a_checkpoint_file_is_part_of_the_identity_by_its_content(tmp_path: Path
     assert which.source is None
     save_tensors(tmp_path / "other.safetensors", {**weights, "head.bias": torch.ones(10)})
     assert cell(init__checkpoint=str(tmp_path / "other.safetensors")).run_name not in names
+    for control in ("uniform_sized_as_pretrained", "pretrained_sized_as_uniform"):
+        named = cell(init=control, init__checkpoint=str(tmp_path / "here.safetensors"))
+        assert named.init == control.replace("pretrained", which.init)
+        assert named.source is None
     # An axis over init applies the file where it belongs, and nowhere else.
     assert cell(init="uniform", init__checkpoint=str(tmp_path / "here.safetensors")) == cell(init="uniform")
 
