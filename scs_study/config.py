@@ -29,7 +29,9 @@ PARAMETERISATIONS = ("may2022", "mar2022")
 PRETRAINED = "pretrained"
 SIZED_AS = "_sized_as_"
 """<a>_sized_as_<b>: the kernels of scheme a, each scaled to the L2 norm of its twin in scheme b."""
-INIT_SCHEMES = ("conv2d", "uniform", PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
+DRAWN = ("conv2d", "uniform", "kaiming_normal")
+"""The schemes that draw weights, torch's own first."""
+INIT_SCHEMES = (*DRAWN, PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 """The scheme of weights from a file: named after their checksum, since where the file lies is no part of a cell."""
 OPTIMIZERS = ("adam", "sgd")
@@ -182,7 +184,7 @@ class TrainConfig:
 class CellConfig:
     """One cell of a study: architecture x variant x data x recipe x seed.
 
-    init: the law of the shared initial weights (conv2d, uniform), or whose trained weights to start from: those of the
+    init: the law of the shared initial weights (one of DRAWN), or whose trained weights to start from: those of the
     cell's convolutional twin (pretrained), or those of a file (checkpoint-<checksum>). Or the directions of one and
     the norms of another (uniform_sized_as_pretrained, pretrained_sized_as_uniform; a file in the place of pretrained).
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from scs_study.models.resnet import resnet18, resnet20
+from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
 
 CLASSES = 10
 
@@ -99,4 +99,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "rohrer583k": Architecture(rohrer583k, "Rohrer583K", (32,)),
     "resnet18": Architecture(resnet18, "ResNet18", ()),
     "resnet20": Architecture(resnet20, "ResNet20", ()),
+    "resnet20_idelbayev": Architecture(resnet20_idelbayev, "ResNet20, standardised inputs", ()),
 }

@@ -12,13 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scs_study.config import CHECKPOINT, PRETRAINED, SIZED_AS, choice
+from scs_study.config import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.pretrained import check_fit
 from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
 
-DRAWN = ("conv2d", "uniform")
-"""The schemes that draw weights, torch's own first."""
 _RANDOM = threading.RLock()
 UNIT_P = "unit_p"
 """<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""
@@ -38,8 +36,9 @@ def initial_weights(
     """The shared initial weights of (arch, seed, scheme), from `folder` or drawn and saved there.
 
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
-    every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"). A file that is damaged is set
-    aside and drawn again. checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: the weights of
+    every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"); kaiming_normal: N(0, 2 / fan in)
+    for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file is set aside and drawn again.
+    checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: the weights of
     the `trained` plain network. a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
     Errors: ValueError when there are no such weights, or they are not this architecture's.
     """
@@ -88,7 +87,7 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> Initial
     try:
         tensors, _ = load_tensors(path)
     except FileNotFoundError:
-        raise ValueError(f"init={scheme}: {path} is gone; give init.checkpoint=<the file> again") from None
+        raise ValueError(f"init={scheme}: there is no {path}; give init.checkpoint=<their file>") from None
     plain = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if not name.endswith(f".{UNIT_P}")}
     # The public ResNet20 was saved before BatchNorm counted its batches.
     tensors = {**{name: value for name, value in plain.items() if name.endswith("num_batches_tracked")}, **tensors}
@@ -110,8 +109,10 @@ def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
         network = ARCHITECTURES[arch].build()
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for path, module in network.named_modules():
+        generator = torch.Generator().manual_seed(_derived(f"kernels {arch} {seed} {path}"))
+        if scheme == "kaiming_normal" and isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(tensors[f"{path}.weight"], generator=generator)
         if isinstance(module, nn.Conv2d):
-            generator = torch.Generator().manual_seed(_derived(f"kernels {arch} {seed} {path}"))
             if scheme == "uniform":
                 tensors[f"{path}.weight"].uniform_(-1.0, 1.0, generator=generator)
             generator = torch.Generator().manual_seed(_derived(f"p {arch} {seed} {path}"))

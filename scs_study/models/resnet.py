@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 CLASSES = 10
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+"""Of red, green and blue in [0, 1], as torchvision's documentation of its models gives them."""
 
 
 def resnet18() -> nn.Module:
@@ -26,6 +29,25 @@ def resnet20() -> nn.Module:
     initial law here; systems.md 5 says what the public code draws.
     """
     return _ResNet20()
+
+
+def resnet20_idelbayev() -> nn.Module:
+    """`resnet20` that standardises its images by ImageNet's mean and deviation, as the public code does before it
+    (systems.md 5). Here it is part of the network, so that attacks and saliency maps go on in pixels in [0, 1].
+    """
+    return _ResNet20(_Standardise(IMAGENET_MEAN, IMAGENET_DEVIATION))
+
+
+class _Standardise(nn.Module):
+    """(x - mean) / deviation of each channel. Constants, which a state dict does not hold: the public one has none."""
+
+    def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.get_buffer("mean")) / self.get_buffer("deviation")
 
 
 class _Block(nn.Module):
@@ -48,8 +70,9 @@ class _Block(nn.Module):
 
 
 class _ResNet20(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, first: nn.Module | None = None) -> None:
         super().__init__()
+        self.standardise = first or nn.Identity()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu1 = nn.ReLU()
@@ -59,6 +82,6 @@ class _ResNet20(nn.Module):
         self.linear = nn.Linear(64, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layer3(self.layer2(self.layer1(self.relu1(self.bn1(self.conv1(x))))))
+        x = self.layer3(self.layer2(self.layer1(self.relu1(self.bn1(self.conv1(self.standardise(x)))))))
         out: Tensor = self.linear(torch.mean(x, dim=(2, 3)))
         return out

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config import PRETRAINED, CellConfig, cell_from_dict, choice
+from scs_study.config import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
@@ -95,7 +95,12 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
 
 @functools.cache
 def checkpoint_scheme(path: Path) -> str:
-    """The init scheme that a checkpoint file's weights are known by. Errors: ValueError in one sentence."""
+    """The init scheme that a checkpoint file's weights are known by, or that is given in its place.
+
+    Errors: ValueError in one sentence.
+    """
+    if CHECKPOINT.fullmatch(str(path)):
+        return str(path)
     # Imported here: torch takes seconds to load, for this alone.
     from scs_study.models.pretrained import read_checkpoint, scheme_of
 

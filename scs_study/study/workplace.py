@@ -84,16 +84,16 @@ def _here(device: torch.device) -> bool:
 def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
     """None; the weights that `init.checkpoint` names lie beside the runs, where the workers look for them.
 
-    Errors: ValueError when the setting has no effect on any of the cells, or the weights do not fit one of them.
+    Errors: ValueError when the setting has no effect on any of the cells, or weights from a file that a cell starts
+    from are not there or do not fit it.
     """
     path = overrides.get("init.checkpoint")
-    if path is None:
-        return
     schemes = {cell.init for cell in cells if CHECKPOINT.search(cell.init)}
-    if not schemes:
+    if path is not None and not schemes:
         raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
     folder = below_project(config.runs) / INITIAL
-    keep(read_checkpoint(Path(str(path)).expanduser()), folder)
+    if path is not None and not CHECKPOINT.fullmatch(str(path)):
+        keep(read_checkpoint(Path(str(path)).expanduser()), folder)
     for arch, seed in {(cell.arch, cell.seed) for cell in cells if cell.init in schemes}:
         for scheme in schemes:
             initial_weights(arch, seed, scheme, folder)

@@ -21,6 +21,7 @@ COUNTS = {  # conv with bias, SCS (May 2022), SDP without bias
     "rohrer583k": (629_930, 629_933, 629_930),
     "resnet18": (11_181_642, 11_186_462, 11_186_442),
     "resnet20": (269_722, 270_429, 270_410),
+    "resnet20_idelbayev": (269_722, 270_429, 270_410),
 }
 SHAPES = {  # after each pool (channels, side), systems.md 2
     "rohrer25k": [(80, 14), (40, 6), (40, 1)],
@@ -46,7 +47,7 @@ def test_resnet18_can_keep_its_one_by_one_convolutions() -> None:
 
 
 @pytest.mark.parametrize("norm", ["none", "batchnorm"])
-@pytest.mark.parametrize("arch", ["resnet18", "resnet20"])
+@pytest.mark.parametrize("arch", ["resnet18", "resnet20", "resnet20_idelbayev"])
 def test_residual_variants_have_no_relu_and_no_norm_left_where_there_should_be_none(norm: str, arch: str) -> None:
     cell = compose_cell({"arch": arch, "norm": norm, "activation": "none"}, {}, seed=0)
     modules = list(build_variant(cell, draw(arch, 0, "conv2d")).modules())
@@ -64,6 +65,16 @@ def test_option_a_shortcuts_pass_the_image_through_where_the_block_adds_nothing(
     assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
     assert not y[:, :8].any()
     assert not y[:, 24:].any()
+
+
+def test_the_public_resnet20_is_ours_behind_imagenets_standardisation() -> None:
+    plain, public = (ARCHITECTURES[name].build().eval() for name in ("resnet20", "resnet20_idelbayev"))
+    public.load_state_dict(plain.state_dict())  # strict: the constants are in neither
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    red, green, blue = x.unbind(1)
+    seen = torch.stack([(red - 0.485) / 0.229, (green - 0.456) / 0.224, (blue - 0.406) / 0.225], dim=1)
+    assert torch.allclose(public(x), plain(seen), atol=1e-5)
+    assert not torch.allclose(public(x), plain(x), atol=0.1)
 
 
 def test_a_fixed_p_is_no_parameter() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from scs_study.config import DRAWN
 from scs_study.data import Batches, load_images
 from scs_study.models import ARCHITECTURES, build_variant, initial_weights
 from scs_study.models.initial import UNIT_P, draw
@@ -17,7 +18,7 @@ from scs_study.study.compose import compose_cell
 LAYERS = ("conv", "scs", "scs_mar2022", "sdp", "cosine")
 
 
-@pytest.mark.parametrize("scheme", ["conv2d", "uniform"])
+@pytest.mark.parametrize("scheme", DRAWN)
 @pytest.mark.parametrize("arch", ["rohrer25k", "rohrer100k"])
 def test_all_variants_start_from_byte_identical_shared_tensors(arch: str, scheme: str, tmp_path: Path) -> None:
     shared = initial_weights(arch, 3, scheme, tmp_path)
@@ -65,16 +66,22 @@ def test_drawing_leaves_the_global_random_state_alone() -> None:
 
 
 def test_the_schemes_follow_their_laws() -> None:
-    conv, uniform = (draw("rohrer583k", 0, scheme) for scheme in ("conv2d", "uniform"))
+    conv, uniform, normal = (draw("rohrer583k", 0, scheme) for scheme in DRAWN)
     weight = conv["conv2.weight"]
     bound = (1 / weight[0].numel()) ** 0.5  # Kaiming uniform with a = sqrt 5
     assert weight.abs().max() <= bound
     assert abs(float(weight.std()) - bound / 3**0.5) < 0.01 * bound
     assert abs(float(uniform["conv2.weight"].std()) - 1 / 3**0.5) < 0.01
     assert torch.equal(conv["head.weight"], uniform["head.weight"])
+    for name in ("conv2.weight", "head.weight"):
+        kernels = normal[name]
+        deviation = (2 / kernels[0].numel()) ** 0.5
+        assert abs(float(kernels.std()) / deviation - 1) < 0.02
+        assert kernels.abs().max() > 3 * deviation  # no uniform law goes there
+    assert torch.equal(conv["head.bias"], normal["head.bias"])
     network = ARCHITECTURES["rohrer583k"].build()
-    kernels = [path for path, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    assert all(f"{path}.{UNIT_P}" in conv for path in kernels)
+    paths = [path for path, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    assert all(f"{path}.{UNIT_P}" in conv for path in paths)
 
 
 def test_the_file_is_the_truth_and_a_damaged_one_is_drawn_again(

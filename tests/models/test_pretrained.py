@@ -98,7 +98,7 @@ def test_weights_of_another_architecture_are_refused(weights: dict[str, Tensor],
         check_fit({**weights, "extra": torch.ones(1)}, weights, "resnet20", "x")
     with pytest.raises(ValueError, match=r"linear.bias has shape \(100,\), not \(10,\)"):
         check_fit({**weights, "linear.bias": torch.ones(100)}, weights, "resnet20", "x")
-    with pytest.raises(ValueError, match=r"is gone; give init\.checkpoint"):
+    with pytest.raises(ValueError, match=r"there is no .*; give init\.checkpoint=<their file>"):
         initial_weights("resnet20", 0, "checkpoint-0123456789ab", tmp_path)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from scs_study import files
 from scs_study.config import CellConfig
@@ -18,6 +19,7 @@ from scs_study.study.provenance import PROVENANCE
 from scs_study.study.runner import run_cell
 from scs_study.study.slurm import packed
 from scs_study.study.store import run_state
+from scs_study.study.workplace import keep_checkpoint
 from scs_study.tensors import load_tensors, save_tensors
 from scs_study.training import run_folder
 from tests.study.work import place
@@ -118,8 +120,23 @@ def test_a_checkpoint_file_is_part_of_the_identity_by_its_content(tmp_path: Path
         named = cell(init=control, init__checkpoint=str(tmp_path / "here.safetensors"))
         assert named.init == control.replace("pretrained", which.init)
         assert named.source is None
+    # Once kept, the weights go by their name too, without the file.
+    assert cell(init__checkpoint=which.init) == which
     # An axis over init applies the file where it belongs, and nowhere else.
     assert cell(init="uniform", init__checkpoint=str(tmp_path / "here.safetensors")) == cell(init="uniform")
+
+
+def test_weights_that_are_not_kept_are_asked_for_before_anything_starts(tmp_path: Path) -> None:
+    weights, config = build_state(), OmegaConf.create({"runs": str(tmp_path / "runs")})
+    save_tensors(tmp_path / "file.safetensors", weights)
+    mine = cell(init__checkpoint=str(tmp_path / "file.safetensors"))
+    with pytest.raises(ValueError, match=f"there is no .*{mine.init}.safetensors; give init.checkpoint=<their file>"):
+        keep_checkpoint(config, [mine], {})
+    keep_checkpoint(config, [mine], {"init.checkpoint": str(tmp_path / "file.safetensors")})
+    keep_checkpoint(config, [mine], {})
+    keep_checkpoint(config, [mine], {"init.checkpoint": mine.init})
+    with pytest.raises(ValueError, match="has no effect: no cell starts from pretrained weights"):
+        keep_checkpoint(config, [cell(init="uniform")], {"init.checkpoint": mine.init})
 
 
 def build_state() -> dict[str, torch.Tensor]:
