@@ -32,3 +32,13 @@ def test_the_studies_it_names_exist() -> None:
 def test_the_make_targets_it_names_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize(
+    ("opening", "prints"),
+    [("from scs_study.layers import", ""), ("import torchvision", "modules swapped, left as they were: ()\n")],
+)
+def test_its_python_runs_as_it_stands(opening: str, prints: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if block.startswith(opening)]
+    exec(code, {})
+    assert capsys.readouterr().out.endswith(prints)

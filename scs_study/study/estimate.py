@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from scs_study.bench.step import Contestant, contestant, seconds_of
-from scs_study.config import CellConfig
+from scs_study.config import DRAWN, CellConfig
 from scs_study.data import ImageSet
 from scs_study.models import build_variant, layer_paths
 from scs_study.models.fold import fold_pools
@@ -29,59 +30,75 @@ HISTORY_LINE = 250
 
 @dataclass(frozen=True)
 class Estimate:
-    """cells and epochs still to compute; seconds of one process for all of them; bytes of their run folders."""
+    """cells and epochs still to compute; seconds of one process for all of them, None where nothing was timed; bytes of
+    their run folders.
+    """
 
     cells: int
     epochs: int
-    seconds: float
+    seconds: float | None
     bytes: int
 
     def words(self, processes: int, device: str) -> str:
         """One line, for `processes` working side by side."""
+        work = f"{self.cells} cells, {self.epochs} epochs to compute"
+        disk = f"about {_size(self.bytes)} of disk"
+        if self.seconds is None:
+            return f"{work} on the cluster, whose nodes cannot be timed from here; {disk}"
         time = duration(self.seconds / processes)
         side = f" with {processes} processes" if processes > 1 else ""
         return (
-            f"{self.cells} cells, {self.epochs} epochs to compute: about {time} on this device{side} ({device}; from "
-            f"{STEPS} timed steps of each kind of network); about {_size(self.bytes)} of disk"
+            f"{work}: about {time} on this device{side} ({device}; from {STEPS} timed steps of each kind of network); "
+            f"{disk}"
         )
 
 
-def estimate(left: Sequence[tuple[CellConfig, int]], images: Mapping[str, ImageSet], device: torch.device) -> Estimate:
+def estimate(
+    left: Sequence[tuple[CellConfig, int]], images: Mapping[str, ImageSet], device: torch.device | None
+) -> Estimate:
     """The Estimate for cells and the epochs each still has to compute. images: of every data set among them, by name.
 
-    Variants that differ in pooling, activation or norm alone are timed once: the layer decides.
+    Variants that differ in pooling, activation or norm alone are timed once: the layer decides. device: None where
+    other machines than this one will compute, and nothing is timed.
     """
-    costs: dict[tuple[object, ...], tuple[float, float, int, int]] = {}
+    sizes: dict[tuple[object, ...], tuple[int, int]] = {}
+    times: dict[tuple[object, ...], tuple[float, float]] = {}
     seconds, size = 0.0, 0
     for cell, epochs in left:
         data = images[cell.data.name]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
-        if kind not in costs:
-            costs[kind] = _cost(cell, len(data.train_labels), device)
-        train, evaluate, fixed, per_epoch = costs[kind]
-        seconds += epochs * (train * len(data.train_labels) + evaluate * len(data.test_labels))
+        if kind not in sizes:
+            network = fold_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0])))
+            sizes[kind] = _sizes(cell, network, len(data.train_labels))
+            if device is not None:
+                times[kind] = _times(cell, network, device)
+        fixed, per_epoch = sizes[kind]
         size += fixed + per_epoch * cell.train.epochs
-    return Estimate(len(left), sum(epochs for _, epochs in left), seconds, size)
+        if device is not None:
+            train, evaluate = times[kind]
+            seconds += epochs * (train * len(data.train_labels) + evaluate * len(data.test_labels))
+    return Estimate(len(left), sum(epochs for _, epochs in left), None if device is None else seconds, size)
 
 
-def _cost(cell: CellConfig, train_images: int, device: torch.device) -> tuple[float, float, int, int]:
-    """Seconds per image of training and of evaluation; bytes of a run folder, fixed and per epoch."""
-    cell = replace(cell, init="conv2d")
-    network = fold_pools(build_variant(cell, draw(cell.arch, 0, cell.init)))
+def _sizes(cell: CellConfig, network: nn.Module, train_images: int) -> tuple[int, int]:
+    """Bytes of a run folder, fixed and per epoch."""
     layers = layer_paths(network)
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     steps = -(-train_images // cell.train.batch_size)
     log = StepLog.empty(steps, len(layers), torch.device("cpu"))
     log.done = steps
     lines = (record.layers_line(1, network, layers, log), record.steps_line(1, layers, log))
-    per_epoch = HISTORY_LINE + sum(len(json.dumps(line)) for line in lines)
+    return weights, HISTORY_LINE + sum(len(json.dumps(line)) for line in lines)
+
+
+def _times(cell: CellConfig, network: nn.Module, device: torch.device) -> tuple[float, float]:
+    """Seconds per image of training and of evaluation."""
     batch = cell.train.batch_size
     if device.type == "cpu":
         batch = min(batch, max(2, PIXELS // cell.data.image_size**2))
     timed = contestant(cell.arch, cell, network, "nhwc", batch, device)
     with numerics(cell.train.numerics, device):
-        train, evaluate = (_least(timed, index, device) / batch for index in (0, 1))
-    return train, evaluate, weights, per_epoch
+        return _least(timed, 0, device) / batch, _least(timed, 1, device) / batch
 
 
 def _least(timed: Contestant, index: int, device: torch.device) -> float:

@@ -30,16 +30,17 @@ def unsettled(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
 
 
 def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> str:
-    """A line on what the cells will take, "" where nothing is left or a cluster's nodes will compute them."""
+    """A line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
     missing = unsettled(cells, place.runs)
-    if not missing or config.launch.name == "slurm":
+    if not missing:
         return ""
     states = run_states(place.runs, missing)
     left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
-    found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, place.settings.device)
+    device = None if config.launch.name == "slurm" else place.settings.device
+    found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, device)
     processes = min(pool_of(place, config).workers, len(left)) if config.launch.name == "pool" else 1
     engine = place.settings.engine
-    note = "" if engine == "eager" else f"; timed as engine=eager does them, not {engine}"
+    note = "" if engine == "eager" or device is None else f"; timed as engine=eager does them, not {engine}"
     return found.words(max(1, processes), device_name(place.settings.device)) + note
 
 

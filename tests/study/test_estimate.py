@@ -36,7 +36,15 @@ def test_each_kind_of_network_is_timed_once_and_counts_for_its_epochs(monkeypatc
 
 def test_a_real_network_takes_some_time_and_trains_nothing(tmp_path: Path) -> None:
     found = estimate([(SCS, 3)], DIGITS, CPU)
+    assert found.seconds is not None
     assert 0 < found.seconds < 60
+
+
+def test_nothing_is_timed_for_the_nodes_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "seconds_of", lambda work, device: pytest.fail("timed"))
+    words = forecast([SCS, cell("conv")], place(tmp_path), OmegaConf.create({"launch": {"name": "slurm"}}))
+    assert words.startswith("2 cells, 6 epochs to compute on the cluster, whose nodes cannot be timed from here; ")
+    assert words.endswith(" of disk")
 
 
 @pytest.mark.parametrize("layer", ["conv", "scs"])
