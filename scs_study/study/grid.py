@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from scs_study.study.compose import (
     CELL_GROUPS,
     PROJECT,
     compose_cell,
+    default_choices,
     load_option,
     options,
     override_values,
@@ -140,7 +142,8 @@ def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellC
     """The study's cells, each once, in the order of its axes.
 
     An override of an axis restricts the axis to that value, one of a seed restricts the seeds, any other holds for
-    every cell. Errors: ValueError in one sentence, before anything runs.
+    every cell. In a study of studies, what is an axis of one of them chooses among the cells of all.
+    Errors: ValueError in one sentence, before anything runs.
     """
     return united(study, parts(study, overrides))
 
@@ -156,21 +159,51 @@ def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
     return list(cells.values())
 
 
-def parts(study: Study, overrides: Mapping[str, Any] | None = None) -> list[Part]:
+def parts(
+    study: Study, overrides: Mapping[str, Any] | None = None, choosing: frozenset[str] = frozenset()
+) -> list[Part]:
     """What the study is made of: the studies it includes, what those include, and itself where it has axes of its own.
 
-    Two parts may share a cell. The analyses of a study follow its parts, too. Errors: as `plan`.
+    Two parts may share a cell. The analyses of a study follow its parts, too. choosing: overrides that leave a part out
+    where it has no such cells, instead of being refused or changing them. Errors: as `plan`.
     """
     overrides = dict(overrides or {})
     found = []
+    if study.include:
+        choosing |= overrides.keys() & _axes(study)
     for name in study.include:
-        for part in parts(load_study(name), overrides):
+        for part in parts(load_study(name), overrides, choosing):
             cells = part.cells
             if "train.epochs" not in overrides:
                 cells = [_shortened(cell, study.epochs_factor) for cell in cells]
             analyses = tuple(dict.fromkeys((*part.study.analyses, *study.analyses)))
             found.append(Part(dataclasses.replace(part.study, analyses=analyses), cells))
-    return [*found, Part(study, _product(study, overrides))] if study.axes else found
+    cells = _chosen(study, overrides, choosing) if study.axes else []
+    return [*found, Part(study, cells)] if cells else found
+
+
+def _axes(study: Study) -> set[str]:
+    return set(study.axes).union(*(_axes(load_study(name)) for name in study.include))
+
+
+def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]) -> list[CellConfig]:
+    """The study's own cells; of an override in `choosing` those that have its value anyway."""
+    for key in choosing:
+        if key in CELL_GROUPS:
+            choice(key, overrides[key], options(key))
+        same = {**default_choices(), **study.base}
+        points = study.axes.get(key, [same[key]] if key in same else [overrides[key]])
+        if overrides[key] not in points:
+            return []
+    settings = choosing - study.axes.keys() - set(CELL_GROUPS)
+    cells = _product(study, {key: value for key, value in overrides.items() if key not in settings})
+    return [cell for cell in cells if all(_setting(cell, key) == overrides[key] for key in settings)]
+
+
+def _setting(cell: CellConfig, key: str) -> Any:
+    section, _, name = key.partition(".")
+    value = cell.identity()[section]
+    return value[name] if isinstance(value, dict) else value
 
 
 def _shortened(cell: CellConfig, factor: float) -> CellConfig:
@@ -181,10 +214,11 @@ def _shortened(cell: CellConfig, factor: float) -> CellConfig:
 def _product(study: Study, overrides: Mapping[str, Any]) -> list[CellConfig]:
     axes = {axis: list(points) for axis, points in study.axes.items()}
     for axis in axes.keys() & overrides.keys():
-        choice(axis, overrides[axis], options(axis) if axis in CELL_GROUPS else [str(p) for p in axes[axis]])
+        if axis in CELL_GROUPS:
+            choice(axis, overrides[axis], options(axis))
         if overrides[axis] not in axes[axis]:
-            names = ", ".join(str(point) for point in axes[axis])
-            raise ValueError(f"{axis}={overrides[axis]}: not in study {study.name}, which has {names}")
+            value, *known = (json.dumps(point).replace('"', "") for point in (overrides[axis], *axes[axis]))
+            raise ValueError(f"{axis}={value}: not in study {study.name}, which has {', '.join(known)}")
         axes[axis] = [overrides[axis]]
     seeds = [overrides["seed"]] if "seed" in overrides else list(study.seeds)
     common = {**study.base, **study.set, **{k: v for k, v in overrides.items() if k not in axes and k != "seed"}}

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from scs_study.analysis.paper import paper_table
 from scs_study.study.compose import load_option, options
-from scs_study.study.grid import Study, cell_overrides, load_study, plan, study_of
+from scs_study.study.grid import Study, cell_overrides, load_study, parts, plan, study_of
 from scs_study.study.status import plan_records
 
 TABLES = {"table1": 8, "table2": 8, "table3": 10, "table4": 10, "table5": 10, "table6": 10, "table7": 10, "table8": 12}
@@ -61,9 +61,48 @@ def test_an_override_of_an_axis_restricts_it_and_any_other_holds_for_all_cells()
     assert {(c.layer.name, c.train.epochs, c.seed) for c in cells} == {("scs", 2, 5)}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ({"layer": "scs"}, {"table1", "table2", "table3", "table8", "cosine", "weight_norms", "p_values"}),
+        ({"arch": "resnet18"}, {"table2", "table8", "resnet18_sdp"}),
+        ({"layer": "sdp", "data": "cifar10_224"}, {"resnet18_sdp"}),
+        ({"train.weight_decay": 5e-4}, {"p_values"}),
+        ({"layer.p_init": [1.0, 1.0]}, {"table3", "resnet18_sdp"}),
+    ],
+)
+def test_in_a_study_of_studies_an_axis_of_one_chooses_among_the_cells_of_all(
+    overrides: dict[str, Any], names: set[str]
+) -> None:
+    whole = {cell.run_name for cell in plan(load_study("paper"))}
+    made_of = parts(load_study("paper"), overrides)
+    assert {cell.run_name for part in made_of for cell in part.cells} < whole, "no cell is changed"
+    assert names <= {part.study.name for part in made_of}
+    assert all(part.cells for part in made_of)
+    if len(names) < 5:
+        assert {part.study.name for part in made_of} - names <= {"table4", "table5", "table6", "table7"}
+
+
+def test_any_other_override_holds_for_every_cell_of_a_study_of_studies() -> None:
+    cells = plan(load_study("paper"), {"train.max_lr": 0.001, "layer": "conv", "norm": "none"})
+    assert {cell.train.max_lr for cell in cells} == {0.001}
+    assert {(cell.layer.name, cell.norm) for cell in cells} == {("conv", "none")}
+    with pytest.raises(ValueError, match="layer=scss: not known"):
+        plan(load_study("paper"), {"layer": "scss"})
+    with pytest.raises(ValueError, match="study paper: no cells are left"):
+        plan(load_study("paper"), {"layer": "sdp", "arch": "resnet20"})
+
+
 def test_a_setting_can_be_an_axis() -> None:
     cells = plan(study(axes={"layer": ["sdp"], "layer.p_init": [[1.0, 1.0], [1.0, 3.0]]}, exclude=()))
     assert [c.layer.p_init for c in cells if c.seed == 0] == [(1.0, 1.0), (1.0, 3.0)]
+
+
+def test_a_setting_that_is_an_axis_is_chosen_by_its_value() -> None:
+    some = load_study("weight_norms")
+    assert {cell.layer.w_max for cell in plan(some, {"layer.w_max": None, "layer": "scs"})} == {None}
+    with pytest.raises(ValueError, match=r"layer\.w_max=2\.0: not in study weight_norms, which has 1\.0, null"):
+        plan(some, {"layer.w_max": 2.0})
 
 
 def test_included_studies_share_their_cells() -> None:
@@ -79,6 +118,7 @@ def test_included_studies_share_their_cells() -> None:
         ({"arch": "rohrer47k"}, "arch=rohrer47k: not in study quick, which has rohrer25k"),
         ({"arch": "rohrer4k"}, "did you mean rohrer47k"),
         ({"norm": "batchnorm"}, "not in study quick"),
+        ({"seed": 1.5}, "must be a whole number"),
         ({"train.epochs": 0}, "must be at least 1"),
         ({"train.epoch": 2}, r"did you mean train\.epochs"),
         ({"layer.p": 2.0}, "no effect on layer=conv"),
