@@ -5,7 +5,7 @@ Batches and augmentation are a pure function of (seed, epoch, step), so no rando
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,14 @@ NAME = "checkpoint.safetensors"
 
 @dataclass
 class Position:
-    """Where a run stands: `epoch` epochs are complete and recorded, `log` holds the steps of the next one."""
+    """Where a run stands: `epoch` epochs are complete and recorded, `log` holds the steps of the next one.
+
+    excursions: of a gradient norm from its bounds, the first of each kind (StepLog.first_excursions) and its epoch.
+    """
 
     epoch: int
     log: StepLog
-    unbounded: dict[str, Any] | None = None
+    excursions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def save(
@@ -50,7 +53,7 @@ def save(
         "epoch": position.epoch,
         "step": position.log.done,
         "seconds": position.log.seconds,
-        "unbounded": position.unbounded,
+        "excursions": position.excursions,
         "groups": state["param_groups"],
         "scheduler": _plain(scheduler.state_dict()),
     }
@@ -86,7 +89,7 @@ def load(
         groups = [{**group, **_tuples(group)} for group in notes["groups"]]
         optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
         scheduler.load_state_dict({**scheduler.state_dict(), **notes["scheduler"]})
-        position.epoch, position.unbounded = notes["epoch"], notes["unbounded"]
+        position.epoch, position.excursions = notes["epoch"], notes["excursions"]
         position.log.restore(_below(tensors, "log."), notes["step"], notes["seconds"])
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +108,8 @@ def train(
             _save(folder, cell, parts)
             run_folder.write_status(folder, "interrupted", position.epoch, epochs, f"stopped in epoch {epoch}")
             raise Interrupted(f"{cell.run_name} was stopped in epoch {epoch} of {epochs}") from None
-        if position.unbounded is None:
-            unbounded = position.log.first_unbounded_gradient(parts.layers)
-            position.unbounded = {"epoch": epoch, **unbounded} if unbounded else None
+        for kind, excursion in position.log.first_excursions(parts.layers).items():
+            position.excursions.setdefault(kind, {"epoch": epoch, **excursion})
         if bad_step is not None:
             diverged = {"epoch": epoch, "step": bad_step, "reason": "the training loss is not finite"}
         elif test is not None and not torch.isfinite(torch.tensor(test[0])):
@@ -174,7 +173,8 @@ def _finish(
     parts: Parts,
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    dead = parts.position.unbounded is not None and not record.left_chance(folder, images)
+    excursions = parts.position.excursions
+    dead = excursions and not record.left_chance(folder, images)
     state = "diverged" if diverged else "untrained" if dead else "done"
     save_tensors(folder / run_folder.WEIGHTS, parts.network.state_dict(), {"run": cell.run_name, "state": state})
     facts = {
@@ -184,7 +184,7 @@ def _finish(
         "data_digest": images.digest,
         "device": device_name(settings.device),
         "diverged": diverged,
-        "gradient_left_bounds": parts.position.unbounded,
+        "gradient_left_bounds": _telling(excursions, diverged is not None),
         "not_swapped": [list(entry) for entry in not_swapped(cell)],
     }
     result = record.result(folder, state, facts)
@@ -199,3 +199,10 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _telling(excursions: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:
+    """The excursion of a gradient norm that says most: what exploded, of a run that diverged; else the first."""
+    if diverged and "exploded" in excursions:
+        return excursions["exploded"]
+    return min(excursions.values(), key=lambda excursion: (excursion["epoch"], excursion["step"]), default=None)

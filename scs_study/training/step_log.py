@@ -64,17 +64,26 @@ class StepLog:
         bad = (~torch.isfinite(self.loss[: self.done])).nonzero()
         return int(bad[0]) if len(bad) else None
 
-    def first_unbounded_gradient(self, layers: Sequence[str]) -> dict[str, object] | None:
-        """The first step and layer whose gradient norm lies outside GRADIENT_BOUNDS, None if all are inside."""
+    def first_excursions(self, layers: Sequence[str]) -> dict[str, dict[str, object]]:
+        """The first step with a gradient norm outside GRADIENT_BOUNDS, below ("vanished") and above ("exploded").
+
+        Each names the layer that is farthest outside at that step. Where norms are not finite, that is the one nearest
+        the loss, where the backward pass begins: the layers before it got theirs from it.
+        """
         low, high = GRADIENT_BOUNDS
-        norms = self.gradient_norm[: self.done].cpu()
-        outside = (~((norms >= low) & (norms <= high))).nonzero()  # NaN compares false, so it is outside
-        if not len(outside):
-            return None
-        step, layer = (int(index) for index in outside[0])
-        norm = float(norms[step, layer])
-        return {
-            "step": step,
-            "layer": layers[layer],
-            "gradient_norm": norm if torch.isfinite(norms[step, layer]) else None,
-        }
+        norms = self.gradient_norm[: self.done].double().cpu()
+        found: dict[str, dict[str, object]] = {}
+        small, large = norms < low, ~(norms <= high)  # NaN compares false, so it counts as exploded
+        if small.any():
+            step = int(small.any(1).nonzero()[0])
+            found["vanished"] = _excursion(norms, layers, step, int(norms[step].nan_to_num(torch.inf).argmin()))
+        if large.any():
+            step = int(large.any(1).nonzero()[0])
+            lost = (~torch.isfinite(norms[step])).nonzero()
+            found["exploded"] = _excursion(norms, layers, step, int(lost[-1] if len(lost) else norms[step].argmax()))
+        return found
+
+
+def _excursion(norms: Tensor, layers: Sequence[str], step: int, layer: int) -> dict[str, object]:
+    norm = norms[step, layer]
+    return {"step": step, "layer": layers[layer], "gradient_norm": float(norm) if torch.isfinite(norm) else None}
