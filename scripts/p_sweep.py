@@ -19,7 +19,7 @@ from scs_study.data import load_images
 from scs_study.study.command import FAILED, results_folder, run_command, task_overrides
 from scs_study.study.grid import cell_overrides
 from scs_study.study.launchers import LAUNCHERS, check_writable, pool_of
-from scs_study.study.workplace import workplace
+from scs_study.study.workplace import check_checkpoint, keep_checkpoint, workplace
 from scs_study.sweep import cluster
 from scs_study.sweep.processes import Job, run_workers
 from scs_study.sweep.publish import publish
@@ -49,6 +49,9 @@ def main(config: DictConfig) -> int:
     died = None
     if workers:
         check_writable(place.runs)
+        cells, overrides = [sweep.cell(sweep.low, seed) for seed in sweep.seeds], cell_overrides(task_overrides())
+        check_checkpoint(cells, overrides)
+        keep_checkpoint(config, cells, overrides)
         print(f"{name}: {sweep.title}; {sweep.total} trials", flush=True)
         job = Job(
             sweep,

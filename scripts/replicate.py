@@ -19,10 +19,10 @@ from scs_study.study.command import (
     task_overrides,
 )
 from scs_study.study.compose import below_project
-from scs_study.study.grid import cell_overrides, united
+from scs_study.study.grid import cell_overrides, united, with_sources
 from scs_study.study.launchers import forecast, launch, unsettled
 from scs_study.study.status import plan_records, status_text
-from scs_study.study.workplace import keep_checkpoint, workplace
+from scs_study.study.workplace import check_checkpoint, keep_checkpoint, workplace
 from scs_study.training.process import prepare_process
 from scs_study.training.run_folder import FINAL_STATES
 
@@ -32,25 +32,30 @@ def main(config: DictConfig) -> int:
     prepare_process()
     study, made_of = chosen_parts(config)
     cells = united(study, made_of)
-    for cell in cells:
+    work = with_sources(cells)
+    for cell in work:
         check_cell(cell)
     runs = below_project(config.runs)
     plan = choice("plan", str(config.plan).lower(), ("false", "true", "json"))
     if plan != "false":
-        print(status_text(cells, runs) if plan == "true" else json.dumps(plan_records(cells, runs), indent=1))
+        print(status_text(work, runs) if plan == "true" else json.dumps(plan_records(work, runs), indent=1))
         return 0
-    keep_checkpoint(config, cells, cell_overrides(task_overrides()))
+    overrides = cell_overrides(task_overrides())
+    check_checkpoint(cells, overrides)
+    keep_checkpoint(config, cells, overrides)
     place, folder = workplace(config), results_folder(config, results_name(study))
     check_following(made_of, config)
-    missing = unsettled(cells, runs)
-    print(f"{study.name}: {study.title}\n{len(cells)} cells, {len(cells) - len(missing)} done already", flush=True)
+    missing, twins = unsettled(work, runs), len(work) - len(cells)
+    also = f" ({twins} of them convolutional twins that others start from)" if twins else ""
+    done = len(work) - len(missing)
+    print(f"{study.name}: {study.title}\n{len(work)} cells{also}, {done} done already", flush=True)
     for data in dict.fromkeys(cell.data for cell in missing):
         place.images(data, download=True)
     for remark in remarks(missing):
         print(f"note: {remark}")
     if words := forecast(missing, place, config):
         print(words, flush=True)
-    outcomes = launch(study.name, cells, place, config)
+    outcomes = launch(study.name, work, place, config)
     if outcomes is None:
         return 0
     frame = study_frame(cells, runs)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from scs_study.study.command import FAILED, chosen_study, run_command
 from scs_study.study.compose import below_project
 from scs_study.study.follow import follow
+from scs_study.study.grid import with_sources
 from scs_study.study.status import jobs_text, status_text
 from scs_study.training.run_folder import FINAL_STATES
 
@@ -21,7 +22,8 @@ def main(config: DictConfig) -> int:
     """The exit status: 0, or 1 after waiting when cells are left without a result."""
     if config.p_sweep is not None:
         return of_sweep(str(config.p_sweep), config.storage, below_project(config.runs), config.wait)
-    study, cells = chosen_study(config)
+    study, chosen = chosen_study(config)
+    cells = with_sources(chosen)
     runs = below_project(config.runs)
     outcomes = follow(study.name, cells, runs) if config.wait else {}
     print(status_text(cells, runs))

@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from scs_study.models import check_cell
 from scs_study.study.command import FAILED, run_command, task_overrides
 from scs_study.study.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
-from scs_study.study.grid import cell_overrides
+from scs_study.study.grid import cell_overrides, with_sources
 from scs_study.study.launch import inline
-from scs_study.study.workplace import keep_checkpoint, workplace
+from scs_study.study.workplace import check_checkpoint, keep_checkpoint, workplace
 from scs_study.training.process import prepare_process
 
 
@@ -23,12 +23,15 @@ def check(arguments: list[str]) -> None:
     swept = {o.key_or_group: override_values(o) for o in parse_overrides(arguments)}
     cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS and k != "data.root"}
     seeds = swept.get("seed", [0])
+    grid = []
     for point in itertools.product(*cells.values()):
         chosen = dict(zip(cells, point, strict=True))
         choices = {key: value for key, value in chosen.items() if key in CELL_GROUPS}
         settings = {key: value for key, value in chosen.items() if key not in CELL_GROUPS}
-        for seed in seeds:
-            check_cell(compose_cell(choices, settings, seed))
+        grid += [compose_cell(choices, settings, seed) for seed in seeds]
+    for cell in grid:
+        check_cell(cell)
+    check_checkpoint(grid, {"init.checkpoint": swept.get("init.checkpoint", [None])[0]})
 
 
 def main(config: DictConfig) -> int:
@@ -37,7 +40,7 @@ def main(config: DictConfig) -> int:
     cell, place = cell_of(config), workplace(config)
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
     place.images(cell.data, download=True)
-    outcome = inline([cell], place)[cell.run_name]
+    outcome = inline(with_sources([cell]), place)[cell.run_name]
     print(f"{place.runs / cell.run_name}: {outcome.state}")
     return FAILED if outcome.state == "failed" else 0
 

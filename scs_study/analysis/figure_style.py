@@ -20,6 +20,7 @@ from PIL import Image
 
 from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.variants import Record, finished, label, spans, variants, varying
+from scs_study.config import CHECKPOINT
 from scs_study.files import write_bytes
 
 # Okabe and Ito's palette: told apart with the common colour-vision deficiencies. The darker one is MaxAbs pooling's.
@@ -43,6 +44,8 @@ FURTHER_MARKERS = ("s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 DPI = 120
 CHARACTERS = 13
+LINE = 44
+"""Characters of a panel's title, three inches wide."""
 """Of a head, in an inch of a figure's width."""
 SETTINGS: dict[str, Any] = {
     "font.size": 9,
@@ -121,10 +124,11 @@ def entitle(figure: Figure, text: str) -> None:
 
 
 def broken(words: str) -> str:
-    """A variant's label on two lines: the layer, then the settings that tell it from its neighbours."""
+    """A variant's label on lines of its own: the layer, then the settings that tell it from its neighbours."""
     plain = [word for word in words.split() if "=" not in word]
     settings = [word for word in words.split() if "=" in word]
-    return "\n".join([" ".join(plain), ", ".join(settings)]) if settings else " ".join(plain)
+    told = CHECKPOINT.sub("checkpoint", ", ".join(settings))
+    return "\n".join([" ".join(plain), *textwrap.wrap(told, LINE, break_long_words=False)])
 
 
 class Panel:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from scs_study.config import DRAWN
+
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
 """Where the paper's tables lie in this project."""
 
@@ -145,6 +147,8 @@ def _layer_differences(row: Mapping[str, Any]) -> list[str]:
         found.append("weights not clamped" if limit is None else f"weights clamped to {limit:g}, not 1")
     if row.get("layer.p") is not None and row["layer"] != "cosine":  # the cosine is p = 1 in the paper too (4.2)
         found.append(f"p fixed at {row['layer.p']:g}")
+    if row.get("init", DRAWN[0]) not in DRAWN:
+        found.append(f"starts from trained weights (init={row['init']})")
     if row.get("layer.weight_scale", 1.0) != 1.0:
         found.append(f"initial weights scaled by {row['layer.weight_scale']:g}")
     if row.get("layer.skip_1x1"):

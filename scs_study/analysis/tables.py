@@ -18,6 +18,7 @@ from scs_study.analysis.variants import (
     finished,
     label,
     records,
+    setting,
     short_state,
     show,
     spans,
@@ -145,7 +146,7 @@ def _measured(
         **{name: first[name] for name in ("architecture", "layer", "activation", "pooling", "norm", "image_size")},
         data=first["data"],
         epochs=first["epochs"],
-        extra=tuple(first[name] for name in extra),
+        extra=tuple(setting(first, name) for name in extra),
         paper=paper,
         paper_times=_paper_times(paper, rows),
         accuracy=summarise(row["best_test_accuracy"] for row in best),
@@ -194,7 +195,7 @@ def _absent(paper: PaperRow | None, rows: Sequence[PaperRow], extra: Sequence[st
 def _times(group: Sequence[Record], baselines: Sequence[Sequence[Record]]) -> Ratio:
     train, evaluation = (_mean(group, name) for name in ("train_seconds", "eval_seconds"))
     first = group[0]
-    alike = [name for name in first if name in ("architecture", "norm", "init") or name.startswith(("train.", "data."))]
+    alike = [name for name in first if name in ("architecture", "norm") or name.startswith(("train.", "data."))]
     alike += ["image_size", "data", "epochs"]
     for other in baselines:
         if all(other[0][name] == first[name] for name in alike):

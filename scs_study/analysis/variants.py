@@ -69,12 +69,15 @@ def varying(groups: Iterable[Sequence[Record]], columns: Iterable[str]) -> tuple
 def label(row: Record, extra: Sequence[str] = ()) -> str:
     """A variant in words: "scs none maxabs", then the keys of `extra` that it sets ("p=2")."""
     words = [row["layer"], row["activation"], row["pooling"]]
-    for name in extra:
-        if row[name] is not None:
-            words.append(f"{short(name)}={show(row[name])}")
-        elif name == "layer.w_max" and row["layer.parameterisation"] == "may2022":
-            words.append("w_max=off")  # a choice; of other layers it is no setting at all
-    return " ".join(words)
+    values = ((name, setting(row, name)) for name in extra)
+    return " ".join([*words, *(f"{short(name)}={show(value)}" for name, value in values if value is not None)])
+
+
+def setting(row: Record, name: str) -> object:
+    """The value of a setting, None where it is none: to leave a clamp off is a choice, other layers have no clamp."""
+    if name == "layer.w_max" and row[name] is None and row["layer.parameterisation"] == "may2022":
+        return "off"
+    return row[name]
 
 
 def short(name: str) -> str:

@@ -153,7 +153,7 @@ def _figure(panel: Panel, chosen: Sequence[tuple[Record, str, Norms]], folder: P
         bar = figure.colorbar(
             ScalarMappable(Normalize(1, depth), colormaps[COLOURS]), ax=grid, fraction=0.05, pad=0.02, aspect=30
         )
-        bar.set_label(f"layer, from the input (1) to the head ({depth})")
+        bar.set_label(f"layer, from the input (1) to the last ({depth})")
         entitle(figure, f"Weight norms after every mini-batch: {panel.title()}")
         return save(figure, folder, name, colours=True)
 

@@ -20,11 +20,10 @@ CLASSES = 10
 class Architecture:
     """How to build a network, and what it can take.
 
-    paper_name: what the paper's tables call it. image_sizes: the sizes in pixels it takes, () for any.
+    image_sizes: the sizes in pixels it takes, () for any.
     """
 
     build: Callable[[], nn.Module]
-    paper_name: str
     image_sizes: tuple[int, ...]
 
 
@@ -92,12 +91,12 @@ def rohrer583k() -> nn.Module:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "rohrer25k": Architecture(rohrer25k, "Rohrer25K", (32,)),
-    "rohrer47k": Architecture(rohrer47k, "Rohrer47K", (32,)),
-    "rohrer68k": Architecture(rohrer68k, "Rohrer68K", (32,)),
-    "rohrer100k": Architecture(rohrer100k, "Rohrer100K", (32,)),
-    "rohrer583k": Architecture(rohrer583k, "Rohrer583K", (32,)),
-    "resnet18": Architecture(resnet18, "ResNet18", ()),
-    "resnet20": Architecture(resnet20, "ResNet20", ()),
-    "resnet20_idelbayev": Architecture(resnet20_idelbayev, "ResNet20, standardised inputs", ()),
+    "rohrer25k": Architecture(rohrer25k, (32,)),
+    "rohrer47k": Architecture(rohrer47k, (32,)),
+    "rohrer68k": Architecture(rohrer68k, (32,)),
+    "rohrer100k": Architecture(rohrer100k, (32,)),
+    "rohrer583k": Architecture(rohrer583k, (32,)),
+    "resnet18": Architecture(resnet18, ()),
+    "resnet20": Architecture(resnet20, ()),
+    "resnet20_idelbayev": Architecture(resnet20_idelbayev, ()),
 }

@@ -49,7 +49,9 @@ def initial_weights(
         return InitialWeights(tensors, checksum(tensors))
     if CHECKPOINT.fullmatch(scheme):
         return _from_checkpoint(arch, seed, scheme, folder)
-    if scheme == PRETRAINED and trained is not None:
+    if scheme == PRETRAINED:
+        if trained is None:
+            raise ValueError(f"init={PRETRAINED}: these weights are a trained network's, and none is given")
         return from_trained(arch, seed, trained)
     choice("init", scheme, DRAWN)
     path = folder / f"{arch}-s{seed}-{scheme}.safetensors"

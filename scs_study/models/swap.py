@@ -32,25 +32,27 @@ CONV_CALLS = (F.conv2d, torch.conv2d)
 class SwapReport:
     """What was swapped, and what was left although a variant wants it swapped: module paths, the latter with a reason.
 
+    unbiased: those of the swapped whose bias is gone, since neither SCS nor SDP has one (systems.md 1.1, 7).
     A function that is called in a forward method (F.relu) is no module: it is found by tracing, and named by its call.
     """
 
     swapped: tuple[str, ...]
     left: tuple[tuple[str, str], ...]
+    unbiased: tuple[str, ...]
 
 
 def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
     """What was swapped in `network`, which is changed in place.
 
-    Kernel size, stride, padding, dilation, groups, device and dtype are carried over; so is the weight, times
-    `layer.weight_scale`. A replaced convolution loses its bias: neither SCS nor SDP has one (systems.md 1.1, 7).
+    Kernel size, stride, padding, dilation, groups, device, dtype and whether it learns are carried over; so is the
+    weight, times `layer.weight_scale`.
     """
     # Before anything is swapped: a forward method may ask a module of the network for more than its output.
     calls = list(_calls(network, layer, activation, pooling, norm))
     report = swap_modules(network, layer, activation, pooling, norm)
     told = {path for path, _ in report.left}
     found = [(path, why) for path, why in calls if path not in told]
-    return SwapReport(report.swapped, (*report.left, *found))
+    return SwapReport(report.swapped, (*report.left, *found), report.unbiased)
 
 
 def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
@@ -61,6 +63,7 @@ def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, poolin
     """
     swapped: list[str] = []
     left: list[tuple[str, str]] = []
+    unbiased: list[str] = []
     replacements: dict[int, nn.Module | None] = {}
     for path, module in list(network.named_modules(remove_duplicate=False)):
         try:
@@ -75,7 +78,9 @@ def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, poolin
         if replacement is not None:
             network.set_submodule(path, replacement, strict=True)
             swapped.append(path)
-    return SwapReport(tuple(swapped), tuple(left))
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                unbiased.append(path)
+    return SwapReport(tuple(swapped), tuple(left), tuple(unbiased))
 
 
 class _CannotSwap(Exception):
@@ -120,6 +125,8 @@ def _layer(conv: nn.Conv2d, layer: LayerConfig) -> nn.Module | None:
         return None
     if type(conv) is not nn.Conv2d:
         raise _CannotSwap(f"{type(conv).__name__} is a Conv2d of its own kind")
+    if not isinstance(conv.weight, nn.Parameter):
+        raise _CannotSwap("its weight is computed from others (such as weight_norm's)")
     make: Callable[..., SharpenedCosineSimilarity2d | SharpenedDotProduct2d]
     settings: dict[str, Any] = {"p": layer.p}
     if layer.p_init is not None:
@@ -143,6 +150,7 @@ def _layer(conv: nn.Conv2d, layer: LayerConfig) -> nn.Module | None:
         **settings,
     )
     new.weight.data.copy_(conv.weight.data * layer.weight_scale)
+    new.requires_grad_(conv.weight.requires_grad)
     return new
 
 

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scs_study import files
 from scs_study.config import CellConfig
-from scs_study.study.compose import CONF, below_project, check_override, parse_overrides
+from scs_study.study.compose import CONF, below_project, check_override, checkpoint_scheme, parse_overrides
 from scs_study.study.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.training import run_folder
 from scs_study.training.stopping import Interrupted
@@ -123,12 +123,14 @@ def results_name(study: Study) -> str:
     What is published under a study's name is the study as conf/ says it, and a quick look does not overwrite it. Which
     analyses follow changes no cell.
     """
-    changes = [
-        argument.lstrip("+")
-        for argument, override in ((text, parse_overrides([text])[0]) for text in sorted(task_overrides()))
-        if (override.key_or_group.startswith("study.") and override.key_or_group != "study.analyses")
-        or cell_overrides([argument])
-    ]
+    changes = []
+    for argument in sorted(task_overrides()):
+        key, given = parse_overrides([argument])[0].key_or_group, cell_overrides([argument])
+        if path := given.get("init.checkpoint"):  # where a file lies makes no other cells
+            given = {key: checkpoint_scheme(Path(str(path)).expanduser())}
+            argument = f"{key}={given[key]}"
+        if (given and given != {key: study.set.get(key)}) or (key.startswith("study.") and key != "study.analyses"):
+            changes.append(argument.lstrip("+"))
     return "-".join([study.name, *(re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)])
 
 

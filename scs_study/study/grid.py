@@ -159,6 +159,13 @@ def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
     return list(cells.values())
 
 
+def with_sources(cells: Sequence[CellConfig]) -> list[CellConfig]:
+    """The cells, and before them the convolutional twins whose trained weights they start from, if not among them."""
+    names = {cell.run_name for cell in cells}
+    sources = {cell.source.run_name: cell.source for cell in cells if cell.source is not None}
+    return [*(source for name, source in sources.items() if name not in names), *cells]
+
+
 def parts(
     study: Study, overrides: Mapping[str, Any] | None = None, choosing: frozenset[str] = frozenset()
 ) -> list[Part]:
@@ -179,11 +186,28 @@ def parts(
             analyses = tuple(dict.fromkeys((*part.study.analyses, *study.analyses)))
             found.append(Part(dataclasses.replace(part.study, analyses=analyses), cells))
     cells = _chosen(study, overrides, choosing) if study.axes else []
+    if study.include and choosing and not found and not cells:
+        wanted = " and ".join(f"{key}={_written(overrides[key])}" for key in sorted(choosing))
+        known = "; ".join(f"{key}: {', '.join(_points(study, key))}" for key in sorted(choosing))
+        raise ValueError(f"{wanted}: no cell of study {study.name} has that; there are {known}")
     return [*found, Part(study, cells)] if cells else found
 
 
 def _axes(study: Study) -> set[str]:
     return set(study.axes).union(*(_axes(load_study(name)) for name in study.include))
+
+
+def _points(study: Study, key: str) -> dict[str, None]:
+    """The values of `key` that the study's cells and those of the studies it includes name, as they are written."""
+    same = {**default_choices(), **study.base, **study.set} if study.axes else {}
+    found = dict.fromkeys(_written(point) for point in study.axes.get(key, [same[key]] if key in same else []))
+    for name in study.include:
+        found |= _points(load_study(name), key)
+    return found
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value).replace('"', "")
 
 
 def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]) -> list[CellConfig]:
@@ -217,8 +241,8 @@ def _product(study: Study, overrides: Mapping[str, Any]) -> list[CellConfig]:
         if axis in CELL_GROUPS:
             choice(axis, overrides[axis], options(axis))
         if overrides[axis] not in axes[axis]:
-            value, *known = (json.dumps(point).replace('"', "") for point in (overrides[axis], *axes[axis]))
-            raise ValueError(f"{axis}={value}: not in study {study.name}, which has {', '.join(known)}")
+            known = ", ".join(_written(point) for point in axes[axis])
+            raise ValueError(f"{axis}={_written(overrides[axis])}: not in study {study.name}, which has {known}")
         axes[axis] = [overrides[axis]]
     seeds = [overrides["seed"]] if "seed" in overrides else list(study.seeds)
     common = {**study.base, **study.set, **{k: v for k, v in overrides.items() if k not in axes and k != "seed"}}

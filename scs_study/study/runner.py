@@ -36,7 +36,7 @@ def run_cell(
     """
     folder = place.runs / cell.run_name
     if cell.source is not None and not settled(place.runs, cell):
-        outcome = run_cell(cell.source, place, stop, report, watch)
+        outcome = run_cell(cell.source, place, stop, watch=watch)  # its epochs are not this cell's to report
         if outcome.state == "busy":
             return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
     try:

@@ -30,13 +30,19 @@ def submit(
 ) -> tuple[Submission | None, list[str]]:
     """The submission of the cells that are neither done nor on their way already, and all job numbers of the study.
 
-    None when nothing had to be sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
+    Cells whose pretrained weights another job is computing are held back, with a sentence. None when nothing had to be
+    sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
     """
     check_cluster(launch)
-    jobs = covered(place.runs, decided(lambda: jobs_of(place.runs, {cell.run_name for cell in cells})))
+    names = {each.run_name for cell in cells for each in (cell, cell.source) if each is not None}
+    jobs = covered(place.runs, decided(lambda: jobs_of(place.runs, names)))
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
     wanted = [cell for cell in cells if cell.run_name not in on_their_way and not settled(place.runs, cell)]
+    held = [cell for cell in wanted if cell.source is not None and cell.source.run_name in on_their_way]
+    if held:
+        print(f"{len(held)} cells start from weights that other jobs are computing: repeat the command after those")
+        wanted = [cell for cell in wanted if cell not in held]
     if not wanted:
         return None, numbers
     packs = packed(wanted, int(launch["cells_per_task"]))
@@ -64,12 +70,15 @@ def check_cluster(launch: Mapping[str, Any]) -> None:
 def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
     """The cells of every task, `size` of them or a few more.
 
-    A cell that starts from another one's trained weights is in that one's task: in a task of its own it would have
-    nothing to do for hours.
+    A cell that starts from the weights of another one that is still to be trained is in that one's task: in a task of
+    its own it would have nothing to do for hours.
     """
+    names = {cell.run_name for cell in cells}
     together: dict[str, list[CellConfig]] = {}
     for cell in cells:
-        together.setdefault((cell.source or cell).run_name, []).append(cell)
+        source = cell.source
+        first = source if source is not None and source.run_name in names else cell
+        together.setdefault(first.run_name, []).append(cell)
     packs: list[list[CellConfig]] = [[]]
     for members in together.values():
         if len(packs[-1]) >= size:

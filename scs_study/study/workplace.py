@@ -81,19 +81,22 @@ def _here(device: torch.device) -> bool:
     return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
 
 
+def check_checkpoint(cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
+    """None. Errors: ValueError when `init.checkpoint` is given and has no effect on any of the cells."""
+    path = overrides.get("init.checkpoint")
+    if path is not None and not any(CHECKPOINT.search(cell.init) for cell in cells):
+        raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
+
+
 def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
     """None; the weights that `init.checkpoint` names lie beside the runs, where the workers look for them.
 
-    Errors: ValueError when the setting has no effect on any of the cells, or weights from a file that a cell starts
-    from are not there or do not fit it.
+    Errors: ValueError when weights from a file that a cell starts from are not there or do not fit it.
     """
     path = overrides.get("init.checkpoint")
     schemes = {cell.init for cell in cells if CHECKPOINT.search(cell.init)}
-    if path is not None and not schemes:
-        raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
     folder = below_project(config.runs) / INITIAL
-    if path is not None and not CHECKPOINT.fullmatch(str(path)):
+    if schemes and path is not None and not CHECKPOINT.fullmatch(str(path)):
         keep(read_checkpoint(Path(str(path)).expanduser()), folder)
-    for arch, seed in {(cell.arch, cell.seed) for cell in cells if cell.init in schemes}:
-        for scheme in schemes:
-            initial_weights(arch, seed, scheme, folder)
+    for arch, seed, scheme in {(cell.arch, cell.seed, cell.init) for cell in cells if cell.init in schemes}:
+        initial_weights(arch, seed, scheme, folder)

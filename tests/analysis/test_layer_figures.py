@@ -13,6 +13,7 @@ from PIL import Image
 from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
+from scs_study.analysis.figure_style import broken
 from scs_study.analysis.p_values import first_layer, motion, p_values
 from scs_study.analysis.ridgelines import RIDGES, chosen_epochs, heights, ridgelines
 from scs_study.analysis.weight_norms import growth, step_norms, weight_norms
@@ -116,6 +117,14 @@ def test_the_papers_figure_and_the_controls_are_drawn_and_tabled(
     before = {path: path.read_bytes() for path in paths}
     weight_norms(frame, runs, tmp_path / "results")
     assert {path: path.read_bytes() for path in paths} == before, "the same runs must give the same bytes"
+
+
+def test_long_titles_of_panels_are_broken_between_settings() -> None:
+    words = "scs relu max init=checkpoint-0123456789ab_sized_as_uniform w_max=off"
+    assert broken(words).splitlines() == ["scs relu max", "init=checkpoint_sized_as_uniform, w_max=off"]
+    longer = broken(f"{words} weight_decay=0.0001").splitlines()
+    assert longer[1:] == ["init=checkpoint_sized_as_uniform, w_max=off,", "weight_decay=0.0001"]
+    assert broken("conv relu max") == "conv relu max"
 
 
 def test_monotone_is_counted_and_straightness_is_the_way_over_the_way_travelled() -> None:

@@ -138,5 +138,5 @@ def test_resized_kernels_may_come_from_a_file(weights: dict[str, Tensor], tmp_pa
     shared = initial_weights("resnet20", 0, f"uniform_sized_as_{file}", tmp_path)
     twin = initial_weights("resnet20", 0, "uniform_sized_as_pretrained", tmp_path, weights)
     assert shared.checksum == twin.checksum
-    with pytest.raises(ValueError, match="init=pretrained: not known"):
+    with pytest.raises(ValueError, match="init=pretrained: these weights are a trained network's, and none is given"):
         initial_weights("resnet20", 0, "uniform_sized_as_pretrained", tmp_path)

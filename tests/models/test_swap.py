@@ -82,6 +82,30 @@ def test_what_cannot_be_swapped_is_said() -> None:
     assert swap(odd, layer("conv"), "relu", "max", "batchnorm").left == ()
 
 
+def test_a_bias_that_is_gone_is_told() -> None:
+    report = swap(network(), layer("scs"), "relu", "max", "batchnorm")
+    assert report.unbiased == ("0", "4.1")
+    assert swap(network(), layer("conv"), "none", "maxabs", "none").unbiased == ()
+
+
+def test_a_frozen_convolution_stays_frozen() -> None:
+    frozen = network()
+    frozen[0].requires_grad_(False)
+    swap(frozen, layer("scs"), "relu", "max", "batchnorm")
+    assert not any(parameter.requires_grad for parameter in frozen[0].parameters())
+    assert all(parameter.requires_grad for parameter in frozen[4].parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_a_weight_that_is_computed_from_others_is_said() -> None:
+    normed = network()
+    nn.utils.weight_norm(normed[0])
+    nn.utils.parametrizations.weight_norm(normed[4][1])
+    report = swap(normed, layer("scs"), "relu", "max", "batchnorm")
+    assert {path for path, _ in report.left} == {"0", "4.1"}
+    assert ("0", "its weight is computed from others (such as weight_norm's)") in report.left
+
+
 def test_pools_keep_all_their_settings() -> None:
     swapped = nn.Sequential(nn.MaxPool2d(3, 2, 1, dilation=2, return_indices=True, ceil_mode=True))
     report = swap(swapped, layer("conv"), "relu", "maxabs", "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -10,13 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
-from scs_study.study.command import run_command
-from scs_study.study.compose import CONF, PROJECT
+from scs_study.study.command import results_name, run_command
+from scs_study.study.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.study.grid import load_study, plan
 from scs_study.study.task import settings_of
 from scs_study.study.workplace import pick_device, workplace
+from scs_study.tensors import save_tensors
 
 HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]
 QUICK = ["layer=conv", "activation=relu", "pooling=max", *HERE]
@@ -115,6 +118,17 @@ def test_a_study_with_a_network_that_cannot_be_built_does_not_start(tmp_path: Pa
     answer = command("replicate.py", f"runs={tmp_path / 'runs'}", "data.image_size=224", "plan=true")
     assert answer.returncode == 2
     assert "rohrer25k takes images of 32 pixels only" in answer.stderr
+
+
+def test_a_file_of_weights_is_named_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it lies makes no other study, and is nobody's business."""
+    save_tensors(tmp_path / "file.safetensors", {"w": torch.ones(1)})
+    monkeypatch.setattr(
+        "scs_study.study.command.task_overrides", lambda: [f"init.checkpoint={tmp_path / 'file.safetensors'}"]
+    )
+    study, scheme = load_study("quick"), checkpoint_scheme(tmp_path / "file.safetensors")
+    assert results_name(study) == f"quick-init.checkpoint={scheme}"
+    assert results_name(dataclasses.replace(study, set={"init.checkpoint": scheme})) == "quick"
 
 
 def test_a_plan_is_wanted_or_not(tmp_path: Path) -> None:

@@ -89,8 +89,10 @@ def test_any_other_override_holds_for_every_cell_of_a_study_of_studies() -> None
     assert {(cell.layer.name, cell.norm) for cell in cells} == {("conv", "none")}
     with pytest.raises(ValueError, match="layer=scss: not known"):
         plan(load_study("paper"), {"layer": "scss"})
-    with pytest.raises(ValueError, match="study paper: no cells are left"):
+    with pytest.raises(ValueError, match="arch=resnet20 and layer=sdp: no cell of study paper has that; there"):
         plan(load_study("paper"), {"layer": "sdp", "arch": "resnet20"})
+    with pytest.raises(ValueError, match=r"data=digits: no cell .* there are data: cifar10, cifar10_224$"):
+        plan(load_study("paper_short"), {"data": "digits"})
 
 
 def test_a_setting_can_be_an_axis() -> None:

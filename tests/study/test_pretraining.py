@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,15 @@ from omegaconf import OmegaConf
 from scs_study import files
 from scs_study.config import CellConfig
 from scs_study.models import build_variant
-from scs_study.study.compose import compose_cell
+from scs_study.study.compose import PROJECT, compose_cell
+from scs_study.study.grid import with_sources
 from scs_study.study.launch import inline
 from scs_study.study.lease import acquire
 from scs_study.study.provenance import PROVENANCE
 from scs_study.study.runner import run_cell
 from scs_study.study.slurm import packed
 from scs_study.study.store import run_state
-from scs_study.study.workplace import keep_checkpoint
+from scs_study.study.workplace import check_checkpoint, keep_checkpoint
 from scs_study.tensors import load_tensors, save_tensors
 from scs_study.training import run_folder
 from tests.study.work import place
@@ -136,7 +139,9 @@ def test_weights_that_are_not_kept_are_asked_for_before_anything_starts(tmp_path
     keep_checkpoint(config, [mine], {})
     keep_checkpoint(config, [mine], {"init.checkpoint": mine.init})
     with pytest.raises(ValueError, match="has no effect: no cell starts from pretrained weights"):
-        keep_checkpoint(config, [cell(init="uniform")], {"init.checkpoint": mine.init})
+        check_checkpoint([cell(init="uniform")], {"init.checkpoint": mine.init})
+    check_checkpoint([cell(init="uniform"), mine], {"init.checkpoint": mine.init})
+    keep_checkpoint(config, [cell(init="uniform")], {"init.checkpoint": str(tmp_path / "gone")})  # not this one's file
 
 
 def build_state() -> dict[str, torch.Tensor]:
@@ -151,3 +156,27 @@ def test_cells_that_need_another_ones_weights_share_its_task() -> None:
     others = [cell(init="uniform", seed=seed) for seed in range(3)]
     assert packed([conv, *others, scs, sdp], 2) == [[conv, scs, sdp], [others[0], others[1]], [others[2]]]
     assert packed(others, 1) == [[each] for each in others]
+    # Trained already, or somebody else's to train, it holds nobody together.
+    assert packed([scs, sdp], 1) == [[scs], [sdp]]
+
+
+def test_twins_that_a_study_needs_are_part_of_its_work() -> None:
+    conv, scs, sdp = cell("conv", "conv2d"), cell(), cell("sdp")
+    assert with_sources([scs, sdp]) == [conv, scs, sdp]
+    assert with_sources([scs, conv]) == [scs, conv]
+    assert with_sources([cell(init="uniform")]) == [cell(init="uniform")]
+
+
+def test_a_plan_lists_the_twins(tmp_path: Path) -> None:
+    runs = f"runs={tmp_path / 'runs'}"
+    line = ["study=quick", "init=pretrained", "layer=scs", "activation=none", "pooling=max", "seed=0", "plan=true"]
+    answer = subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / "replicate.py"), *line, runs],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second, count = answer.stdout.splitlines()
+    assert first.startswith("rohrer25k-conv-none-max-digits-")
+    assert second.startswith("rohrer25k-scs-none-max-pretrained-digits-")
+    assert count == "2 cells: 2 missing"
