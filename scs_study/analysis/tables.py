@@ -232,7 +232,8 @@ def _marks(differences: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]
 
 
 def _recipe_notes(marks: dict[tuple[str, ...], str]) -> list[str]:
-    return [f"{mark} Not the paper's recipe: {'; '.join(kind)}." for kind, mark in marks.items()]
+    words = "Not the recipe of the paper's tables (Appendix A)"
+    return [f"{mark} {words}: {'; '.join(kind)}." for kind, mark in marks.items()]
 
 
 def _state_notes(frame: pd.DataFrame, groups: Sequence[Sequence[Record]], extra: Sequence[str]) -> list[str]:

@@ -138,8 +138,8 @@ def test_mixed_recipes_are_marked_apart(tmp_path):
     found = table(collect(tmp_path))
     assert [row.mark for row in found.rows] == ["", "*1", "*2"]
     assert found.footnotes[:2] == (
-        "*1 Not the paper's recipe: maximum learning rate 0.05, not 0.01.",
-        "*2 Not the paper's recipe: data digits; 3 epochs, not 800.",
+        "*1 Not the recipe of the paper's tables (Appendix A): maximum learning rate 0.05, not 0.01.",
+        "*2 Not the recipe of the paper's tables (Appendix A): data digits; 3 epochs, not 800.",
     )
 
 
