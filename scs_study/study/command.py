@@ -129,7 +129,8 @@ def results_name(study: Study) -> str:
         if path := given.get("init.checkpoint"):  # where a file lies makes no other cells
             given = {key: checkpoint_scheme(Path(str(path)).expanduser())}
             argument = f"{key}={given[key]}"
-        if (given and given != {key: study.set.get(key)}) or (key.startswith("study.") and key != "study.analyses"):
+        changed = any(name not in study.set or study.set[name] != value for name, value in given.items())
+        if changed or (key.startswith("study.") and key != "study.analyses"):
             changes.append(argument.lstrip("+"))
     return "-".join([study.name, *(re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)])
 

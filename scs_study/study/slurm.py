@@ -39,10 +39,11 @@ def submit(
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
     wanted = [cell for cell in cells if cell.run_name not in on_their_way and not settled(place.runs, cell)]
-    held = [cell for cell in wanted if cell.source is not None and cell.source.run_name in on_their_way]
-    if held:
-        print(f"{len(held)} cells start from weights that other jobs are computing: repeat the command after those")
-        wanted = [cell for cell in wanted if cell not in held]
+    ready = [cell for cell in wanted if cell.source is None or cell.source.run_name not in on_their_way]
+    if len(ready) < len(wanted):
+        waiting = f"{len(wanted) - len(ready)} cells start from weights that other jobs are computing"
+        print(f"{waiting}: repeat the command after those", flush=True)
+    wanted = ready
     if not wanted:
         return None, numbers
     packs = packed(wanted, int(launch["cells_per_task"]))

@@ -129,6 +129,8 @@ def test_a_file_of_weights_is_named_by_its_content(tmp_path: Path, monkeypatch: 
     study, scheme = load_study("quick"), checkpoint_scheme(tmp_path / "file.safetensors")
     assert results_name(study) == f"quick-init.checkpoint={scheme}"
     assert results_name(dataclasses.replace(study, set={"init.checkpoint": scheme})) == "quick"
+    monkeypatch.setattr("scs_study.study.command.task_overrides", lambda: ["layer.w_max=null", "study.seeds=[1]"])
+    assert results_name(study) == "quick-layer.w_max=null-study.seeds=_1_"
 
 
 def test_a_plan_is_wanted_or_not(tmp_path: Path) -> None:
