@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from scs_study.analysis.collect import FINAL, WHOLE, history
-from scs_study.analysis.figure_style import BAND, Panel, new_figure, our_style, panels, save
+from scs_study.analysis.figure_style import BAND, Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.variants import Record, short_state
 
 Curve = NDArray[np.float64]
@@ -98,7 +98,7 @@ def _figure(panel: Panel, runs: Path, folder: Path) -> tuple[Path, ...]:
         for (members, _), look, words, group in zip(loaded, panel.looks, panel.labels, panel.groups, strict=True):
             for axes in (whole, zoomed):
                 handle = _draw(axes, members, look, longest)
-            handle.set_label(f"{words}: {_error_words(members, group)}")
+            handle.set_label(f"{broken(words)}: {_error_words(members, group)}")
             handles.append(handle)
         width = smoothing(longest)
         smooth = f"; bold: running mean over {width} epochs" if width > 1 else ""
@@ -113,7 +113,7 @@ def _figure(panel: Panel, runs: Path, folder: Path) -> tuple[Path, ...]:
         else:
             _dress(zoomed, "Zoom: no run has an error yet", 1, longest)
         title = panel.title() + (f"; {damaged} damaged and left out" if damaged else "")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+        entitle(figure, title, beside=3.6)
         figure.legend(
             handles=handles,
             loc="outside right upper",

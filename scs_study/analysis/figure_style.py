@@ -117,9 +117,12 @@ def _palette() -> NDArray[np.int64]:
     return np.concatenate([*colours, greys, [np.array(to_rgb(BAND)) * 255]]).round().astype(np.int64)
 
 
-def entitle(figure: Figure, text: str) -> None:
-    """None; the figure has `text` as its head, on as many lines as its width asks for."""
-    characters = round(figure.get_figwidth() * CHARACTERS)
+def entitle(figure: Figure, text: str, beside: float = 0.0) -> None:
+    """None; the figure has `text` as its head, on as many lines as its width asks for.
+
+    beside: inches at the right that belong to a legend.
+    """
+    characters = round((figure.get_figwidth() - beside) * CHARACTERS)
     figure.suptitle(textwrap.fill(text, characters), x=0.01, ha="left", fontsize=10)
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from scs_study.analysis.collect import WHOLE, layer_history
-from scs_study.analysis.figure_style import Panel, new_figure, our_style, panels, save
+from scs_study.analysis.figure_style import Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.variants import Record
 
 ACROSS = 7
@@ -84,9 +84,9 @@ def _figure(panel: Panel, means: Sequence[pd.DataFrame], folder: Path) -> tuple[
         for column in range(len(paths) % across or across, across):
             for axes in grid[-2:, column]:
                 axes.set_visible(False)
-        figure.suptitle(f"Layer norms: {panel.title()}", x=0.01, ha="left", fontsize=10)
+        entitle(figure, f"Layer norms: {panel.title()}", beside=3.6)
         legend = [handles[index] for index in sorted(handles)]
-        labels = [panel.labels[index] for index in sorted(handles)]
+        labels = [broken(panel.labels[index]) for index in sorted(handles)]
         title = "layer, activation, pooling\n(mean over seeds)"
         figure.legend(
             legend, labels, loc="outside right upper", fontsize=8, title=title, title_fontsize=8, handlelength=3
@@ -117,7 +117,7 @@ def _dress(grid: Any, layers: int, across: int) -> None:
             elif len(values):
                 axes.set_ylim(0, values.max() * 1.05 or 1)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-            axes.tick_params(labelsize=7, labelleft=number % across == 0)
+            axes.tick_params(which="both", labelsize=7, labelleft=number % across == 0)
             if number % across == 0:
                 axes.set_ylabel(words, fontsize=8)
             if offset == 1:

@@ -148,7 +148,7 @@ def _layer_differences(row: Mapping[str, Any]) -> list[str]:
     if row.get("layer.p") is not None and row["layer"] != "cosine":  # the cosine is p = 1 in the paper too (4.2)
         found.append(f"p fixed at {row['layer.p']:g}")
     if row.get("init", DRAWN[0]) not in DRAWN:
-        found.append(f"starts from trained weights (init={row['init']})")
+        found.append(f"initial weights from a trained network (init={row['init']})")
     if row.get("layer.weight_scale", 1.0) != 1.0:
         found.append(f"initial weights scaled by {row['layer.weight_scale']:g}")
     if row.get("layer.skip_1x1"):
