@@ -16,6 +16,7 @@ import pandas as pd
 
 from scs_study.config import cell_from_dict
 from scs_study.files import read_json, read_lines
+from scs_study.training.record import message
 from scs_study.training.run_folder import FINAL_STATES
 
 RENAMED = {
@@ -178,6 +179,11 @@ def _result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     if result.get("state") not in FINAL:
         raise ValueError(f"result.json is damaged: state {result.get('state')!r} is not final")
     values = {name: result.get(name) for name in RESULTS}
+    if result["state"] == "done":
+        try:
+            values["message"] = message(result) or row.get("message")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("result.json is damaged: gradient_left_bounds is not a place and a norm") from error
     # The result is written before the status: a run that died in between is finished all the same.
     return _checked("result.json", {**values, "state": result["state"], "epochs_done": result.get("epochs")})
 

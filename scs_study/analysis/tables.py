@@ -240,7 +240,8 @@ def _state_notes(frame: pd.DataFrame, groups: Sequence[Sequence[Record]], extra:
     notes = []
     for group in groups:
         for row in group:
-            if row["state"] in ("failed", "damaged", "diverged", "untrained"):
+            wrong = row["state"] in ("failed", "damaged", "diverged", "untrained")
+            if wrong or (row["state"] == "done" and row["message"]):
                 words = f"{row['architecture']} {label(row, extra)}, seed {row['seed']}: {row['state']}"
                 if row["message"]:
                     words += f" ({str(row['message']).splitlines()[0][:120]})"

@@ -139,15 +139,17 @@ def left_chance(folder: Path, images: ImageSet) -> bool:
 
 
 def message(result: Mapping[str, Any]) -> str:
-    """What there is to say of a run that diverged or did not train, in one sentence; "" of any other."""
-    bounds = result.get("gradient_left_bounds")
-    words = ""
-    if bounds:
-        norm = "not finite" if bounds["gradient_norm"] is None else f"{bounds['gradient_norm']:.3g}"
-        words = f"; the gradient norm of {bounds['layer']} was {norm} in epoch {bounds['epoch']}, step {bounds['step']}"
+    """What there is to say of a run that diverged or did not train, or of its gradients, in one sentence; or ""."""
+    words = []
     if result["state"] == "diverged":
-        return f"{result['diverged']['reason']} in epoch {result['diverged']['epoch']}{words}"
-    return f"the accuracy never left chance{words}" if result["state"] == "untrained" else ""
+        words.append(f"{result['diverged']['reason']} in epoch {result['diverged']['epoch']}")
+    if result["state"] == "untrained":
+        words.append("the accuracy never left chance")
+    if bounds := result.get("gradient_left_bounds"):
+        norm = "not finite" if bounds["gradient_norm"] is None else f"{bounds['gradient_norm']:.3g}"
+        where = f"in epoch {bounds['epoch']}, step {bounds['step']}"
+        words.append(f"the gradient norm of {bounds['layer']} was {norm} {where}")
+    return "; ".join(words)
 
 
 def _histogram(weight: Tensor) -> dict[str, Any] | None:

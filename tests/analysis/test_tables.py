@@ -5,6 +5,7 @@ import math
 import pytest
 from run_folders import cell, write_run
 
+from scs_study import files
 from scs_study.analysis.collect import collect
 from scs_study.analysis.paper import paper_table
 from scs_study.analysis.tables import MOST_NAMED, table
@@ -149,6 +150,17 @@ def test_footnotes_name_the_runs_that_went_wrong(study):
     assert "rohrer25k scs relu max, seed 0: failed (ValueError: 50% of a_b & c | *)." in notes
     assert "rohrer25k sdp relu maxabs, seed 0: diverged (loss is nan)." in notes
     assert notes[-1] == "Not averaged in: 1 running, 1 failed, 1 missing."
+
+
+def test_a_run_that_trained_with_a_gradient_out_of_bounds_is_named_too(tmp_path):
+    folder = write_run(tmp_path, cell("sdp"), [0.1239])
+    result = files.read_json(folder / "result.json")
+    bounds = {"epoch": 1, "step": 57, "layer": "conv2", "gradient_norm": 1455327.6}
+    files.write_json(folder / "result.json", {**result, "gradient_left_bounds": bounds})
+    words = "the gradient norm of conv2 was 1.46e+06 in epoch 1, step 57"
+    assert f"rohrer25k sdp relu max, seed 0: done ({words})." in table(collect(tmp_path)).footnotes
+    files.write_json(folder / "result.json", {**result, "gradient_left_bounds": {"epoch": 1}})
+    assert collect(tmp_path)["state"].tolist() == ["damaged"]
 
 
 def test_many_failures_are_counted_where_they_cannot_all_be_named(tmp_path):
