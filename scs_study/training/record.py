@@ -21,6 +21,8 @@ from scs_study.models.variant import SHARPENED
 from scs_study.training import run_folder
 from scs_study.training.step_log import StepLog
 
+CHANCE_MARGIN = 0.01
+"""A network that learnt for some steps of an epoch and died has a training accuracy a little above chance."""
 BINS = 50
 """Of the histogram of a layer's weights, between the smallest and the largest of them."""
 
@@ -127,12 +129,13 @@ def result(folder: Path, state: str, facts: dict[str, Any]) -> dict[str, Any]:
 def left_chance(folder: Path, images: ImageSet) -> bool:
     """Whether a run's accuracy ever rose above chance, on the training or the test images, in any epoch.
 
-    Chance is the share of the most frequent class plus three standard deviations of a guesser's accuracy.
+    Chance is the share of the most frequent class plus three standard deviations of a guesser's accuracy, and at least
+    plus CHANCE_MARGIN.
     """
     history = files.read_lines(folder / run_folder.HISTORY)
     for name, labels in (("train_accuracy", images.train_labels), ("test_accuracy", images.test_labels)):
         share = int(labels.bincount().max()) / len(labels)
-        bound = share + 3 * math.sqrt(share * (1 - share) / len(labels))
+        bound = share + max(CHANCE_MARGIN, 3 * math.sqrt(share * (1 - share) / len(labels)))
         if any(line[name] is not None and line[name] > bound for line in history):
             return True
     return False

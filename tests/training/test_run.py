@@ -265,6 +265,15 @@ def test_chance_is_a_guessers_accuracy_within_three_standard_deviations(images: 
         assert record.left_chance(tmp_path, images) is left
 
 
+def test_a_network_that_died_after_some_steps_never_left_chance(images: ImageSet, tmp_path: Path) -> None:
+    labels = torch.arange(50_000) % 10  # as many as CIFAR-10's, of which three standard deviations are 0.4 points
+    many = dataclasses.replace(images, train_labels=labels, test_labels=labels[:10_000])
+    for accuracy, left in ((0.106, False), (0.111, True)):
+        line = {"train_accuracy": accuracy, "test_accuracy": 0.1}
+        files.write_text(tmp_path / run_folder.HISTORY, json.dumps(line) + "\n")
+        assert record.left_chance(tmp_path, many) is left
+
+
 def test_divergence_is_a_result(images: ImageSet, tmp_path: Path) -> None:
     which = cell("conv", 4, train__optimizer="sgd", train__momentum=0.9, train__max_lr=1e6, train__schedule="constant")
     result = run(tmp_path / "run", which, images)
