@@ -103,7 +103,7 @@ def _figure(panel: Panel, runs: Path, folder: Path) -> tuple[Path, ...]:
         width = smoothing(longest)
         smooth = f"; bold: running mean over {width} epochs" if width > 1 else ""
         _dress(whole, f"All epochs{smooth}", 1, longest)
-        whole.set_ylim(bottom=0)
+        whole.set_ylim(0, 1.03 * whole.get_ylim()[1])  # no marker is cut in half
         if finals:
             low, high = zoom_window(finals)
             entering = [int(np.argmax(s.curve <= high)) + 1 for s in seeds if (s.curve <= high).any()]

@@ -39,7 +39,7 @@ BAND = "#f3f0e4"
 
 DASHES = {"none": "solid", "relu": (0, (4, 1.5))}
 MARKERS = {"max": "none", "maxabs": "o"}
-FURTHER_MARKERS = ("s", "^", "D", "v", "P", "X", "*", "<", ">")
+FURTHER_MARKERS = ("^", "D", "v", "P", "X", "*", "<", ">")
 """Markers for variants that differ from another one by a further setting only (a fixed p, a weight decay)."""
 
 DPI = 120
