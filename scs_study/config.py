@@ -226,7 +226,7 @@ class CellConfig:
         """
         if PRETRAINED not in self.init:
             return None
-        return dataclasses.replace(self, layer=CONVOLUTION, init="conv2d")
+        return dataclasses.replace(self, layer=CONVOLUTION, init=DRAWN[0])
 
     @property
     def slug(self) -> str:
@@ -237,7 +237,7 @@ class CellConfig:
         parts = [self.arch, layer, self.activation, self.pooling]
         if self.norm != "none":
             parts.append(self.norm)
-        if self.init != INIT_SCHEMES[0]:
+        if self.init != DRAWN[0]:
             parts.append(CHECKPOINT.sub("checkpoint", self.init))
         data = self.data.name if self.data.image_size == 32 else f"{self.data.name}_{self.data.image_size}"
         return "-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"])

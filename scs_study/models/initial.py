@@ -38,8 +38,8 @@ def initial_weights(
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
     every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"); kaiming_normal: N(0, 2 / fan in)
     for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file is set aside and drawn again.
-    checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: the weights of
-    the `trained` plain network. a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
+    checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: those of the `trained` plain network.
+    a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
     Errors: ValueError when there are no such weights, or they are not this architecture's.
     """
     directions, _, sizes = scheme.partition(SIZED_AS)
@@ -111,8 +111,10 @@ def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
         network = ARCHITECTURES[arch].build()
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for path, module in network.named_modules():
+        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+            continue
         generator = torch.Generator().manual_seed(_derived(f"kernels {arch} {seed} {path}"))
-        if scheme == "kaiming_normal" and isinstance(module, (nn.Conv2d, nn.Linear)):
+        if scheme == "kaiming_normal":
             nn.init.kaiming_normal_(tensors[f"{path}.weight"], generator=generator)
         if isinstance(module, nn.Conv2d):
             if scheme == "uniform":

@@ -61,22 +61,18 @@ def estimate(
     Variants that differ in pooling, activation or norm alone are timed once: the layer decides. device: None where
     other machines than this one will compute, and nothing is timed.
     """
-    sizes: dict[tuple[object, ...], tuple[int, int]] = {}
-    times: dict[tuple[object, ...], tuple[float, float]] = {}
+    costs: dict[tuple[object, ...], tuple[float, float, int, int]] = {}
     seconds, size = 0.0, 0
     for cell, epochs in left:
         data = images[cell.data.name]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
-        if kind not in sizes:
+        if kind not in costs:
             network = fold_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0])))
-            sizes[kind] = _sizes(cell, network, len(data.train_labels))
-            if device is not None:
-                times[kind] = _times(cell, network, device)
-        fixed, per_epoch = sizes[kind]
+            sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
+            costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
+        train, evaluate, fixed, per_epoch = costs[kind]
+        seconds += epochs * (train * len(data.train_labels) + evaluate * len(data.test_labels))
         size += fixed + per_epoch * cell.train.epochs
-        if device is not None:
-            train, evaluate = times[kind]
-            seconds += epochs * (train * len(data.train_labels) + evaluate * len(data.test_labels))
     return Estimate(len(left), sum(epochs for _, epochs in left), None if device is None else seconds, size)
 
 

@@ -199,11 +199,16 @@ def _axes(study: Study) -> set[str]:
 
 def _points(study: Study, key: str) -> dict[str, None]:
     """The values of `key` that the study's cells and those of the studies it includes name, as they are written."""
-    same = {**default_choices(), **study.base, **study.set} if study.axes else {}
-    found = dict.fromkeys(_written(point) for point in study.axes.get(key, [same[key]] if key in same else []))
+    found = dict.fromkeys(_written(point) for point in _own_points(study, key)) if study.axes else {}
     for name in study.include:
         found |= _points(load_study(name), key)
     return found
+
+
+def _own_points(study: Study, key: str) -> Sequence[Any]:
+    """The values of `key` that the study itself names for its cells: of an axis, or the one of all; [] for none."""
+    same = {**default_choices(), **study.base, **study.set}
+    return study.axes.get(key, [same[key]] if key in same else [])
 
 
 def _written(value: Any) -> str:
@@ -215,9 +220,8 @@ def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]
     for key in choosing:
         if key in CELL_GROUPS:
             choice(key, overrides[key], options(key))
-        same = {**default_choices(), **study.base}
-        points = study.axes.get(key, [same[key]] if key in same else [overrides[key]])
-        if overrides[key] not in points:
+        points = _own_points(study, key)
+        if points and overrides[key] not in points:
             return []
     settings = choosing - study.axes.keys() - set(CELL_GROUPS)
     cells = _product(study, {key: value for key, value in overrides.items() if key not in settings})

@@ -86,12 +86,12 @@ def _compute(
 
 
 def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
-    if cell.source is None:
-        return initial_weights(cell.arch, cell.seed, cell.init, place.runs / INITIAL)
-    state = run_state(place.runs, cell.source)
-    if state.state != "done":
-        raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
-    trained, _ = load_tensors(place.runs / cell.source.run_name / run_folder.WEIGHTS)
+    trained = None
+    if cell.source is not None:
+        state = run_state(place.runs, cell.source)
+        if state.state != "done":
+            raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
+        trained, _ = load_tensors(place.runs / cell.source.run_name / run_folder.WEIGHTS)
     return initial_weights(cell.arch, cell.seed, cell.init, place.runs / INITIAL, trained)
 
 

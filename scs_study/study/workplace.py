@@ -93,10 +93,9 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
 
     Errors: ValueError when weights from a file that a cell starts from are not there or do not fit it.
     """
-    path = overrides.get("init.checkpoint")
-    schemes = {cell.init for cell in cells if CHECKPOINT.search(cell.init)}
-    folder = below_project(config.runs) / INITIAL
-    if schemes and path is not None and not CHECKPOINT.fullmatch(str(path)):
+    path, folder = overrides.get("init.checkpoint"), below_project(config.runs) / INITIAL
+    starts = {(cell.arch, cell.seed, cell.init) for cell in cells if CHECKPOINT.search(cell.init)}
+    if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
         keep(read_checkpoint(Path(str(path)).expanduser()), folder)
-    for arch, seed, scheme in {(cell.arch, cell.seed, cell.init) for cell in cells if cell.init in schemes}:
+    for arch, seed, scheme in starts:
         initial_weights(arch, seed, scheme, folder)

@@ -24,15 +24,15 @@ from scs_study.training.optimizer import make_optimizer, make_scheduler, put_at,
 from scs_study.training.run import Settings, build
 from scs_study.training.step_log import StepLog
 from scs_study.training.stopping import Interrupted
-from tests.training import test_run
-from tests.training.test_run import run, stop_after, traces
+from tests.training import runs
+from tests.training.runs import run, stop_after, traces
 
 CPU = torch.device("cpu")
 EAGER, GRAPHED = Settings(CPU, "eager"), Settings(CPU, "graphed")
 
 
 def cell(layer: str = "scs", epochs: int = 2, **settings: Any) -> CellConfig:
-    return test_run.cell(layer, epochs, **{"train__batch_size": 20, **settings})
+    return runs.cell(layer, epochs, **{"train__batch_size": 20, **settings})
 
 
 @pytest.fixture(scope="module")
