@@ -53,7 +53,8 @@ def copy(runs: Path, to: Path) -> Path:
 DAMAGES = {
     "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
     "empty": lambda path: os.truncate(path, 0),
-    "overwritten": lambda path: path.write_bytes(os.urandom(path.stat().st_size)),
+    # The newline: of a thousand random bytes one in sixty times none is, and one line that never ended is no damage.
+    "overwritten": lambda path: path.write_bytes(os.urandom(path.stat().st_size - 1) + b"\n"),
     "one byte": lambda path: path.write_bytes(path.read_bytes()[:-40] + b"\xff" + path.read_bytes()[-39:]),
 }
 
