@@ -10,16 +10,16 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tabulate import tabulate
 
-from scs_study.analysis.bench_chart import bench_chart
-from scs_study.bench.epoch import EpochRow, epochs
-from scs_study.bench.side import GPU_COUNTS, SideRow, side
-from scs_study.bench.table import BASELINE, NETWORK, Row, bench
-from scs_study.bench.written import write_csv
-from scs_study.config import CellConfig, choice, whole
+from scs_study.analysis.plots.benchmark import bench_chart
+from scs_study.benchmark.epoch import EpochRow, epochs
+from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
+from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
+from scs_study.benchmark.written import write_csv
+from scs_study.command import results_folder, run_command
+from scs_study.config.compose import compose_cell
+from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.study.command import results_folder, run_command
-from scs_study.study.compose import compose_cell
-from scs_study.study.workplace import workplace
+from scs_study.runs.context import workplace
 from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, device_name
 

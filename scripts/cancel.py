@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from scs_study.study.command import chosen_study, run_command
-from scs_study.study.compose import below_project
-from scs_study.study.submission import cancel, submissions
+from scs_study.command import chosen_study, run_command
+from scs_study.config.compose import below_project
+from scs_study.launch.code_snapshot import cancel, submissions
 
 
 def main(config: DictConfig) -> int:
@@ -19,7 +19,7 @@ def main(config: DictConfig) -> int:
         name = chosen_study(config)[0].name
     else:
         # Imported here: Optuna takes a while, for this alone.
-        from scs_study.sweep.cluster import label
+        from scs_study.launch.sweep_slurm import label
 
         name = label(str(config.p_sweep))
         if not submissions(runs, name):

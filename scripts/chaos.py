@@ -33,19 +33,19 @@ from typing import Any
 import torch
 
 from scs_study import files
-from scs_study.config import CellConfig
-from scs_study.study.compose import compose_cell
-from scs_study.study.integrity import settled
-from scs_study.study.launch import inline
-from scs_study.study.lease import owner_of
-from scs_study.study.pool import PoolSize, pool
-from scs_study.study.provenance import PROVENANCE
-from scs_study.study.store import INITIAL, run_state
-from scs_study.study.workplace import Workplace
+from scs_study.config.compose import compose_cell
+from scs_study.config.schema import CellConfig
+from scs_study.launch.inline import inline
+from scs_study.launch.pool import PoolSize, pool
+from scs_study.runs.context import Workplace
+from scs_study.runs.lock import owner_of
+from scs_study.runs.provenance import PROVENANCE
+from scs_study.runs.state import INITIAL, run_state
+from scs_study.runs.validate import settled
 from scs_study.training import checkpoint
 from scs_study.training.process import prepare_process
 from scs_study.training.run import Settings
-from scs_study.training.run_folder import CONFIG, HISTORY, LAYERS, RESULT, STATUS, STEPS, WEIGHTS
+from scs_study.training.run_dir import CONFIG, HISTORY, LAYERS, RESULT, STATUS, STEPS, WEIGHTS
 from scs_study.training.stopping import Interrupted
 
 DAMAGED = (CONFIG, STATUS, HISTORY, LAYERS, STEPS, RESULT,
@@ -53,7 +53,7 @@ DAMAGED = (CONFIG, STATUS, HISTORY, LAYERS, STEPS, RESULT,
 DISK_MB = 96
 FULL = "No space left on device"
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["scs_study.study.pool", "scs_study.study.worker", "sklearn.datasets"])
+CONTEXT.set_forkserver_preload(["scs_study.launch.pool", "scs_study.launch.worker", "sklearn.datasets"])
 """Imported once: a process that is about to be killed must not take seconds to start."""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.publish import publish_figures, study_frame
-from scs_study.study.command import chosen_parts, results_folder, results_name, run_command
-from scs_study.study.compose import below_project
-from scs_study.study.grid import united
+from scs_study.command import chosen_parts, results_folder, results_name, run_command
+from scs_study.config.compose import below_project
+from scs_study.experiments.grid import united
 
 
 def main(config: DictConfig) -> int:

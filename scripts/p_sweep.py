@@ -14,18 +14,18 @@ import optuna
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config import choice, whole
+from scs_study.analysis.sweep.publish import publish
+from scs_study.analysis.sweep.rows import rows_of
+from scs_study.command import FAILED, results_folder, run_command, task_overrides
+from scs_study.config.schema import choice, whole
 from scs_study.data import load_images
-from scs_study.study.command import FAILED, results_folder, run_command, task_overrides
-from scs_study.study.grid import cell_overrides
-from scs_study.study.launchers import LAUNCHERS, check_writable, pool_of
-from scs_study.study.workplace import check_checkpoint, keep_checkpoint, workplace
-from scs_study.sweep import cluster
-from scs_study.sweep.processes import Job, run_workers
-from scs_study.sweep.publish import publish
-from scs_study.sweep.rows import rows_of
-from scs_study.sweep.settings import sweep_of
-from scs_study.sweep.storage import check_command_line, check_settings, check_url, load
+from scs_study.experiments.grid import cell_overrides
+from scs_study.experiments.sweep.settings import sweep_of
+from scs_study.experiments.sweep.storage import check_command_line, check_settings, check_url, load
+from scs_study.launch import sweep_slurm as cluster
+from scs_study.launch.registry import LAUNCHERS, check_writable, pool_of
+from scs_study.launch.sweep_pool import Job, run_workers
+from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.training.process import prepare_process
 from scs_study.training.stopping import Interrupted
 

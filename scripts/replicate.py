@@ -6,11 +6,9 @@ import json
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.following import check_following, follow
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
-from scs_study.config import choice
-from scs_study.models.variant import check_cell, remarks
-from scs_study.study.command import (
+from scs_study.analysis.registry import check_following, follow
+from scs_study.command import (
     FAILED,
     chosen_parts,
     results_folder,
@@ -18,13 +16,15 @@ from scs_study.study.command import (
     run_command,
     task_overrides,
 )
-from scs_study.study.compose import below_project
-from scs_study.study.grid import cell_overrides, united, with_sources
-from scs_study.study.launchers import forecast, launch, unsettled
-from scs_study.study.status import plan_records, status_text
-from scs_study.study.workplace import check_checkpoint, keep_checkpoint, workplace
+from scs_study.config.compose import below_project
+from scs_study.config.schema import choice
+from scs_study.experiments.grid import cell_overrides, united, with_sources
+from scs_study.launch.registry import forecast, launch, unsettled
+from scs_study.launch.status import plan_records, status_text
+from scs_study.models.variant import check_cell, remarks
+from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.training.process import prepare_process
-from scs_study.training.run_folder import FINAL_STATES
+from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:

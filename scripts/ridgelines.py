@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.ridgelines import ridgelines
-from scs_study.study.command import matching_runs, results_folder, run_command
-from scs_study.study.compose import below_project
+from scs_study.analysis.plots.ridgelines import ridgelines
+from scs_study.command import matching_runs, results_folder, run_command
+from scs_study.config.compose import below_project
 
 
 def main(config: DictConfig) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.robustness.settings import robustness_of
 from scs_study.analysis.robustness.study import attack_runs
-from scs_study.study.command import FAILED, matching_runs, results_folder, run_command
-from scs_study.study.workplace import workplace
+from scs_study.command import FAILED, matching_runs, results_folder, run_command
+from scs_study.evaluation.robustness.settings import robustness_of
+from scs_study.runs.context import workplace
 from scs_study.training.process import prepare_process
 
 

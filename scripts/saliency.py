@@ -11,9 +11,8 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.publish import study_frame
-from scs_study.analysis.saliency.settings import saliency_of
 from scs_study.analysis.saliency.study import saliency
-from scs_study.study.command import (
+from scs_study.command import (
     FAILED,
     chosen_study,
     matching_runs,
@@ -21,7 +20,8 @@ from scs_study.study.command import (
     results_name,
     run_command,
 )
-from scs_study.study.workplace import workplace
+from scs_study.evaluation.saliency.settings import saliency_of
+from scs_study.runs.context import workplace
 from scs_study.training.process import prepare_process
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.curves import curves
+from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.publish import study_frame
 from scs_study.analysis.summary import summary, summary_text
-from scs_study.study.command import (
+from scs_study.command import (
     chosen_study,
     matching_runs,
     results_folder,
     results_name,
     run_command,
 )
-from scs_study.study.compose import below_project
+from scs_study.config.compose import below_project
 
 
 def main(config: DictConfig) -> int:

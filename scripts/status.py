@@ -10,12 +10,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from scs_study.study.command import FAILED, chosen_study, run_command
-from scs_study.study.compose import below_project
-from scs_study.study.follow import follow
-from scs_study.study.grid import with_sources
-from scs_study.study.status import jobs_text, status_text
-from scs_study.training.run_folder import FINAL_STATES
+from scs_study.command import FAILED, chosen_study, run_command
+from scs_study.config.compose import below_project
+from scs_study.experiments.grid import with_sources
+from scs_study.launch.monitor import follow
+from scs_study.launch.status import jobs_text, status_text
+from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> int:
 def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
     """The exit status, as of `main`, for the trials of the sweep's study `name`."""
     # Imported here: Optuna takes a while, for this alone.
-    from scs_study.sweep import cluster
+    from scs_study.launch import sweep_slurm as cluster
 
     if wait:
         cluster.follow(name, url, runs)

@@ -9,12 +9,12 @@ import itertools
 
 from omegaconf import DictConfig
 
+from scs_study.command import FAILED, run_command, task_overrides
+from scs_study.config.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
+from scs_study.experiments.grid import cell_overrides, with_sources
+from scs_study.launch.inline import inline
 from scs_study.models import check_cell
-from scs_study.study.command import FAILED, run_command, task_overrides
-from scs_study.study.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
-from scs_study.study.grid import cell_overrides, with_sources
-from scs_study.study.launch import inline
-from scs_study.study.workplace import check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.training.process import prepare_process
 
 

@@ -11,6 +11,8 @@ import torch
 
 torch.set_num_threads(1)
 
+pytest_plugins = ["tests.support.undisturbed"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with a slow test come first: begun last, one of them would keep one of the two workers waiting."""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from scs_study.study.compose import PROJECT, options
+from scs_study.config.compose import PROJECT, options
 
 README = (PROJECT / "README.md").read_text()
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from scs_study.config import cell_from_dict
+from scs_study.config.schema import cell_from_dict
 from scs_study.files import read_json, read_lines
 from scs_study.training.record import message
-from scs_study.training.run_folder import FINAL_STATES
+from scs_study.training.run_dir import FINAL_STATES
 
 RENAMED = {
     "arch": "architecture",

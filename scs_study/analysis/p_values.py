@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scs_study.analysis.collect import identity_columns, layer_history
-from scs_study.analysis.figure_style import HUES, Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.listing import write_listing
+from scs_study.analysis.plots.style import HUES, Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.variants import Record, label, recipe_words, variants, varying
 
 Exponents = NDArray[np.float64]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from scs_study.config import DRAWN
+from scs_study.config.schema import DRAWN
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
 """Where the paper's tables lie in this project."""

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.curves import curves
-from scs_study.analysis.norms import norms
 from scs_study.analysis.p_values import p_values
+from scs_study.analysis.plots.curves import curves
+from scs_study.analysis.plots.layer_norms import norms
 from scs_study.analysis.tables import table
 from scs_study.analysis.weight_norms import weight_norms
 from scs_study.analysis.writers import to_text, write_table
-from scs_study.config import CellConfig
-from scs_study.study.grid import Part
+from scs_study.config.schema import CellConfig
+from scs_study.experiments.grid import Part
 
 DRAWN: Mapping[str, Callable[[pd.DataFrame, Path, Path], tuple[Path, ...]]] = {
     "weight_norms": weight_norms,

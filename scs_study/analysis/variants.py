@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from scs_study.analysis.collect import FINAL, USUAL, identity_columns
-from scs_study.config import ACTIVATIONS, LAYERS, NORMS
+from scs_study.config.schema import ACTIVATIONS, LAYERS, NORMS
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]

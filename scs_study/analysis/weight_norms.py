@@ -22,11 +22,12 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from scs_study.analysis.collect import identity_columns, read_epochs
-from scs_study.analysis.figure_style import Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.listing import write_listing
+from scs_study.analysis.plots.style import Panel, broken, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.variants import Record, label, recipe_words, variants, varying
-from scs_study.config import CHECKPOINT
-from scs_study.training import record, run_folder
+from scs_study.config.schema import CHECKPOINT
+from scs_study.training import record
+from scs_study.training import run_dir as run_folder
 
 MOST_POINTS = 1500
 """Mini-batches that a line shows: of a longer run every second, third, ... one, counted from the last."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scs_study.config import DataConfig
+from scs_study.config.schema import DataConfig
 from scs_study.data.image_set import SIDE, ImageSet
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from torch import Tensor
 
 from scs_study import tensors
-from scs_study.config import DataConfig
+from scs_study.config.schema import DataConfig
+from scs_study.data.datasets import KNOWN, KnownSet, check_content, check_split
 from scs_study.data.digits import load_digits
+from scs_study.data.image_folder import has_tree, read_tree
 from scs_study.data.image_set import DataError, ImageSet, canonical, image_set
-from scs_study.data.known import KNOWN, KnownSet, check_content, check_split
 from scs_study.data.torchvision_files import address, download_files, has_files, read_files
-from scs_study.data.tree import has_tree, read_tree
 
 CACHE_VERSION = 1
 """Part of the cache files' names; another number when the arrays that are cached change."""

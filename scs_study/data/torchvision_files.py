@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scs_study.data.datasets import KnownSet
 from scs_study.data.image_set import DataError, Labels, Pixels, Split
-from scs_study.data.known import KnownSet
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scs_study.layers import fused
 from scs_study.layers.autograd import signed_power
+from scs_study.layers.kernels import fused
 
 # Below this length a kernel is divided by this constant instead of its length, which keeps an all-zero kernel finite.
 MIN_KERNEL_NORM = 1e-12

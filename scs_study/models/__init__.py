@@ -1,8 +1,8 @@
 """Architectures, their variants, and the initial weights all variants of an architecture share."""
 
 from scs_study.models.architectures import ARCHITECTURES, Architecture
-from scs_study.models.initial import InitialWeights, initial_weights
-from scs_study.models.swap import SwapReport, swap
+from scs_study.models.conversion import SwapReport, swap
+from scs_study.models.initialization import InitialWeights, initial_weights
 from scs_study.models.variant import (
     build_variant,
     check_cell,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from scs_study.config import CellConfig, LayerConfig, choice
+from scs_study.config.schema import CellConfig, LayerConfig, choice
 from scs_study.layers import SharpenedCosineSimilarity2d, SharpenedDotProduct2d
 from scs_study.layers.modules import P_SCALE_MAR2022
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.models.initial import UNIT_P, own_random_state
-from scs_study.models.swap import swap, swap_modules
+from scs_study.models.conversion import swap, swap_modules
+from scs_study.models.initialization import UNIT_P, own_random_state
 
 LAYER_TYPES = (nn.Conv2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
 SHARPENED = (SharpenedCosineSimilarity2d, SharpenedDotProduct2d)

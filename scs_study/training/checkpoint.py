@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study.tensors import load_tensors, save_tensors, set_aside
-from scs_study.training import record, run_folder
+from scs_study.training import record
+from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
 
 NAME = "checkpoint.safetensors"

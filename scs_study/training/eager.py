@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LRScheduler
 
-from scs_study.config import TrainConfig
+from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
 from scs_study.training.step_log import StepLog
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scs_study.config import TrainConfig
+from scs_study.config.schema import TrainConfig
 from scs_study.training import fused_adam
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from scs_study.layers.fused import HAVE_TRITON
+from scs_study.layers.kernels.fused import HAVE_TRITON
 
 BLOCK = 1024
 

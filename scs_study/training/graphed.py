@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from scs_study.config import TrainConfig
+from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
 from scs_study.training.eager import CHECK_EVERY, EVAL_BATCH, EagerEngine, Stopped
 from scs_study.training.flat import FlatOptimizer

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
-from scs_study.config import TrainConfig
+from scs_study.config.schema import TrainConfig
 
 
 def make_optimizer(network: nn.Module, recipe: TrainConfig) -> torch.optim.Optimizer:

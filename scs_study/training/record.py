@@ -18,7 +18,7 @@ from scs_study import files
 from scs_study.data import ImageSet
 from scs_study.layers import SharpenedCosineSimilarity2d
 from scs_study.models.variant import SHARPENED
-from scs_study.training import run_folder
+from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
 
 CHANCE_MARGIN = 0.01

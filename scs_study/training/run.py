@@ -14,12 +14,13 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study import files
-from scs_study.config import CellConfig
+from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet
 from scs_study.models import InitialWeights, build_variant, count_parameters, layer_paths, not_swapped
-from scs_study.models.fold import fold_pools
+from scs_study.models.pool_fusion import fold_pools
 from scs_study.tensors import checksum, save_tensors
-from scs_study.training import checkpoint, record, run_folder
+from scs_study.training import checkpoint, record
+from scs_study.training import run_dir as run_folder
 from scs_study.training.checkpoint import Position
 from scs_study.training.eager import EagerEngine, Stopped, numerics
 from scs_study.training.graphed import GraphedEngine

@@ -9,9 +9,9 @@ from matplotlib import image
 from run_folders import cell, learning_curve, write_run
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.curves import Seed, curves, mean_curve, smoothing, zoom_window
-from scs_study.analysis.figure_style import panels
-from scs_study.analysis.norms import mean_norms, norms
+from scs_study.analysis.plots.curves import Seed, curves, mean_curve, smoothing, zoom_window
+from scs_study.analysis.plots.layer_norms import mean_norms, norms
+from scs_study.analysis.plots.style import panels
 from scs_study.analysis.variants import variants
 
 
@@ -158,7 +158,7 @@ def settings():  # asking for the backend would choose one
     return {{key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}}
 before = settings()
 from scs_study.analysis.collect import collect
-from scs_study.analysis.curves import curves
+from scs_study.analysis.plots.curves import curves
 runs = Path({str(study[0])!r})
 assert curves(collect(runs), runs, runs.parent / "figures")
 assert settings() == before

@@ -8,7 +8,7 @@ from run_folders import cell, write_run
 from scs_study.analysis.collect import collect
 from scs_study.analysis.paper import paper_epochs, paper_table, paper_tables, recipe_differences
 from scs_study.analysis.variants import records
-from scs_study.config import ACTIVATIONS, LAYERS, NORMS, POOLINGS
+from scs_study.config.schema import ACTIVATIONS, LAYERS, NORMS, POOLINGS
 
 
 def test_every_table_has_all_its_rows():

@@ -11,7 +11,7 @@ from scs_study.analysis.collect import collect
 from scs_study.analysis.paper import paper_table
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.analysis.tables import table
-from scs_study.study.grid import Part, load_study, parts, plan
+from scs_study.experiments.grid import Part, load_study, parts, plan
 from tests.analysis.run_folders import write_run
 
 PAPER = parts(load_study("paper"))

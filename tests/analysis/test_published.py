@@ -9,11 +9,11 @@ import pytest
 from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.publish import publish_tables, study_frame
 from scs_study.analysis.robustness.evaluated import targets
-from scs_study.analysis.robustness.settings import robustness_of
 from scs_study.analysis.robustness.study import publish
 from scs_study.analysis.variants import variants
-from scs_study.study.compose import PROJECT, load_option
-from scs_study.study.grid import load_study, parts, plan
+from scs_study.config.compose import PROJECT, load_option
+from scs_study.evaluation.robustness.settings import robustness_of
+from scs_study.experiments.grid import load_study, parts, plan
 
 PUBLISHED = sorted(path.parent.name for path in (PROJECT / "results").glob("*/records"))
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from scs_study import files
-from scs_study.analysis.trained import load_trained
-from scs_study.config import CellConfig
-from scs_study.study.compose import compose_cell
-from scs_study.study.runner import run_cell
-from scs_study.study.workplace import Workplace
-from scs_study.training import run_folder
+from scs_study.config.compose import compose_cell
+from scs_study.config.schema import CellConfig
+from scs_study.evaluation.trained import load_trained
+from scs_study.runs.context import Workplace
+from scs_study.runs.run_one import run_cell
+from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from scs_study.config import CellConfig
-from scs_study.study.compose import load_option
-from scs_study.study.submission import LOGS, SUBMISSIONS
-from scs_study.study.workplace import Workplace
+from scs_study.config.compose import load_option
+from scs_study.config.schema import CellConfig
+from scs_study.launch.code_snapshot import LOGS, SUBMISSIONS
+from scs_study.runs.context import Workplace
 from scs_study.training.run import Settings
-from tests.study import work
+from tests.launch import work
 
 ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}
 EVERY = 0.2

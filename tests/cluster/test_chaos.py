@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from scs_study.study.compose import PROJECT
+from scs_study.config.compose import PROJECT
 
 
 @pytest.mark.slow

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from scs_study import files
-from scs_study.study.compose import PROJECT, compose_cell
-from scs_study.study.launch import inline
-from scs_study.study.provenance import PROVENANCE
-from scs_study.study.slurm import slurm as launch_slurm
-from scs_study.study.slurm import submit
-from scs_study.study.store import run_state
-from scs_study.study.submission import SUBMISSIONS, cancel, jobs_of
-from scs_study.training import run_folder
+from scs_study.config.compose import PROJECT, compose_cell
+from scs_study.launch.code_snapshot import SUBMISSIONS, cancel, jobs_of
+from scs_study.launch.inline import inline
+from scs_study.launch.slurm import slurm as launch_slurm
+from scs_study.launch.slurm import submit
+from scs_study.runs.provenance import PROVENANCE
+from scs_study.runs.state import run_state
+from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import ENGINE, cell, control, logs, place, settings, state_of
-from tests.study.work import until
+from tests.support.work import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 

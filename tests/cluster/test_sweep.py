@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.study.compose import PROJECT
-from scs_study.study.submission import live_jobs
+from scs_study.config.compose import PROJECT
+from scs_study.launch.code_snapshot import live_jobs
 from tests.cluster.jobs import EVERY, logs, start_now
-from tests.study.work import until
+from tests.support.work import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(400)]
 NAME = "short"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from scs_study import files
-from scs_study.study.provenance import PROVENANCE
-from scs_study.study.slurm import submit
-from scs_study.study.store import run_state
-from scs_study.study.submission import cancel, live_jobs
-from scs_study.training import run_folder
+from scs_study.launch.code_snapshot import cancel, live_jobs
+from scs_study.launch.slurm import submit
+from scs_study.runs.provenance import PROVENANCE
+from scs_study.runs.state import run_state
+from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import ENGINE, EVERY, cell, control, logs, place, processes_of, settings, start_now, state_of
-from tests.study.work import until
+from tests.support.work import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(600)]
 

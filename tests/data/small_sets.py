@@ -13,8 +13,8 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, MNIST
 
 from scs_study import tensors
+from scs_study.data.datasets import KnownSet
 from scs_study.data.image_set import Pixels, Split, canonical, image_set
-from scs_study.data.known import KnownSet
 
 Splits = tuple[Split, Split]
 

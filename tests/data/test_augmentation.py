@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 from torchvision import transforms
 
-from scs_study.config import DataConfig
+from scs_study.config.schema import DataConfig
 from scs_study.data import Batches, ImageSet
 
 PLACES = 9 * 9 * 2  # rows x columns x mirrored or not

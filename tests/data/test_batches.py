@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scs_study.config import DataConfig
+from scs_study.config.schema import DataConfig
 from scs_study.data import Batches, ImageSet, Plan
 
 

@@ -10,7 +10,7 @@ import sklearn.datasets
 import torch
 from omegaconf import OmegaConf
 
-from scs_study.config import DATASETS, DataConfig
+from scs_study.config.schema import DATASETS, DataConfig
 from scs_study.data import ImageSet, load_images
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))

@@ -17,8 +17,8 @@ import pytest
 from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 from torchvision.datasets import MNIST
 
+from scs_study.data.datasets import KnownSet
 from scs_study.data.image_set import DataError
-from scs_study.data.known import KnownSet
 from scs_study.data.load import load_known
 
 

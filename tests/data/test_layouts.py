@@ -10,8 +10,8 @@ import torch
 from small_sets import COLOUR, GREY, Splits, draw, pinned, write_cifar, write_mnist, write_tree
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
+from scs_study.data.datasets import CIFAR10_SET, FASHION_MNIST_SET, KNOWN, MNIST_SET, KnownSet
 from scs_study.data.image_set import ImageSet, canonical
-from scs_study.data.known import CIFAR10_SET, FASHION_MNIST_SET, KNOWN, MNIST_SET, KnownSet
 from scs_study.data.load import load_known
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 
-from scs_study.config import DataConfig
+from scs_study.config.schema import DataConfig
 from scs_study.data import DataError, load_images
-from scs_study.data.known import KnownSet
+from scs_study.data.datasets import KnownSet
 from scs_study.data.load import load_known
 
 ROOT = "root"

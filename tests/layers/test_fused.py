@@ -10,8 +10,8 @@ import sys
 import pytest
 import torch
 
-from scs_study.layers import fused
-from scs_study.study.compose import PROJECT
+from scs_study.config.compose import PROJECT
+from scs_study.layers.kernels import fused
 
 
 @pytest.mark.skipif(not fused.HAVE_TRITON, reason="torch comes without Triton on this system")

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from scs_study.config.compose import compose_cell
 from scs_study.models import ARCHITECTURES, build_variant, check_cell, count_parameters, layer_paths, not_swapped
-from scs_study.models.initial import draw
+from scs_study.models.initialization import draw
 from scs_study.models.variant import remarks
-from scs_study.study.compose import compose_cell
 
 COUNTS = {  # conv with bias, SCS (May 2022), SDP without bias
     "rohrer25k": (24_970, 24_974, 24_970),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scs_study.models import initial_weights
-from scs_study.models.initial import draw, from_trained
+from scs_study.models.initialization import draw, from_trained
 from scs_study.models.pretrained import check_fit, keep, read_checkpoint, scheme_of
 from scs_study.models.resnet import resnet20
 

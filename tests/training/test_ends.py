@@ -12,7 +12,8 @@ import torch
 
 from scs_study import files
 from scs_study.data import ImageSet
-from scs_study.training import record, run_folder
+from scs_study.training import record
+from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
 from tests.training.runs import cell, run
 

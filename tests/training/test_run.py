@@ -11,11 +11,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from scs_study import files
+from scs_study.config.compose import compose_cell
 from scs_study.data import Batches, ImageSet
 from scs_study.models import build_variant, initial_weights
-from scs_study.study.compose import compose_cell
 from scs_study.tensors import load_tensors
-from scs_study.training import record, run_folder
+from scs_study.training import record
+from scs_study.training import run_dir as run_folder
 from scs_study.training.eager import numerics
 from scs_study.training.step_log import StepLog
 from scs_study.training.stopping import Interrupted

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from scs_study.analysis.figure_style import Panel, entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import Panel, entitle, new_figure, our_style, save
 from scs_study.analysis.robustness.evaluated import Evaluated
-from scs_study.analysis.robustness.settings import Robustness
 from scs_study.analysis.statistics import wilson
 from scs_study.analysis.variants import spans
+from scs_study.evaluation.robustness.settings import Robustness
 
 
 def curves(panel: Panel, runs: dict[str, Evaluated], settings: Robustness, folder: Path) -> tuple[Path, ...]:

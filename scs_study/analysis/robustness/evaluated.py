@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scs_study.analysis.collect import WHOLE
-from scs_study.analysis.robustness import keep
-from scs_study.analysis.robustness.evaluate import NEVER
-from scs_study.analysis.robustness.keep import Fell
-from scs_study.analysis.robustness.masking import Verdict, verdict
-from scs_study.analysis.robustness.runs import (
+from scs_study.analysis.variants import Record
+from scs_study.evaluation.robustness import cache as keep
+from scs_study.evaluation.robustness.cache import Fell
+from scs_study.evaluation.robustness.evaluate import NEVER
+from scs_study.evaluation.robustness.masking import Verdict, verdict
+from scs_study.evaluation.robustness.runs import (
     PGD,
     ZERO,
     Target,
@@ -25,9 +26,8 @@ from scs_study.analysis.robustness.runs import (
     kept_fell,
     pgd_visit,
 )
-from scs_study.analysis.robustness.settings import Robustness
-from scs_study.analysis.trained import load_trained
-from scs_study.analysis.variants import Record
+from scs_study.evaluation.robustness.settings import Robustness
+from scs_study.evaluation.trained import load_trained
 
 PREFERRED = {"conv": ("relu", "max"), "scs": ("none", "maxabs")}
 """The baseline of the paper's tables, and the gallery's recommendation: what transferred images are made for."""

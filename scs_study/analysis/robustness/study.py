@@ -14,21 +14,21 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect, identity_columns
-from scs_study.analysis.figure_style import panels
-from scs_study.analysis.robustness import keep
+from scs_study.analysis.plots.style import panels
 from scs_study.analysis.robustness.curves import curves, together
-from scs_study.analysis.robustness.evaluate import NEVER
 from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, targets
-from scs_study.analysis.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
-from scs_study.analysis.robustness.settings import WORDS, Robustness, robustness_of
 from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
-from scs_study.config import CellConfig
-from scs_study.study.compose import load_option, options
-from scs_study.study.grid import Study
-from scs_study.study.lease import Busy, Lease, acquire
-from scs_study.study.progress import QUIET, duration
-from scs_study.study.workplace import Workplace
+from scs_study.config.compose import load_option, options
+from scs_study.config.schema import CellConfig
+from scs_study.evaluation.robustness import cache as keep
+from scs_study.evaluation.robustness.evaluate import NEVER
+from scs_study.evaluation.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
+from scs_study.evaluation.robustness.settings import WORDS, Robustness, robustness_of
+from scs_study.experiments.grid import Study
+from scs_study.runs.context import Workplace
+from scs_study.runs.lock import Busy, Lease, acquire
+from scs_study.runs.progress import QUIET, duration
 from scs_study.training.stopping import Interrupted, StopRequest
 
 NAME, USUAL = "robustness", "pgd"

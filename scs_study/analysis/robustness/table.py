@@ -7,11 +7,11 @@ from pathlib import Path
 
 from scs_study.analysis.listing import write_listing
 from scs_study.analysis.robustness.evaluated import Evaluated
-from scs_study.analysis.robustness.masking import MUCH_ZERO, Verdict
-from scs_study.analysis.robustness.settings import LONGER, WORDS, Robustness
 from scs_study.analysis.statistics import wilson
 from scs_study.analysis.variants import label, spans
 from scs_study.analysis.writers import LATEX, latex_float
+from scs_study.evaluation.robustness.masking import MUCH_ZERO, Verdict
+from scs_study.evaluation.robustness.settings import LONGER, WORDS, Robustness
 from scs_study.files import write_text
 
 NOT_YET = "–"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scs_study.analysis.saliency.measures import MEASURES, NOT_FINITE, ZERO
-from scs_study.analysis.saliency.perturbation import area
-from scs_study.analysis.saliency.runs import Analysed
 from scs_study.analysis.variants import Record
+from scs_study.evaluation.saliency.measures import MEASURES, NOT_FINITE, ZERO
+from scs_study.evaluation.saliency.perturbation import area
+from scs_study.evaluation.saliency.runs import Analysed
 
 DRAWS = 2000
 """Bootstrap resamples."""

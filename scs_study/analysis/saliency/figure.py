@@ -11,13 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scs_study.analysis.figure_style import HUES, Panel, broken, entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import HUES, Panel, broken, entitle, new_figure, our_style, save
 from scs_study.analysis.saliency.compare import Estimate, Seen, VariantNumbers
-from scs_study.analysis.saliency.maps import describe
-from scs_study.analysis.saliency.measures import NOT_FINITE, SOUND, states
-from scs_study.analysis.saliency.perturbation import Perturbed
-from scs_study.analysis.saliency.settings import SaliencySettings
 from scs_study.analysis.saliency.table import HEADS
+from scs_study.evaluation.saliency.maps import describe
+from scs_study.evaluation.saliency.measures import NOT_FINITE, SOUND, states
+from scs_study.evaluation.saliency.perturbation import Perturbed
+from scs_study.evaluation.saliency.settings import SaliencySettings
 
 COLOURS = "magma"
 WORDS = {"gini": "Gini index", "entropy": "entropy (share of the largest)", "top_mass": "mass in the top pixels",

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import FINAL, collect
-from scs_study.analysis.figure_style import Panel, panels
+from scs_study.analysis.plots.style import Panel, panels
 from scs_study.analysis.saliency.compare import Seen, answers, variant_numbers
 from scs_study.analysis.saliency.figure import Column, draw_checks, draw_maps, draw_measures
-from scs_study.analysis.saliency.runs import Analyst
-from scs_study.analysis.saliency.settings import SaliencySettings, saliency_of
 from scs_study.analysis.saliency.table import write_tables
-from scs_study.analysis.trained import load_trained
 from scs_study.analysis.variants import Record, records
-from scs_study.config import CellConfig
+from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet
-from scs_study.study.grid import Study
-from scs_study.study.progress import duration
-from scs_study.study.workplace import Workplace
+from scs_study.evaluation.saliency.runs import Analyst
+from scs_study.evaluation.saliency.settings import SaliencySettings, saliency_of
+from scs_study.evaluation.trained import load_trained
+from scs_study.experiments.grid import Study
+from scs_study.runs.context import Workplace
+from scs_study.runs.progress import duration
 from scs_study.training.stopping import Interrupted, StopRequest
 
 

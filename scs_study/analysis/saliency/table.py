@@ -9,9 +9,9 @@ from pathlib import Path
 
 from scs_study.analysis.listing import write_latex, write_listing
 from scs_study.analysis.saliency.compare import QUANTITIES, Answer, Estimate, VariantNumbers
-from scs_study.analysis.saliency.maps import describe
-from scs_study.analysis.saliency.measures import MEASURES
-from scs_study.analysis.saliency.settings import SaliencySettings
+from scs_study.evaluation.saliency.maps import describe
+from scs_study.evaluation.saliency.measures import MEASURES
+from scs_study.evaluation.saliency.settings import SaliencySettings
 
 HEADS = {
     "gini": "Gini",

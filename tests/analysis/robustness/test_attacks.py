@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
-from scs_study.analysis.robustness.attacks import KINDS, Method, adversarial
-from scs_study.analysis.robustness.evaluate import TOLERANCE, fooled
+from scs_study.evaluation.robustness.attacks import KINDS, Method, adversarial
+from scs_study.evaluation.robustness.evaluate import TOLERANCE, fooled
 
 EPS = 8 / 255
 SHORT = {kind: Method(kind, 4) for kind in KINDS}

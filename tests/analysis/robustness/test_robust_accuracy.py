@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scs_study.analysis.robustness.attacks import Method
-from scs_study.analysis.robustness.evaluate import NEVER, curve, falls, fooled, zero_gradients
-from scs_study.analysis.robustness.masking import Verdict, verdict
 from scs_study.analysis.statistics import wilson
+from scs_study.evaluation.robustness.attacks import Method
+from scs_study.evaluation.robustness.evaluate import NEVER, curve, falls, fooled, zero_gradients
+from scs_study.evaluation.robustness.masking import Verdict, verdict
 
 EPS = (0.0, 0.01, 0.02, 0.05, 0.1)
 

@@ -16,19 +16,19 @@ import torch
 
 from scs_study import files
 from scs_study.analysis.collect import collect, identity_columns
-from scs_study.analysis.robustness import keep
-from scs_study.analysis.robustness.classifier import balanced, classifier
-from scs_study.analysis.robustness.evaluate import NEVER, curve
 from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, sources, targets
-from scs_study.analysis.robustness.runs import PGD, Done, Evaluation, identity
-from scs_study.analysis.robustness.settings import Robustness, robustness_of
 from scs_study.analysis.robustness.study import attack_runs
 from scs_study.analysis.variants import records
-from scs_study.study.compose import load_option
-from scs_study.study.runner import run_cell
-from scs_study.training import run_folder
+from scs_study.config.compose import load_option
+from scs_study.evaluation.robustness import cache as keep
+from scs_study.evaluation.robustness.classifier import balanced, classifier
+from scs_study.evaluation.robustness.evaluate import NEVER, curve
+from scs_study.evaluation.robustness.runs import PGD, Done, Evaluation, identity
+from scs_study.evaluation.robustness.settings import Robustness, robustness_of
+from scs_study.runs.run_one import run_cell
+from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
-from tests.study.work import cell, few_digits, place, start, until
+from tests.support.work import cell, few_digits, place, start, until
 
 CONV, SCS = cell("conv"), cell("scs")
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from scs_study.analysis.saliency.compare import QUANTITIES, Seen, answers, bootstrap, variant_numbers
-from scs_study.analysis.saliency.measures import MEASURES, SOUND, ZERO, Measures
-from scs_study.analysis.saliency.perturbation import CURVES, Perturbed
-from scs_study.analysis.saliency.randomisation import Randomised
-from scs_study.analysis.saliency.runs import Analysed
-from scs_study.analysis.saliency.settings import MapSettings, SaliencySettings
 from scs_study.analysis.saliency.table import write_tables
+from scs_study.evaluation.saliency.measures import MEASURES, SOUND, ZERO, Measures
+from scs_study.evaluation.saliency.perturbation import CURVES, Perturbed
+from scs_study.evaluation.saliency.randomisation import Randomised
+from scs_study.evaluation.saliency.runs import Analysed
+from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = SaliencySettings(MapSettings(), 40, 0.05, 20, 4, 10, 0, 0.7, False, None, "map")

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from scs_study.analysis.saliency.maps import saliency_maps
-from scs_study.analysis.saliency.measures import ZERO, measure, spearman
-from scs_study.analysis.saliency.perturbation import CURVES, area, blurred, perturb
-from scs_study.analysis.saliency.randomisation import randomised, redraw, redrawn_layers
-from scs_study.analysis.saliency.settings import MapSettings
+from scs_study.evaluation.saliency.maps import saliency_maps
+from scs_study.evaluation.saliency.measures import ZERO, measure, spearman
+from scs_study.evaluation.saliency.perturbation import CURVES, area, blurred, perturb
+from scs_study.evaluation.saliency.randomisation import randomised, redraw, redrawn_layers
+from scs_study.evaluation.saliency.settings import MapSettings
 
 GRADIENT = MapSettings()
 INTEGRATED = MapSettings("integrated_gradients", steps=64)

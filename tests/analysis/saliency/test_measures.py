@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scs_study.analysis.saliency.measures import MEASURES, NOT_FINITE, SOUND, ZERO, measure, spearman
+from scs_study.evaluation.saliency.measures import MEASURES, NOT_FINITE, SOUND, ZERO, measure, spearman
 
 DRAW = np.random.default_rng(0)
 

@@ -15,19 +15,19 @@ import torch
 from PIL import Image
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.saliency import runs as rooms
 from scs_study.analysis.saliency.compare import Seen
 from scs_study.analysis.saliency.figure import Column, draw_maps
-from scs_study.analysis.saliency.measures import Measures
-from scs_study.analysis.saliency.runs import Analysed, Analyst, image_order
-from scs_study.analysis.saliency.settings import MapSettings, SaliencySettings, saliency_of
 from scs_study.analysis.saliency.study import accurate, one_of_each_class, saliency
-from scs_study.analysis.trained import load_trained
 from scs_study.analysis.variants import records
-from scs_study.config import CellConfig
-from scs_study.study.compose import PROJECT, compose_cell, load_option
-from scs_study.study.runner import run_cell
-from scs_study.study.workplace import Workplace
+from scs_study.config.compose import PROJECT, compose_cell, load_option
+from scs_study.config.schema import CellConfig
+from scs_study.evaluation.saliency import runs as rooms
+from scs_study.evaluation.saliency.measures import Measures
+from scs_study.evaluation.saliency.runs import Analysed, Analyst, image_order
+from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings, saliency_of
+from scs_study.evaluation.trained import load_trained
+from scs_study.runs.context import Workplace
+from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
 

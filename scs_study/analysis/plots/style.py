@@ -1,0 +1,198 @@
+"""What all figures share: a variant's look, how runs are grouped into figures, and reproducible files."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from scs_study.analysis.collect import identity_columns
+from scs_study.analysis.variants import Record, finished, label, spans, variants, varying
+from scs_study.config.schema import CHECKPOINT
+from scs_study.files import write_bytes
+
+# Okabe and Ito's palette: told apart with the common colour-vision deficiencies. The darker one is MaxAbs pooling's.
+HUES = {
+    ("conv", "max"): "#56B4E9",
+    ("conv", "maxabs"): "#0072B2",
+    ("scs", "max"): "#E69F00",
+    ("scs", "maxabs"): "#C04000",
+    ("sdp", "max"): "#3CC79A",
+    ("sdp", "maxabs"): "#00694D",
+    ("cosine", "max"): "#CC79A7",
+    ("cosine", "maxabs"): "#8A2C62",
+}
+BAND = "#f3f0e4"
+"""The background of what another panel shows enlarged."""
+
+DASHES = {"none": "solid", "relu": (0, (4, 1.5))}
+MARKERS = {"max": "none", "maxabs": "o"}
+FURTHER_MARKERS = ("^", "D", "v", "P", "X", "*", "<", ">")
+"""Markers for variants that differ from another one by a further setting only (a fixed p, a weight decay)."""
+
+DPI = 120
+CHARACTERS = 13
+LINE = 44
+"""Characters of a panel's title, three inches wide."""
+"""Of a head, in an inch of a figure's width."""
+SETTINGS: dict[str, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "path.simplify_threshold": 0.5,  # points: invisible, and half the bytes of a long noisy curve
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "scs_study",
+}
+
+
+@contextmanager
+def our_style() -> Iterator[None]:
+    """A context in which figures look the same whatever matplotlibrc or backend the importing program uses."""
+    with style.context(["default", SETTINGS]):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches, drawn by Agg without telling pyplot."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tuple[Path, ...]:
+    """The paths <name>.png and <name>.pdf in `folder`; the same figure always gives the same bytes (no dates).
+
+    colours: whether the figure has other colours than those of variants (a colour scale, a picture) that must be kept.
+    """
+    drawn, page = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # it is laid out now, and of many panels that is most of the work
+    figure.savefig(page, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    small = io.BytesIO()
+    picture = Image.open(drawn).convert("RGB")
+    (picture if colours else _in_palette(picture)).save(small, format="png", optimize=True)
+    paths = folder / f"{name}.png", folder / f"{name}.pdf"
+    for path, file in zip(paths, (small, page), strict=True):
+        write_bytes(path, file.getvalue())
+    return paths
+
+
+def _in_palette(picture: Image.Image) -> Image.Image:
+    """The picture in 256 colours: lines on white need no more, and a third of the bytes.
+
+    A palette fitted to the picture would give rare colours away, so it is made of the colours that mean something and
+    their shades, and every pixel takes the nearest.
+    """
+    palette = _palette()
+    pixels = np.asarray(picture, dtype=np.int64)
+    packed, where = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)
+    colours = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
+    distances = ((colours[:, None] - palette[None]) ** 2).sum(axis=2)
+    indices = distances.argmin(axis=1)[where].reshape(pixels.shape[:2])
+    image = Image.fromarray(indices.astype(np.uint8))
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    return image
+
+
+def _palette() -> NDArray[np.int64]:
+    white, shades = np.array([255.0, 255.0, 255.0]), 24
+    colours = [np.linspace(np.array(to_rgb(hue)) * 255, white, shades, endpoint=False) for hue in HUES.values()]
+    greys = np.linspace([0, 0, 0], white, 256 - 1 - shades * len(colours))
+    return np.concatenate([*colours, greys, [np.array(to_rgb(BAND)) * 255]]).round().astype(np.int64)
+
+
+def entitle(figure: Figure, text: str, beside: float = 0.0) -> None:
+    """None; the figure has `text` as its head, on as many lines as its width asks for.
+
+    beside: inches at the right that belong to a legend.
+    """
+    characters = round((figure.get_figwidth() - beside) * CHARACTERS)
+    figure.suptitle(textwrap.fill(text, characters), x=0.01, ha="left", fontsize=10)
+
+
+def broken(words: str) -> str:
+    """A variant's label on lines of its own: the layer, then the settings that tell it from its neighbours."""
+    plain = [word for word in words.split() if "=" not in word]
+    settings = [word for word in words.split() if "=" in word]
+    told = CHECKPOINT.sub("checkpoint", ", ".join(settings))
+    return "\n".join([" ".join(plain), *textwrap.wrap(told, LINE, break_long_words=False)])
+
+
+class Panel:
+    """The variants that share a figure: one architecture, norm, image size and data.
+
+    name: the figure's file name without its kind; groups: the runs of each variant; looks and labels: theirs.
+    """
+
+    def __init__(self, name: str, groups: Sequence[list[Record]], columns: Sequence[str]) -> None:
+        self.name = name
+        self.groups = list(groups)
+        extra = varying(groups, columns)
+        self.labels = [label(group[0], extra) for group in groups]
+        self.looks = _looks(groups)
+
+    def title(self) -> str:
+        """What the figure shows, for its head: architecture, data, epochs, seeds, number of runs."""
+        runs = [row for group in self.groups for row in group]
+        first = runs[0]
+        norm = "" if first["norm"] == "none" else f" with {first['norm']}"
+        epochs = spans(row["epochs"] for row in runs)
+        seeds = spans(row["seed"] for row in runs)
+        devices = " + ".join(sorted({row["device"] for row in runs if row["device"]}))
+        parts = [
+            f"{first['architecture']}{norm} on {first['data']} ({first['image_size']} pixels)",
+            f"{epochs} epoch{'' if epochs == '1' else 's'}",
+            f"seed{'' if seeds.isdigit() else 's'} {seeds}",
+            f"{len(runs)} run{'' if len(runs) == 1 else 's'}, {len(finished(runs))} finished",
+        ]
+        return ", ".join([*parts, devices] if devices else parts)
+
+
+def panels(frame: pd.DataFrame, name: str) -> list[Panel]:
+    """The figures that the runs of a collected frame are divided into, each named `name` and what its runs share."""
+    columns = identity_columns(frame)
+    groups: dict[tuple[Any, ...], list[list[Record]]] = {}
+    for group in variants(frame):
+        first = group[0]
+        groups.setdefault((first["architecture"], first["norm"], first["image_size"], first["data"]), []).append(group)
+    result = []
+    for (architecture, norm, size, data), members in groups.items():
+        words = [name, architecture, *([] if norm == "none" else [norm]), data, *([] if size == 32 else [str(size)])]
+        result.append(Panel("-".join(words), members, columns))
+    return result
+
+
+def _looks(groups: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
+    seen: dict[tuple[str, str, str], int] = {}
+    looks = []
+    for group in groups:
+        first = group[0]
+        variant = (first["layer"], first["activation"], first["pooling"])
+        again = seen.get(variant, 0)
+        seen[variant] = again + 1
+        marker = FURTHER_MARKERS[(again - 1) % len(FURTHER_MARKERS)] if again else MARKERS[first["pooling"]]
+        looks.append(
+            {
+                "color": HUES[first["layer"], first["pooling"]],
+                "linestyle": DASHES[first["activation"]],
+                "marker": marker,
+                "markersize": 4,
+            }
+        )
+    return looks

@@ -1,0 +1,1 @@
+"""What a sweep found: its rows, threshold, tables and figures."""

@@ -1,1 +1,0 @@
-"""What a training step and an evaluation step cost, as ratios measured in one process, in alternation."""

@@ -1,0 +1,118 @@
+"""Times training and evaluation steps of several variants, in one process and in alternation."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from scs_study.benchmark.naive import naive_twin
+from scs_study.config.schema import CellConfig
+from scs_study.models import build_variant
+from scs_study.models.initialization import draw
+from scs_study.models.pool_fusion import fold_pools
+from scs_study.training.optimizer import make_optimizer
+
+LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a step: median, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(seconds: list[float]) -> Timing:
+        """The timing of repeated measurements."""
+        quartiles = torch.tensor(seconds, dtype=torch.float64).quantile(torch.tensor([0.5, 0.25, 0.75]).double())
+        return Timing(*quartiles.tolist())
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network to time. layout: nchw or nhwc (channels_last), of the input and the weights.
+
+    train_steps, eval_steps: how many batches one call of `train` and of `evaluate` works on.
+    """
+
+    name: str
+    layout: str
+    train: Callable[[], None]
+    evaluate: Callable[[], None]
+    train_steps: float = 1.0
+    eval_steps: float = 1.0
+
+
+def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.device) -> list[Contestant]:
+    """Every cell's network in both memory layouts, and a naive twin of each SCS network."""
+    made = []
+    for name, cell in cells.items():
+        for layout in LAYOUTS:
+            network = fold_pools(build_variant(cell, draw(cell.arch, 0, "conv2d")))
+            made.append(contestant(name, cell, network, layout, batch_size, device))
+            if cell.layer.name == "scs":
+                network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d")))
+                made.append(contestant(f"{name}, naive", cell, network, layout, batch_size, device))
+    return made
+
+
+def measure(
+    made: list[Contestant], rounds: int, device: torch.device, warm_up: int = 2
+) -> dict[tuple[str, str], tuple[Timing, Timing]]:
+    """(name, layout) -> (training step, evaluation step), each the median of `rounds`, in random order every round.
+
+    warm_up: rounds before those that count.
+    """
+    seconds: dict[tuple[str, str], tuple[list[float], list[float]]] = {(c.name, c.layout): ([], []) for c in made}
+    order = random.Random(0)
+    for number in range(rounds + warm_up):
+        for each in order.sample(made, len(made)):
+            for index, (work, steps) in enumerate(((each.train, each.train_steps), (each.evaluate, each.eval_steps))):
+                taken = seconds_of(work, device) / steps
+                if number >= warm_up:
+                    seconds[each.name, each.layout][index].append(taken)
+    return {key: (Timing.of(train), Timing.of(evaluate)) for key, (train, evaluate) in seconds.items()}
+
+
+def contestant(
+    name: str, cell: CellConfig, network: nn.Module, layout: str, batch_size: int, device: torch.device
+) -> Contestant:
+    """The cell's `network`, to be trained and evaluated on one random batch that stays on the device."""
+    network = network.to(device=device, memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+    generator = torch.Generator().manual_seed(0)
+    size = cell.data.image_size
+    x = torch.rand(batch_size, 3, size, size, generator=generator).to(device=device, memory_format=LAYOUTS[layout])
+    y = torch.randint(0, 10, (batch_size,), generator=generator).to(device)
+    optimizer = make_optimizer(network, cell.train)
+
+    def train() -> None:
+        network.train()
+        optimizer.zero_grad(set_to_none=True)
+        cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def evaluate() -> None:
+        network.eval()
+        with torch.no_grad():
+            network(x)
+
+    return Contestant(name, layout, train, evaluate)
+
+
+def seconds_of(work: Callable[[], None], device: torch.device) -> float:
+    """The seconds that `work` takes, the device's part included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

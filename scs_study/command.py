@@ -1,0 +1,161 @@
+"""What the entry points in scripts/ share: one clear line for a wrong command, then Hydra."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from scs_study import files
+from scs_study.config.compose import CONF, below_project, check_override, checkpoint_scheme, parse_overrides
+from scs_study.config.schema import CellConfig
+from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
+from scs_study.training import run_dir as run_folder
+from scs_study.training.stopping import Interrupted
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def run_command(
+    task: Callable[[DictConfig], int | None],
+    config: str,
+    check: Callable[[list[str]], None] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> None:
+    """Never returns: composes `config` with the command line, calls `task` and exits with what it returns.
+
+    flags: other words for overrides, such as --wait for wait=true.
+    Mistakes of the user (ValueError, wherever it comes from) end in one line and exit status 2, before anything runs
+    where `check` can see them; an interrupted run ends in 130.
+    """
+    sys.argv[1:] = [(flags or {}).get(argument, argument) for argument in sys.argv[1:]]
+    # Hydra's own parser: some of its options (--cfg job) take a word that is no override.
+    line, _ = get_args_parser().parse_known_args(sys.argv[1:])
+    arguments = list(line.overrides)
+    try:
+        for override in parse_overrides(arguments):
+            if override.is_sweep_override() and not line.multirun:
+                raise ValueError(
+                    f"{override.input_line}: one value is wanted here; for a grid add -m to scripts/train.py, "
+                    f"for a study write its axes in conf/study"
+                )
+            check_override(override, config)
+        if check is not None:
+            check(arguments)
+    except ValueError as error:
+        _exit(error, USAGE)
+    code, home = 0, os.getpid()
+
+    def job(values: DictConfig) -> None:
+        nonlocal code
+        try:
+            status = task(values) or 0
+            code = max(code, status)
+        except ValueError as error:
+            _exit(error, USAGE)
+        except Interrupted as stopped:
+            _exit(stopped, INTERRUPTED)
+        if status and os.getpid() != home:
+            # One of Hydra's launchers runs this elsewhere, and looks at no exit status.
+            raise RuntimeError(
+                "a run has failed: its sentence is in the job's output, its traceback in the run's folder"
+            )
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it hands its errors on, in place of printing several lines
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(job)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        sentence = (str(error).splitlines() or [type(error).__name__])[0]
+        if known := re.fullmatch(r"Could not override '(\w+)\.(\w+)'\.", sentence):
+            sentence = f"{known[1]}.{known[2]}: the chosen {known[1]} has no such setting, another one has"
+        _exit(ValueError(sentence), USAGE)
+    sys.exit(code)
+
+
+def task_overrides() -> list[str]:
+    """The overrides of the command line that are not Hydra's own."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
+    """The study that the command line chose and its cells, with the command line's overrides in them."""
+    study, made_of = chosen_parts(config)
+    return study, united(study, made_of)
+
+
+def chosen_parts(config: DictConfig) -> tuple[Study, list[Part]]:
+    """As `chosen_study`, with the study's parts (grid.parts) for its cells."""
+    study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
+    return study, parts(study, cell_overrides(task_overrides()))
+
+
+def matching_runs(config: DictConfig) -> tuple[list[str], str]:
+    """(run names, name of the results folder) of the runs that `match` names, or else of the study's that have begun.
+
+    Errors: ValueError when there are none.
+    """
+    runs = below_project(config.runs)
+    if config.match:
+        names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
+        if not names:
+            raise ValueError(f"match={config.match}: no run in {runs} has such a name")
+        return names, "matched"
+    study, cells = chosen_study(config)
+    names = [cell.run_name for cell in cells if (runs / cell.run_name / run_folder.CONFIG).exists()]
+    if not names:
+        raise ValueError(f"none of the study's {len(cells)} runs has started in {runs}: replicate it first")
+    return names, results_name(study)
+
+
+def results_name(study: Study) -> str:
+    """The name of the study's results folder: its own, or with the overrides that make it another set of cells.
+
+    What is published under a study's name is the study as conf/ says it, and a quick look does not overwrite it. Which
+    analyses follow changes no cell.
+    """
+    changes = []
+    for argument in sorted(task_overrides()):
+        key, given = parse_overrides([argument])[0].key_or_group, cell_overrides([argument])
+        if path := given.get("init.checkpoint"):  # where a file lies makes no other cells
+            given = {key: checkpoint_scheme(Path(str(path)).expanduser())}
+            argument = f"{key}={given[key]}"
+        changed = any(name not in study.set or study.set[name] != value for name, value in given.items())
+        if changed or (key.startswith("study.") and key != "study.analyses"):
+            changes.append(argument.lstrip("+"))
+    return "-".join([study.name, *(re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)])
+
+
+def results_folder(config: DictConfig, name: str) -> Path:
+    """The folder results/`name`, which can be written to. Errors: ValueError, before hours of work end without a table.
+
+    It is not made: a folder for results that never come would be a riddle.
+    """
+    folder = below_project(config.results) / name
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"results={config.results}: {there} is not a folder")
+    probe = there / f".probe-{os.getpid()}.tmp"
+    try:
+        files.write_bytes(probe, b"probe")
+    except OSError as error:
+        raise ValueError(f"results={config.results}: nothing can be written there: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return folder
+
+
+def _exit(error: Exception, code: int) -> None:
+    print(f"{'stopped' if code == INTERRUPTED else 'error'}: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""What a run computes: typed values, their identity, and how config groups become them."""

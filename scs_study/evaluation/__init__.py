@@ -1,0 +1,1 @@
+"""What computes on finished runs, in parts that are cached and resumed."""

@@ -1,0 +1,66 @@
+"""A run's network as a plain classifier of images in [0, 1], and the order in which images are attacked.
+
+RobustBench evaluates such a module as it is (the package is not needed here):
+
+    from robustbench.eval import benchmark
+    clean, robust = benchmark(classifier("runs/<run>"), dataset="cifar10", threat_model="Linf", eps=8 / 255)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scs_study.data.image_set import SIDE
+from scs_study.evaluation.robustness.attacks import seed_of
+from scs_study.evaluation.trained import Trained, load_trained
+from scs_study.training.eager import numerics
+
+
+class Classifier(nn.Module):
+    """A trained network with everything its images went through inside: size, memory layout, numerics class.
+
+    Takes float32 (B, 3, 32, 32) in [0, 1], without mean or standard deviation, and gives logits, float32 (B, 10).
+    Images are attacked at 32 pixels also where the network sees them enlarged: they are what there is to change.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.network = trained.network.to(memory_format=torch.channels_last)
+        self.image_size = trained.cell.data.image_size
+        self.numerics = trained.cell.train.numerics
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, (B, 10)."""
+        if self.image_size != SIDE:
+            size = (self.image_size, self.image_size)
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
+        with numerics(self.numerics, x.device):
+            logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+
+def classifier(run: Path | str, device: torch.device | str = "cpu") -> nn.Module:
+    """The trained network of a run folder in eval mode, from [0, 1] images (B, 3, 32, 32) to logits (B, 10).
+
+    Its parameters are constants: an attack differentiates the images. Errors: ValueError as load_trained.
+    """
+    return Classifier(load_trained(Path(run))).requires_grad_(False).to(device).eval()
+
+
+def balanced(labels: Tensor) -> Tensor:
+    """The order in which images are attacked, int64 (N,): all classes in turn, so that the first N are a fair sample.
+
+    Within a class shuffled once and for all: a test set is sorted by its pixels, so its first images are dark ones.
+    """
+    generator = torch.Generator().manual_seed(seed_of("order of attacked images"))
+    shuffled = torch.randperm(len(labels), generator=generator)
+    turn = torch.empty_like(labels)
+    for label in sorted(set(labels.tolist())):
+        members = (labels[shuffled] == label).nonzero().flatten()
+        turn[shuffled[members]] = torch.arange(len(members))
+    classes = int(labels.max()) + 1 if len(labels) else 1
+    return torch.argsort(turn * classes + labels)

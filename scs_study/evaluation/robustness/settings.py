@@ -1,0 +1,139 @@
+"""What is attacked, and how: conf/attack/*.yaml as typed and checked values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study.config.schema import choice, flag, whole
+from scs_study.evaluation.robustness.attacks import Method
+
+CHECKS = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer")
+"""The further attacks, in the order in which tables show them."""
+WORDS = {
+    "pgd": "PGD",
+    "pgd_long": "PGD 10x",
+    "apgd_ce": "APGD-CE",
+    "apgd_dlr": "APGD-DLR",
+    "apgd_t": "APGD-T",
+    "square": "Square",
+    "transfer": "transfer",
+}
+LONGER = 10
+PIXEL = 255.0
+"""Radii are written in 255ths, as people say them; attacks take them as shares of a pixel's range."""
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """eps: the radii of the PGD curve, increasing from 0; check_eps: those of the further attacks, among eps; 255ths.
+
+    steps, step_size, restarts, random_start: PGD's. images, check_images: how many of the test set, None for all.
+    batch: images attacked at once; seed: of the attacks; checks: further attacks (CHECKS); apgd_steps, square_queries:
+    theirs; margin: the share of all images beyond which a further attack flags a network.
+    Everything but images, check_images, checks and margin is part of what an evaluation is kept under.
+    """
+
+    eps: tuple[float, ...]
+    steps: int
+    step_size: float
+    restarts: int
+    random_start: bool
+    images: int | None
+    batch: int
+    seed: int
+    checks: tuple[str, ...]
+    check_eps: tuple[float, ...]
+    check_images: int | None
+    apgd_steps: int
+    square_queries: int
+    margin: float
+
+    def __post_init__(self) -> None:
+        for key, radii in (("eps", self.eps), ("check_eps", self.check_eps)):
+            for radius in radii:
+                _number(f"attack.{key}", radius, 0, PIXEL)
+            if list(radii) != sorted(set(radii)):
+                raise ValueError(f"attack.{key}={_shown(radii)}: must increase")
+        if not self.eps or self.eps[0] != 0:
+            raise ValueError(f"attack.eps={_shown(self.eps)}: must begin with 0, the accuracy without an attack")
+        if not set(self.check_eps) <= set(self.eps[1:]):
+            raise ValueError(
+                f"attack.check_eps={_shown(self.check_eps)}: must be among the radii above 0 of attack.eps"
+                f" ({_shown(self.eps)}), because the further attacks visit what PGD left"
+            )
+        for check in self.checks:
+            choice("attack.checks", check, CHECKS)
+        if self.checks and not self.check_eps:
+            raise ValueError(
+                "attack.check_eps=[]: the attacks of attack.checks need a radius (attack.checks=[] for none)"
+            )
+        for key in ("steps", "restarts", "batch", "apgd_steps", "square_queries"):
+            whole(f"attack.{key}", getattr(self, key), 1)
+        whole("attack.seed", self.seed, 0)
+        for key in ("images", "check_images"):
+            if getattr(self, key) is not None:
+                whole(f"attack.{key}", getattr(self, key), 1)
+        _number("attack.step_size", self.step_size, 0)
+        _number("attack.margin", self.margin, 0, 1)
+        flag("attack.random_start", self.random_start)
+        if self.restarts > 1 and not self.random_start:
+            raise ValueError(f"attack.restarts={self.restarts} has no effect with attack.random_start=false")
+        if self.images is not None and self.checks and (self.check_images is None or self.check_images > self.images):
+            raise ValueError(
+                f"attack.check_images={self.check_images}: must be at most attack.images={self.images}, because the"
+                " further attacks visit what PGD left"
+            )
+
+    def method(self, name: str) -> Method:
+        """How the attack `name` ("pgd" or one of CHECKS) attacks; a transfer is PGD on another network."""
+        if name == "pgd_long":
+            return Method("pgd", LONGER * self.steps, self.restarts, self.step_size, self.random_start)
+        if name.startswith("apgd"):
+            return Method(name, self.apgd_steps)
+        if name == "square":
+            return Method(name, self.square_queries)
+        return Method("pgd", self.steps, self.restarts, self.step_size, self.random_start)
+
+    def words(self) -> str:
+        """The settings in words, for captions."""
+        start = (
+            f"{self.restarts} random start{'s' if self.restarts > 1 else ''}"
+            if self.random_start
+            else "no random start"
+        )
+        size = f"step {self.step_size:g} eps / {self.steps}"
+        return f"PGD in the L-infinity ball, {self.steps} steps, {size}, {start}"
+
+
+def robustness_of(config: DictConfig | Mapping[str, Any]) -> Robustness:
+    """The settings of a composed `attack` group. Errors: ValueError in one sentence for what cannot be."""
+    values = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config)  # type: ignore[arg-type]
+    for key in ("eps", "check_eps", "checks"):
+        if not isinstance(values[key], (list, tuple)):
+            raise ValueError(f"attack.{key}={values[key]}: must be a list")
+        values[key] = tuple(values[key])
+    for key in ("eps", "check_eps"):
+        values[key] = tuple(_number(f"attack.{key}", radius, 0, PIXEL) for radius in values[key])
+    for key in ("step_size", "margin"):
+        values[key] = _number(f"attack.{key}", values[key], 0)
+    # In one order, so that the same attacks are the same evaluation whoever wrote them down.
+    values["checks"] = tuple(
+        sorted(dict.fromkeys(values["checks"]), key=lambda c: CHECKS.index(choice("attack.checks", c, CHECKS)))
+    )
+    return Robustness(**values)
+
+
+def _number(key: str, value: object, low: float, high: float = math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        bound = f" and at most {high:g}" if high < math.inf else ""
+        raise ValueError(f"{key}={value}: must be a number of at least {low:g}{bound}")
+    return float(value)
+
+
+def _shown(radii: tuple[float, ...]) -> str:
+    return ", ".join(f"{radius:g}" for radius in radii)

@@ -1,0 +1,1 @@
+"""Saliency maps of finished runs, and what is measured on them."""

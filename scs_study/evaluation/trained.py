@@ -1,0 +1,49 @@
+"""The trained networks of finished runs, as every analysis of them reads them: from the run folder and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from scs_study import files
+from scs_study.config.schema import CellConfig, cell_from_dict
+from scs_study.models import restore_variant
+from scs_study.models.pool_fusion import fold_pools
+from scs_study.tensors import checksum, load_tensors
+from scs_study.training import run_dir as run_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished run: its cell, its network on the CPU in eval mode, and what identifies its weights.
+
+    network: as it was trained, so with pools taken in before the power (models/fold.py).
+    weights: the checksum of weights.safetensors; an analysis that is kept says of which weights it is.
+    """
+
+    folder: Path
+    cell: CellConfig
+    network: nn.Module
+    result: Mapping[str, Any]
+    weights: str
+
+
+def load_trained(folder: Path) -> Trained:
+    """The trained network in a run's folder, as its last epoch left it.
+
+    Errors: ValueError in one sentence when the run has no final result, or a file of it is damaged.
+    """
+    try:
+        cell = cell_from_dict(files.read_json(folder / run_folder.CONFIG))
+        result = files.read_json(folder / run_folder.RESULT)
+        tensors, notes = load_tensors(folder / run_folder.WEIGHTS)
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder.name} is not finished: it has no {Path(str(error.filename)).name}") from None
+    if notes["run"] != folder.name or cell.run_name != folder.name:
+        raise ValueError(f"{folder} holds the weights of another run, {notes['run']}")
+    network = fold_pools(restore_variant(cell, tensors)).eval()
+    return Trained(folder, cell, network, result, checksum(tensors))

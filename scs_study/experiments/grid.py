@@ -1,0 +1,263 @@
+"""A study's cells: the product of its axes, less what it excludes, for each seed (conf/study/*.yaml)."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study.config.compose import (
+    CELL_GROUPS,
+    PROJECT,
+    compose_cell,
+    default_choices,
+    load_option,
+    options,
+    override_values,
+    parse_overrides,
+)
+from scs_study.config.schema import CellConfig, choice
+
+PAPER = PROJECT / "results" / "paper"
+"""The paper's tables."""
+ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
+"""What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
+_KEYS = ("title", "paper", "include", "epochs_factor", "base", "set", "axes", "exclude", "seeds", "analyses")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A set of cells and what is printed of them.
+
+    base: {group: choice} and set: {dotted setting: value} for every cell. axes: {group or dotted setting: values}.
+    exclude: partial {axis: value}; a cell that matches one of them is left out. paper: the paper's table to print
+    beside ours, None where it has none. include: other studies whose cells belong to this one, their epochs multiplied
+    by epochs_factor (rounded up). analyses: names of ANALYSES that `make replicate` runs on the finished cells.
+    """
+
+    name: str
+    title: str
+    paper: str | None
+    include: tuple[str, ...]
+    epochs_factor: float
+    base: Mapping[str, str]
+    set: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+    exclude: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    analyses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A study by itself or within one that includes it: its cells there, and the analyses that follow them."""
+
+    study: Study
+    cells: Sequence[CellConfig]
+
+
+def load_study(name: str) -> Study:
+    """The study conf/study/<name>.yaml. Errors: ValueError that names the alternatives."""
+    return _study(name, load_option("study", name))
+
+
+def study_of(name: str, config: DictConfig) -> Study:
+    """The study of a config that Hydra composed, with the overrides of its own keys (study.seeds=[0,1]) applied."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return _study(name, {str(key): value for key, value in values.items()})
+
+
+def _study(name: str, values: Mapping[str, Any]) -> Study:
+    for key in values:
+        choice(f"conf/study/{name}.yaml: key", key, _KEYS)
+    missing = [key for key in _KEYS if key not in values]
+    if missing:
+        raise ValueError(f"conf/study/{name}.yaml: {', '.join(missing)} not set")
+    if not isinstance(values["seeds"], list) or not values["seeds"]:
+        raise ValueError(f"study.seeds={values['seeds']}: must be a list of whole numbers, such as [0,1,2]")
+    for key in ("base", "set", "axes"):
+        if not isinstance(values[key] or {}, dict):
+            raise ValueError(f"study.{key}={values[key]}: must be settings and their values")
+    for key in ("include", "exclude", "analyses"):
+        if not isinstance(values[key] or [], list):
+            raise ValueError(f"study.{key}={values[key]}: must be a list")
+    factor = values["epochs_factor"]
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+        raise ValueError(f"study.epochs_factor={factor}: must be a number above 0 and at most 1")
+    if factor < 1 and not values["include"]:
+        raise ValueError(f"study.epochs_factor={factor} has no effect: it is for the studies in study.include")
+    if values["paper"] is not None:
+        choice("study.paper", values["paper"], sorted(path.stem for path in PAPER.glob("table*.csv")))
+    for analysis in values["analyses"] or []:
+        choice("study.analyses", analysis, ANALYSES)
+    for axis, points in (values["axes"] or {}).items():
+        if not isinstance(points, list) or not points:
+            raise ValueError(f"study.axes.{axis}={points}: must be a list of values")
+    for rule in values["exclude"] or []:
+        if not isinstance(rule, dict):
+            raise ValueError(f"study.exclude: {rule}: must be axes and their values, such as {{layer: conv}}")
+        for axis, value in rule.items():
+            choice(f"conf/study/{name}.yaml: exclude", axis, values["axes"])
+            if axis in CELL_GROUPS:  # a misspelt value would leave nothing out, and nobody would notice
+                choice(f"study.exclude: {axis}", value, options(axis))
+    return Study(
+        name=name,
+        title=values["title"],
+        paper=values["paper"],
+        include=tuple(values["include"] or ()),
+        epochs_factor=float(values["epochs_factor"]),
+        base=values["base"] or {},
+        set=values["set"] or {},
+        axes=values["axes"] or {},
+        exclude=tuple(values["exclude"] or ()),
+        seeds=tuple(values["seeds"]),
+        analyses=tuple(dict.fromkeys(values["analyses"] or ())),
+    )
+
+
+def cell_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """The overrides of a command line that change cells: {group, dotted setting or "seed": value}."""
+    found: dict[str, Any] = {}
+    for override in parse_overrides(arguments):
+        key = override.key_or_group
+        if key == "data.root" or (key.partition(".")[0] not in CELL_GROUPS and key != "seed"):
+            continue
+        values = override_values(override)
+        if len(values) > 1:
+            raise ValueError(
+                f"{key}: a study takes one value here; its axes are in conf/study (or use scripts/train.py -m)"
+            )
+        found[key] = values[0]
+    return found
+
+
+def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellConfig]:
+    """The study's cells, each once, in the order of its axes.
+
+    An override of an axis restricts the axis to that value, one of a seed restricts the seeds, any other holds for
+    every cell. In a study of studies, what is an axis of one of them chooses among the cells of all.
+    Errors: ValueError in one sentence, before anything runs.
+    """
+    return united(study, parts(study, overrides))
+
+
+def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
+    """The cells of the study's parts, each once. Errors: ValueError when there are none."""
+    cells: dict[str, CellConfig] = {}
+    for part in made_of:
+        for cell in part.cells:
+            cells.setdefault(cell.run_name, cell)
+    if not cells:
+        raise ValueError(f"study {study.name}: no cells are left")
+    return list(cells.values())
+
+
+def with_sources(cells: Sequence[CellConfig]) -> list[CellConfig]:
+    """The cells, and before them the convolutional twins whose trained weights they start from, if not among them."""
+    names = {cell.run_name for cell in cells}
+    sources = {cell.source.run_name: cell.source for cell in cells if cell.source is not None}
+    return [*(source for name, source in sources.items() if name not in names), *cells]
+
+
+def parts(
+    study: Study, overrides: Mapping[str, Any] | None = None, choosing: frozenset[str] = frozenset()
+) -> list[Part]:
+    """What the study is made of: the studies it includes, what those include, and itself where it has axes of its own.
+
+    Two parts may share a cell. The analyses of a study follow its parts, too. choosing: overrides that leave a part out
+    where it has no such cells, instead of being refused or changing them. Errors: as `plan`.
+    """
+    overrides = dict(overrides or {})
+    found = []
+    if study.include:
+        choosing |= overrides.keys() & _axes(study)
+    for name in study.include:
+        for part in parts(load_study(name), overrides, choosing):
+            cells = part.cells
+            if "train.epochs" not in overrides:
+                cells = [_shortened(cell, study.epochs_factor) for cell in cells]
+            analyses = tuple(dict.fromkeys((*part.study.analyses, *study.analyses)))
+            found.append(Part(dataclasses.replace(part.study, analyses=analyses), cells))
+    cells = _chosen(study, overrides, choosing) if study.axes else []
+    if study.include and choosing and not found and not cells:
+        wanted = " and ".join(f"{key}={_written(overrides[key])}" for key in sorted(choosing))
+        known = "; ".join(f"{key}: {', '.join(_points(study, key))}" for key in sorted(choosing))
+        raise ValueError(f"{wanted}: no cell of study {study.name} has that; there are {known}")
+    return [*found, Part(study, cells)] if cells else found
+
+
+def _axes(study: Study) -> set[str]:
+    return set(study.axes).union(*(_axes(load_study(name)) for name in study.include))
+
+
+def _points(study: Study, key: str) -> dict[str, None]:
+    """The values of `key` that the study's cells and those of the studies it includes name, as they are written."""
+    found = dict.fromkeys(_written(point) for point in _own_points(study, key)) if study.axes else {}
+    for name in study.include:
+        found |= _points(load_study(name), key)
+    return found
+
+
+def _own_points(study: Study, key: str) -> Sequence[Any]:
+    """The values of `key` that the study itself names for its cells: of an axis, or the one of all; [] for none."""
+    same = {**default_choices(), **study.base, **study.set}
+    return study.axes.get(key, [same[key]] if key in same else [])
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value).replace('"', "")
+
+
+def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]) -> list[CellConfig]:
+    """The study's own cells; of an override in `choosing` those that have its value anyway."""
+    for key in choosing:
+        if key in CELL_GROUPS:
+            choice(key, overrides[key], options(key))
+        points = _own_points(study, key)
+        if points and overrides[key] not in points:
+            return []
+    settings = choosing - study.axes.keys() - set(CELL_GROUPS)
+    cells = _product(study, {key: value for key, value in overrides.items() if key not in settings})
+    return [cell for cell in cells if all(_setting(cell, key) == overrides[key] for key in settings)]
+
+
+def _setting(cell: CellConfig, key: str) -> Any:
+    section, _, name = key.partition(".")
+    value = cell.identity()[section]
+    return value[name] if isinstance(value, dict) else value
+
+
+def _shortened(cell: CellConfig, factor: float) -> CellConfig:
+    epochs = math.ceil(cell.train.epochs * factor - 1e-9)  # 800 x 0.01 is 8, whatever the last bit says
+    return dataclasses.replace(cell, train=dataclasses.replace(cell.train, epochs=epochs))
+
+
+def _product(study: Study, overrides: Mapping[str, Any]) -> list[CellConfig]:
+    axes = {axis: list(points) for axis, points in study.axes.items()}
+    for axis in axes.keys() & overrides.keys():
+        if axis in CELL_GROUPS:
+            choice(axis, overrides[axis], options(axis))
+        if overrides[axis] not in axes[axis]:
+            known = ", ".join(_written(point) for point in axes[axis])
+            raise ValueError(f"{axis}={_written(overrides[axis])}: not in study {study.name}, which has {known}")
+        axes[axis] = [overrides[axis]]
+    seeds = [overrides["seed"]] if "seed" in overrides else list(study.seeds)
+    common = {**study.base, **study.set, **{k: v for k, v in overrides.items() if k not in axes and k != "seed"}}
+    cells = []
+    for point in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, point, strict=True))
+        if any(all(chosen[axis] == value for axis, value in rule.items()) for rule in study.exclude):
+            continue
+        everything = {**common, **chosen}
+        choices = {key: value for key, value in everything.items() if key in CELL_GROUPS}
+        settings = {key: value for key, value in everything.items() if key not in CELL_GROUPS}
+        first = compose_cell(choices, settings, seeds[0])
+        cells += [dataclasses.replace(first, seed=seed) for seed in seeds]
+    return cells

@@ -1,0 +1,1 @@
+"""A search by Optuna over settings."""

@@ -1,0 +1,179 @@
+"""Hands out a study's trials: each to one worker, never more than the sweep has, a dead worker's again to another."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from scs_study.config.schema import CellConfig
+from scs_study.experiments.sweep.sampler import RETRY_OF
+from scs_study.experiments.sweep.settings import Sweep, rounded
+from scs_study.experiments.sweep.storage import study_folder, turn
+from scs_study.runs.lock import Busy, Lease, Watch, acquire, owner_of
+from scs_study.runs.state import clock, run_state
+
+TRIALS = "trials"
+RUN, MESSAGE = "run", "message"
+BECAUSE, EPOCH = "because", "epoch"
+"""Of a trial that takes another one's p and seed up again, beside RETRY_OF: why, and the epochs completed by then."""
+KILLED, STOPPED, FAILED = "its worker is gone", "stopped", "failed"
+MOST_DEATHS = 3
+"""Workers that may die of a trial in the same epoch before it is given up."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A trial that this process works on, and the lease that tells the other workers so."""
+
+    trial: optuna.Trial
+    cell: CellConfig
+    lease: Lease
+
+
+@dataclass
+class Desk:
+    """One worker's view of a study. `stop` is asked while it waits for its turn."""
+
+    study: optuna.Study
+    sweep: Sweep
+    runs: Path
+    stop: Callable[[], bool]
+    watch: Watch
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study's own files."""
+        return study_folder(self.runs, self.study.study_name)
+
+    def take(self) -> Taken | None:
+        """The next trial: one that was given back, or a new one; None when all are taken.
+
+        Optuna's journal has no heartbeat, and its states cannot tell a dead worker's trial from a live one's. So a
+        worker holds a lease for its trial (study.lease), taken in the same turn as the trial itself: a running trial
+        without a live lease is one whose worker is gone.
+        """
+        with turn(self.folder, self.stop, self.watch):
+            self._reclaim()
+            trials = self.study.get_trials(deepcopy=False)
+            if not any(trial.state == TrialState.WAITING for trial in trials):
+                slot = sum(RETRY_OF not in trial.user_attrs for trial in trials)
+                if slot >= self.sweep.total:
+                    return None
+                self.study.enqueue_trial(self._fixed(slot))
+            trial = self.study.ask()
+            p = rounded(trial.suggest_float("p", self.sweep.low, self.sweep.high, log=True))
+            seed = trial.suggest_categorical("seed", list(self.sweep.seeds))
+            assert isinstance(seed, int)
+            cell = self.sweep.cell(p, seed)
+            trial.set_user_attr(RUN, cell.run_name)
+            held = self._held(trial.number)
+            held.mkdir(parents=True, exist_ok=True)
+            return Taken(trial, cell, acquire(held, self.watch))
+
+    def others(self) -> int:
+        """The number of trials that other workers are at, or have just given back."""
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)))
+
+    def worth_a_turn(self) -> bool:
+        """Whether `take` may have something after it had nothing: a trial given back, or one without a sign of life."""
+        trials = self.study.get_trials(deepcopy=False)
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        now = clock(self.folder)
+        return waiting or any(owner_of(self._held(trial.number), now) is None for trial in running)
+
+    def complete(self, taken: Taken, accuracy: float) -> None:
+        """None; the trial is done with that accuracy (a fraction)."""
+        self._tell(taken, accuracy)
+
+    def prune(self, taken: Taken) -> None:
+        """None; the trial is given up. So is one that diverged: TPE steers away from it, but ignores failed ones."""
+        self._tell(taken, state=TrialState.PRUNED)
+
+    def fail(self, taken: Taken, message: str) -> None:
+        """None; the trial's run raised. `retry_failed` has it tried again."""
+        taken.trial.set_user_attr(MESSAGE, message)
+        self._tell(taken, state=TrialState.FAIL)
+
+    def give_back(self, taken: Taken) -> None:
+        """None; another worker, or a later one, goes on with the trial's p and seed from the run's checkpoint."""
+        with turn(self.folder, lambda: False, self.watch):
+            trials = self.study.get_trials(deepcopy=False)
+            mine = trials[taken.trial.number]
+            if mine.state == TrialState.RUNNING:
+                self._again(mine, trials, STOPPED)
+            self.leave(taken)
+
+    def leave(self, taken: Taken) -> None:
+        """None; frees the trial: it is finished, or another worker has taken it over."""
+        taken.lease.release()
+        shutil.rmtree(taken.lease.path.parent, ignore_errors=True)
+
+    def retry_failed(self) -> int:
+        """The number of trials whose run failed and that are tried again from now on."""
+        with turn(self.folder, self.stop, self.watch):
+            trials = self.study.get_trials(deepcopy=False)
+            retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+            failed = [t for t in trials if t.state == TrialState.FAIL and t.number not in retried]
+            for trial in failed:
+                self._enqueue(trial, FAILED)
+            return len(failed)
+
+    def _fixed(self, slot: int) -> dict[str, Any]:
+        if self.sweep.sampler == "grid":
+            p, seed = self.sweep.grid[slot]
+            return {"p": p, "seed": seed}
+        return {"seed": self.sweep.seeds[slot % len(self.sweep.seeds)]}  # p is the sampler's
+
+    def _held(self, number: int) -> Path:
+        return self.folder / TRIALS / str(number)
+
+    def _reclaim(self) -> None:
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state != TrialState.RUNNING:
+                continue
+            held = self._held(trial.number)
+            if held.exists():
+                try:
+                    acquire(held, self.watch).release()
+                except Busy:
+                    continue
+            self._again(trial, trials, KILLED)
+            shutil.rmtree(held, ignore_errors=True)
+
+    def _again(self, trial: FrozenTrial, trials: list[FrozenTrial], because: str) -> None:
+        # Queue first, close then: a death in between loses nothing.
+        deaths = self._deaths(trial, trials) if because == KILLED else 0
+        if deaths < MOST_DEATHS and not any(other.user_attrs.get(RETRY_OF) == trial.number for other in trials):
+            self._enqueue(trial, because)
+        self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _deaths(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> int:
+        """Workers in a row that died of this trial without completing an epoch, the latest included."""
+        deaths, epoch = 1, self._epoch(trial)
+        while trial.user_attrs.get(BECAUSE) == KILLED and trial.user_attrs[EPOCH] == epoch:
+            deaths, trial = deaths + 1, trials[trial.user_attrs[RETRY_OF]]
+        return deaths
+
+    def _enqueue(self, trial: FrozenTrial, because: str) -> None:
+        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        attributes = {RETRY_OF: trial.number, BECAUSE: because, EPOCH: self._epoch(trial)}
+        self.study.enqueue_trial(params, user_attrs=attributes)
+
+    def _epoch(self, trial: FrozenTrial) -> int:
+        if not {"p", "seed"} <= trial.params.keys():
+            return 0
+        return run_state(self.runs, self.sweep.cell(trial.params["p"], trial.params["seed"])).epoch
+
+    def _tell(self, taken: Taken, value: float | None = None, state: TrialState | None = None) -> None:
+        # In a turn: nobody may see the trial still running and its lease already free.
+        with turn(self.folder, lambda: False, self.watch):
+            self.study.tell(taken.trial.number, value, state=state, skip_if_finished=True)
+            self.leave(taken)

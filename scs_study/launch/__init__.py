@@ -1,0 +1,1 @@
+"""Where runs are computed: in this process, a pool, threads, or a SLURM cluster."""

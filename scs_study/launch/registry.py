@@ -1,0 +1,83 @@
+"""The choice of a launcher: conf/launch/*.yaml by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study import files
+from scs_study.config.schema import CellConfig, choice, whole
+from scs_study.experiments.estimate import estimate
+from scs_study.launch.inline import inline
+from scs_study.launch.pool import PoolSize, pool, pool_size
+from scs_study.launch.slurm import slurm
+from scs_study.launch.threads import side_by_side
+from scs_study.runs.context import Workplace
+from scs_study.runs.state import Outcome, run_states
+from scs_study.runs.validate import settled
+from scs_study.training.run import device_name
+
+LAUNCHERS = ("inline", "pool", "slurm")
+
+
+def unsettled(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
+    """The cells that have no result yet, or one with a damaged file."""
+    return [cell for cell in cells if not settled(runs, cell)]
+
+
+def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> str:
+    """A line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
+    missing = unsettled(cells, place.runs)
+    if not missing:
+        return ""
+    states = run_states(place.runs, missing)
+    left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
+    device = None if config.launch.name == "slurm" else place.settings.device
+    found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, device)
+    processes = min(pool_of(place, config).workers, len(left)) if config.launch.name == "pool" else 1
+    engine = place.settings.engine
+    note = "" if engine == "eager" or device is None else f"; timed as engine=eager does them, not {engine}"
+    return found.words(max(1, processes), device_name(place.settings.device)) + note
+
+
+def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> dict[str, Outcome] | None:
+    """What became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
+
+    Errors: ValueError in one sentence before anything runs; stopping.Interrupted.
+    """
+    name = choice("launch.name", config.launch.name, LAUNCHERS)
+    if unsettled(cells, place.runs):
+        check_writable(place.runs)
+    if name == "slurm":
+        settings = OmegaConf.to_container(config.launch, resolve=True)
+        engine = OmegaConf.to_container(config.engine, resolve=True)
+        assert isinstance(settings, dict)
+        assert isinstance(engine, dict)
+        return slurm(
+            study, cells, place, {str(k): v for k, v in settings.items()}, {str(k): v for k, v in engine.items()}
+        )
+    if name == "pool":
+        return pool(cells, place, pool_of(place, config))
+    count = whole("launch.side_by_side", config.launch.side_by_side, 1)
+    return inline(cells, place) if count == 1 else side_by_side(cells, place, count)
+
+
+def pool_of(place: Workplace, config: DictConfig) -> PoolSize:
+    """How many processes conf/launch/pool.yaml means on this machine, and their devices."""
+    return pool_size(place.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
+
+
+def check_writable(runs: Path) -> None:
+    """None. Errors: ValueError in one sentence when nothing can be written into the folder."""
+    probe = runs / f".probe-{os.getpid()}.tmp"
+    try:
+        files.write_bytes(probe, b"probe")
+    except OSError as error:
+        raise ValueError(f"runs={runs}: nothing can be written there: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""The cells of a study on a SLURM cluster: one array of tasks, packs of cells in each, sent off with submitit."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from scs_study.config.schema import CellConfig, whole
+from scs_study.launch import slurm_task as task
+from scs_study.launch.code_snapshot import CODE, LOGS, Job, Submission, covered, freeze, jobs_of
+from scs_study.launch.monitor import follow
+from scs_study.runs.context import Workplace
+from scs_study.runs.state import Outcome
+from scs_study.runs.validate import settled
+
+START = "scs_study/launch/start.sh"
+ENDING = 60.0
+"""Seconds after which a job that is ending counts as over: SLURM kills what does not end by itself."""
+
+_LEAST = {"gpus": 0, "cpus": 1, "memory_gb": 1, "minutes": 1, "parallel": 1, "cells_per_task": 1, "at_once": 1,
+          "warning_seconds": 0, "requeues": 0}  # fmt: skip
+
+
+def submit(
+    study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+) -> tuple[Submission | None, list[str]]:
+    """The submission of the cells that are neither done nor on their way already, and all job numbers of the study.
+
+    Cells whose pretrained weights another job is computing are held back, with a sentence. None when nothing had to be
+    sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
+    """
+    check_cluster(launch)
+    names = {each.run_name for cell in cells for each in (cell, cell.source) if each is not None}
+    jobs = covered(place.runs, decided(lambda: jobs_of(place.runs, names)))
+    numbers = [job.number for job in jobs]
+    on_their_way = set().union(*jobs.values())
+    wanted = [cell for cell in cells if cell.run_name not in on_their_way and not settled(place.runs, cell)]
+    ready = [cell for cell in wanted if cell.source is None or cell.source.run_name not in on_their_way]
+    if len(ready) < len(wanted):
+        waiting = f"{len(wanted) - len(ready)} cells start from weights that other jobs are computing"
+        print(f"{waiting}: repeat the command after those", flush=True)
+    wanted = ready
+    if not wanted:
+        return None, numbers
+    packs = packed(wanted, int(launch["cells_per_task"]))
+    settings = {**task.settings_of(place, launch, engine), "at_once": launch["at_once"]}
+    submission = freeze(place.runs.resolve(), study, packs, settings)
+    return submission, numbers + send(submission, launch, task.run)
+
+
+def check_cluster(launch: Mapping[str, Any]) -> None:
+    """None. Errors: ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one."""
+    if shutil.which("sbatch") is None:
+        raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
+    _options(launch["more"])
+    for key, least in _LEAST.items():
+        whole(f"launch.{key}", launch[key], least)
+    if not isinstance(launch["setup"], Sequence) or isinstance(launch["setup"], str):
+        raise ValueError(f'launch.setup={launch["setup"]}: must be a list of commands, such as ["module load cuda"]')
+    if 60 * launch["minutes"] <= launch["warning_seconds"]:
+        raise ValueError(
+            f"launch.minutes={launch['minutes']}: a task would be warned launch.warning_seconds="
+            f"{launch['warning_seconds']} before its end, which is before it starts"
+        )
+
+
+def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
+    """The cells of every task, `size` of them or a few more.
+
+    A cell that starts from the weights of another one that is still to be trained is in that one's task: in a task of
+    its own it would have nothing to do for hours.
+    """
+    names = {cell.run_name for cell in cells}
+    together: dict[str, list[CellConfig]] = {}
+    for cell in cells:
+        source = cell.source
+        first = source if source is not None and source.run_name in names else cell
+        together.setdefault(first.run_name, []).append(cell)
+    packs: list[list[CellConfig]] = [[]]
+    for members in together.values():
+        if len(packs[-1]) >= size:
+            packs.append([])
+        packs[-1] += members
+    return packs
+
+
+def decided(look: Callable[[], list[Job]]) -> list[Job]:
+    """The jobs that `look` finds, once SLURM has decided about those that are just ending.
+
+    They may be over or queued again in a moment; sending their cells off once more would be too early, or too late.
+    """
+    deadline = time.monotonic() + ENDING
+    while True:
+        jobs = look()
+        if all(job.state != "COMPLETING" for job in jobs) or time.monotonic() > deadline:
+            return [job for job in jobs if job.state != "COMPLETING"]
+        time.sleep(1.0)
+
+
+def send(submission: Submission, launch: Mapping[str, Any], run: Callable[[str, int], Any]) -> list[str]:
+    """The numbers of the jobs: one array, of which every task calls `run` with the submission's folder and its index.
+
+    Errors: ValueError in one sentence when SLURM refuses; nothing is left of the submission then.
+    """
+    import submitit
+    from submitit.core.utils import FailedJobError
+
+    code = submission.folder / CODE
+    python = f"sh {shlex.quote(str(code / START))} {launch['python'] or shlex.quote(sys.executable)}"
+    executor = submitit.SlurmExecutor(folder=submission.folder / LOGS, python=python)
+    more = {"partition": launch["partition"], "account": launch["account"], "qos": launch["qos"]}
+    executor.update_parameters(
+        job_name=submission.name,
+        time=launch["minutes"],
+        cpus_per_task=launch["cpus"],
+        mem=f"{launch['memory_gb']}GB",
+        array_parallelism=launch["parallel"],
+        signal_delay_s=launch["warning_seconds"],
+        stderr_to_stdout=True,
+        # The frozen code, before whatever is installed; python -m looks in the working folder first of all.
+        setup=[*launch["setup"], f"export PYTHONPATH={shlex.quote(str(code))}", f"cd {shlex.quote(str(code))}"],
+        additional_parameters={"requeue": True, **_options(launch["more"])},
+        **({"gpus_per_node": launch["gpus"]} if launch["gpus"] else {}),
+        **{key: value for key, value in more.items() if value is not None},
+    )
+    count = len(submission.packs)
+    try:
+        jobs = executor.map_array(run, [str(submission.folder)] * count, range(count))
+    except FailedJobError as error:
+        reason = [line for line in str(error).splitlines() if line.strip()]
+        shutil.rmtree(submission.folder)
+        raise ValueError(f"launch=slurm: SLURM refused the jobs: {reason[-1] if reason else error}") from None
+    return [job.job_id for job in jobs]
+
+
+def _options(more: Sequence[str]) -> dict[str, Any]:
+    """sbatch's long options as submitit wants them: by name, true where they have no value."""
+    found: dict[str, Any] = {}
+    for option in more:
+        name, equals, value = option.partition("=")
+        if not name.startswith("--"):
+            raise ValueError(f"launch.more: {option} must be a long option of sbatch, such as --constraint=h100")
+        found[name.removeprefix("--")] = value if equals else True
+    return found
+
+
+def slurm(
+    study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+) -> dict[str, Outcome] | None:
+    """What became of every cell, by run name; None at once after submission where launch.detach says so.
+
+    Errors: as `submit`; stopping.Interrupted when the waiting was interrupted: the jobs go on.
+    """
+    submission, numbers = submit(study, cells, place, launch, engine)
+    if submission is not None:
+        tasks = len(submission.packs)
+        count = sum(len(pack) for pack in submission.packs)
+        print(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}", flush=True)
+    if numbers:
+        print(f"SLURM jobs: {' '.join(numbers)}", flush=True)
+    return None if launch["detach"] else follow(study, cells, place.runs)

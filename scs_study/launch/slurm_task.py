@@ -1,0 +1,111 @@
+"""What runs in a task of the cluster: a pack of cells, by a pool of processes on the task's devices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scs_study.launch.code_snapshot import load
+from scs_study.launch.inline import PATIENCE
+from scs_study.launch.pool import pool, pool_size
+from scs_study.runs.context import Workplace, pick_device
+from scs_study.training.run import Settings
+from scs_study.training.stopping import WARNING, Interrupted
+
+
+def run(folder: str, index: int) -> dict[str, str]:
+    """The states of the cells of pack `index` of the submission in `folder`, by run name.
+
+    When SLURM warns of a time limit or a preemption, the runs write checkpoints and the task asks to be queued again.
+    Nobody reads what this returns: the run folders say it.
+    """
+    requeue_by_ourselves()
+    submission = load(Path(folder))
+    settings = submission.settings
+    cells = submission.packs[index]
+    place = workplace_of(settings)
+    device = place.settings.device
+    size = pool_size(device, settings["at_once"], 1, settings["threads"])
+    print(f"{submission.name}, task {index}: {len(cells)} cells, {size.workers} at once, on {device}", flush=True)
+    try:
+        outcomes = pool(cells, place, size, PATIENCE)
+    except Interrupted:
+        print(queue_again(settings["requeues"]), flush=True)
+        return {}
+    for name, outcome in outcomes.items():
+        print(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}", flush=True)
+    return {name: outcome.state for name, outcome in outcomes.items()}
+
+
+def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
+    """What every task of a submission is told, for a JSON file; `workplace_of` reads it on the node.
+
+    Errors: ValueError in one sentence for a device that no node would have.
+    """
+    if str(engine["device"]).startswith("cuda") and not launch["gpus"]:
+        raise ValueError(f"engine.device={engine['device']}: a task has no GPU with launch.gpus=0")
+    return {
+        "runs": str(place.runs.resolve()),
+        "data_root": str(place.data_root.resolve()) if place.data_root else None,
+        "data_cache": str(place.data_cache.resolve()),
+        "retry_failed": place.retry_failed,
+        "device": engine["device"],
+        "engine": engine["name"],
+        "threads": engine["threads"],
+        "checkpoint_every": engine["checkpoint_every"],
+        "requeues": launch["requeues"],
+    }
+
+
+def workplace_of(settings: Mapping[str, Any]) -> Workplace:
+    """Where the task works, on a device of this node. Errors: ValueError when the node has none such."""
+    device = pick_device(settings["device"])
+    return Workplace(
+        runs=Path(settings["runs"]),
+        settings=Settings(device, settings["engine"], settings["checkpoint_every"]),
+        data_root=Path(settings["data_root"]) if settings["data_root"] else None,
+        data_cache=Path(settings["data_cache"]),
+        retry_failed=settings["retry_failed"],
+    )
+
+
+def requeue_by_ourselves() -> None:
+    """None; submitit, which would requeue in the middle of a step, hears no warning: the runs are to stop first."""
+    for number in WARNING:
+        # Not SIG_IGN: it would throw away a warning that has come already, and is held back until somebody listens
+        # (study/start.sh).
+        signal.signal(number, lambda *_: None)
+
+
+def own_number() -> str | None:
+    """SLURM's number of this task and no other, None outside of SLURM.
+
+    Of one task of an array, SLURM_JOB_ID is the number of the whole array: requeueing that would restart them all.
+    """
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else os.environ.get("SLURM_JOB_ID")
+
+
+def queue_again(limit: int) -> str:
+    """A sentence. The task is queued again if SLURM says it is running, so not after scancel or scontrol requeue."""
+    starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    number = own_number()
+    if number is None:
+        return "stopped"
+    if starts >= limit:
+        return f"stopped; not queued again after {starts} restarts (launch.requeues): repeat `make replicate` to go on"
+    try:
+        asked = subprocess.run(["squeue", "-h", "-j", number, "-o", "%T"], capture_output=True, text=True, timeout=20)
+        state = asked.stdout.strip()
+        if state != "RUNNING":
+            return f"stopped; SLURM says {state or 'nothing'}, so the job is left to it"
+        answer = subprocess.run(["scontrol", "requeue", number], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"stopped; it could not be queued again: {error}"
+    if answer.returncode:
+        return f"stopped; it could not be queued again: {answer.stderr.strip()}"
+    return f"stopped, and queued again (restart {starts + 1})"

@@ -1,0 +1,129 @@
+"""The initial weights all variants of an architecture and seed share: drawn once on the CPU, saved, checksummed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
+from scs_study.models.architectures import ARCHITECTURES
+from scs_study.models.pretrained import check_fit
+from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
+
+_RANDOM = threading.RLock()
+UNIT_P = "unit_p"
+"""<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Tensors by their name in the plain network's state dict (and unit_p), and their checksum."""
+
+    tensors: dict[str, Tensor]
+    checksum: str
+
+
+def initial_weights(
+    arch: str, seed: int, scheme: str, folder: Path, trained: Mapping[str, Tensor] | None = None
+) -> InitialWeights:
+    """The shared initial weights of (arch, seed, scheme), from `folder` or drawn and saved there.
+
+    scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
+    every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"); kaiming_normal: N(0, 2 / fan in)
+    for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file is set aside and drawn again.
+    checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: those of the `trained` plain network.
+    a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
+    Errors: ValueError when there are no such weights, or they are not this architecture's.
+    """
+    directions, _, sizes = scheme.partition(SIZED_AS)
+    if sizes:
+        mine, theirs = (initial_weights(arch, seed, each, folder, trained).tensors for each in (directions, sizes))
+        tensors = _resized(mine, theirs)
+        return InitialWeights(tensors, checksum(tensors))
+    if CHECKPOINT.fullmatch(scheme):
+        return _from_checkpoint(arch, seed, scheme, folder)
+    if scheme == PRETRAINED:
+        if trained is None:
+            raise ValueError(f"init={PRETRAINED}: these weights are a trained network's, and none is given")
+        return from_trained(arch, seed, trained)
+    choice("init", scheme, DRAWN)
+    path = folder / f"{arch}-s{seed}-{scheme}.safetensors"
+    try:
+        tensors, _ = load_tensors(path)
+        return InitialWeights(tensors, checksum(tensors))
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        print(f"{error}; set aside as {set_aside(path).name} and drawn again", flush=True)
+    tensors = draw(arch, seed, scheme)
+    # Two processes may draw at once: the numbers are the same, and the file is replaced whole.
+    return InitialWeights(tensors, save_tensors(path, tensors, {"arch": arch, "seed": seed, "scheme": scheme}))
+
+
+def from_trained(arch: str, seed: int, trained: Mapping[str, Tensor]) -> InitialWeights:
+    """The initial weights of a cell that starts from the `trained` plain network: p is drawn as everybody's is."""
+    drawn = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if name.endswith(f".{UNIT_P}")}
+    tensors = {**trained, **drawn}
+    return InitialWeights(tensors, checksum(tensors))
+
+
+def _resized(tensors: Mapping[str, Tensor], sizes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` with every convolution's kernels scaled to the L2 norms of their twins in `sizes`; zeros stay zeros."""
+    kernels = [name.removesuffix(UNIT_P) + "weight" for name in tensors if name.endswith(f".{UNIT_P}")]
+    scaled = {}
+    for name in kernels:
+        norms, wanted = (torch.linalg.vector_norm(each[name], dim=(1, 2, 3), keepdim=True) for each in (tensors, sizes))
+        scaled[name] = tensors[name] * torch.where(norms > 0, wanted / norms, 0.0)
+    return {**tensors, **scaled}
+
+
+def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> InitialWeights:
+    path = folder / f"{scheme}.safetensors"
+    try:
+        tensors, _ = load_tensors(path)
+    except FileNotFoundError:
+        raise ValueError(f"init={scheme}: there is no {path}; give init.checkpoint=<their file>") from None
+    plain = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if not name.endswith(f".{UNIT_P}")}
+    # The public ResNet20 was saved before BatchNorm counted its batches.
+    tensors = {**{name: value for name, value in plain.items() if name.endswith("num_batches_tracked")}, **tensors}
+    check_fit(tensors, plain, arch, scheme)
+    return from_trained(arch, seed, tensors)
+
+
+@contextmanager
+def own_random_state() -> Iterator[None]:
+    """A context that leaves torch's random state, of which the process has one, as it was; one thread at a time."""
+    with _RANDOM, torch.random.fork_rng(devices=[]):
+        yield
+
+
+def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
+    """The tensors of (arch, seed, scheme), drawn on the CPU; the global random state is left as it was."""
+    with own_random_state():
+        torch.manual_seed(_derived(f"network {arch} {seed}"))
+        network = ARCHITECTURES[arch].build()
+    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    for path, module in network.named_modules():
+        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+            continue
+        generator = torch.Generator().manual_seed(_derived(f"kernels {arch} {seed} {path}"))
+        if scheme == "kaiming_normal":
+            nn.init.kaiming_normal_(tensors[f"{path}.weight"], generator=generator)
+        if isinstance(module, nn.Conv2d):
+            if scheme == "uniform":
+                tensors[f"{path}.weight"].uniform_(-1.0, 1.0, generator=generator)
+            generator = torch.Generator().manual_seed(_derived(f"p {arch} {seed} {path}"))
+            tensors[f"{path}.{UNIT_P}"] = torch.rand(module.out_channels, generator=generator)
+    return tensors
+
+
+def _derived(text: str) -> int:
+    # Not Python's hash(): that one differs from process to process.
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

@@ -1,0 +1,1 @@
+"""One run's folder: its state, lock, provenance, and the run itself."""

@@ -1,0 +1,101 @@
+"""Where and how the runs of a process are computed: folders, device, engine, data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from scs_study.config.compose import PROJECT, below_project
+from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, choice, flag, whole
+from scs_study.data import ImageSet, load_images
+from scs_study.models import initial_weights
+from scs_study.models.pretrained import keep, read_checkpoint
+from scs_study.runs.state import INITIAL
+from scs_study.training.run import ENGINES, Settings
+
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass
+class Workplace:
+    """What the runs of one process share: folders, settings, images already loaded."""
+
+    runs: Path
+    settings: Settings
+    data_root: Path | None
+    data_cache: Path
+    retry_failed: bool = True
+    _images: dict[str, ImageSet] = field(default_factory=dict)
+
+    def images(self, data: DataConfig, download: bool = False) -> ImageSet:
+        """The images of a cell, loaded once a process. Errors: DataError (a ValueError) in one sentence."""
+        if data.name not in self._images:
+            self._images[data.name] = load_images(data, self.data_root, self.data_cache, download)
+        return self._images[data.name]
+
+
+def workplace(config: DictConfig) -> Workplace:
+    """The folders and settings that a composed config names. Relative folders are below the project's own."""
+    engine = config.engine
+    if engine.threads is not None:
+        torch.set_num_threads(whole("engine.threads", engine.threads, 1))
+    device = str(engine.device)
+    if OmegaConf.select(config, "launch.name") == "slurm" and device != "auto" and not _here(_named(device)):
+        device = "auto"  # the word is for the nodes; the machine that one submits from need not have such a GPU
+    name = choice("engine.name", engine.name, ENGINES)
+    root = config.data.root
+    return Workplace(
+        runs=below_project(config.runs),
+        settings=Settings(pick_device(device), name, whole("engine.checkpoint_every", engine.checkpoint_every, 1)),
+        data_root=Path(str(root)).expanduser() if root is not None and root != "" else None,
+        data_cache=PROJECT / "data",
+        retry_failed=flag("retry_failed", config.retry_failed),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that engine.device names. Errors: ValueError when this machine has none such."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _named(name)
+    if not _here(device):
+        raise ValueError(f"engine.device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def _named(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"engine.device={name}: not a device; choose auto, cpu or cuda") from error
+    choice("engine.device", device.type, DEVICES)
+    return device
+
+
+def _here(device: torch.device) -> bool:
+    return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
+
+
+def check_checkpoint(cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
+    """None. Errors: ValueError when `init.checkpoint` is given and has no effect on any of the cells."""
+    path = overrides.get("init.checkpoint")
+    if path is not None and not any(CHECKPOINT.search(cell.init) for cell in cells):
+        raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
+
+
+def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
+    """None; the weights that `init.checkpoint` names lie beside the runs, where the workers look for them.
+
+    Errors: ValueError when weights from a file that a cell starts from are not there or do not fit it.
+    """
+    path, folder = overrides.get("init.checkpoint"), below_project(config.runs) / INITIAL
+    starts = {(cell.arch, cell.seed, cell.init) for cell in cells if CHECKPOINT.search(cell.init)}
+    if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
+        keep(read_checkpoint(Path(str(path)).expanduser()), folder)
+    for arch, seed, scheme in starts:
+        initial_weights(arch, seed, scheme, folder)

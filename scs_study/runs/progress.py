@@ -1,0 +1,70 @@
+"""What a user sees while a study runs: which cell of how many, epoch, accuracy, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from scs_study.config.schema import CellConfig
+
+QUIET = 10.0
+"""Seconds between two lines of the same run where lines cannot be rewritten (a log file, a CI page)."""
+
+
+@dataclass
+class Progress:
+    """Prints a study's progress; on a terminal the current run keeps one line that is rewritten."""
+
+    total: int
+    out: TextIO
+    _left: int
+    _done: int = 0
+    _started: float = 0.0
+    _printed: float = 0.0
+    _width: int = 0
+
+    @staticmethod
+    def start(cells: Sequence[CellConfig], epochs_left: int, out: TextIO | None = None) -> Progress:
+        """Progress over `cells`, of which `epochs_left` epochs are still to compute; on standard output by default."""
+        return Progress(len(cells), out or sys.stdout, epochs_left, _started=time.monotonic())
+
+    def epoch(self, number: int, cell: CellConfig, line: dict[str, Any]) -> None:
+        """None; says that cell `number` (from 1) has completed the epoch that history `line` records."""
+        self._left, self._done = max(self._left - 1, 0), self._done + 1
+        seconds = (time.monotonic() - self._started) / self._done
+        accuracy = line["test_accuracy"]
+        shown = "diverged" if accuracy is None else f"test accuracy {accuracy:.4f}"
+        text = (
+            f"[{number}/{self.total}] {cell.slug}  epoch {line['epoch']}/{cell.train.epochs}  {shown}  "
+            f"{line['train_seconds'] + line['eval_seconds']:.1f} s  left about {duration(self._left * seconds)}"
+        )
+        last = line["epoch"] == cell.train.epochs or accuracy is None
+        if self.out.isatty():
+            self.out.write("\r" + text.ljust(self._width) + ("\n" if last else ""))
+            self._width = 0 if last else len(text)
+            self.out.flush()
+        elif last or time.monotonic() - self._printed >= QUIET:
+            self._printed = time.monotonic()
+            print(text, file=self.out, flush=True)
+
+    def say(self, text: str) -> None:
+        """None; prints a line of its own."""
+        if self._width:
+            self.out.write("\n")
+            self._width = 0
+        print(text, file=self.out, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in words of one or two units: 45 s, 12 min, 3 h 20 min, 9 days."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes >= 3 * 24 * 60:
+        return f"{minutes / (24 * 60):,.0f} days"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

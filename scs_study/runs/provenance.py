@@ -1,0 +1,45 @@
+"""Where a run's numbers come from: code, versions, device, command. Written again at every start of the run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scs_study.config.compose import PROJECT
+from scs_study.config.schema import CellConfig
+from scs_study.runs.git_info import git_state
+from scs_study.training.run import Settings, device_name
+
+PROVENANCE = "provenance.jsonl"
+"""The file of a run's folder that holds one record a start."""
+PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "scikit-learn")
+JOB = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "CUDA_VISIBLE_DEVICES")
+
+
+def provenance(cell: CellConfig, settings: Settings, restart: int) -> dict[str, Any]:
+    """One start of a run as a JSON-able record; `restart` counts the starts before it."""
+    return {
+        "restart": restart,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **git_state(PROJECT),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "device": device_name(settings.device),
+        "cuda": torch.version.cuda if settings.device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+        "engine": settings.engine,
+        "checkpoint_every": settings.checkpoint_every,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "job": {key: os.environ[key] for key in JOB if key in os.environ},
+        "config": cell.identity(),
+    }

@@ -1,0 +1,129 @@
+"""Runs one cell so that nothing is swallowed: leased, recorded, and isolated from the cells beside it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scs_study import files
+from scs_study.config.schema import CellConfig
+from scs_study.models import InitialWeights, initial_weights
+from scs_study.runs.context import Workplace
+from scs_study.runs.lock import Busy, Lease, LeaseLost, Watch, acquire
+from scs_study.runs.provenance import PROVENANCE, provenance
+from scs_study.runs.state import INITIAL, Outcome, run_state
+from scs_study.runs.validate import repair, settled
+from scs_study.tensors import load_tensors
+from scs_study.training import record
+from scs_study.training import run_dir as run_folder
+from scs_study.training.run import train
+from scs_study.training.stopping import Interrupted
+
+
+def run_cell(
+    cell: CellConfig,
+    place: Workplace,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """What became of the cell. A run that is final and whole is left alone, one of another process is "busy".
+
+    A cell that starts from another one's trained weights has that one computed first.
+    A run that raises (SystemExit included) is "failed": its traceback is in error.txt and its sentence in the outcome.
+    Errors: Interrupted when `stop()` turned true; LeaseLost when another process took over because this one was silent.
+    """
+    folder = place.runs / cell.run_name
+    if cell.source is not None and not settled(place.runs, cell):
+        outcome = run_cell(cell.source, place, stop, watch=watch)  # its epochs are not this cell's to report
+        if outcome.state == "busy":
+            return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
+    try:
+        before = run_state(place.runs, cell)
+        if settled(place.runs, cell) or (before.state == "failed" and not place.retry_failed):
+            return Outcome(before.state, before.message)
+        folder.mkdir(parents=True, exist_ok=True)
+        lease = acquire(folder, watch)
+    except Busy as busy:
+        return Outcome("busy", str(busy))
+    except OSError as error:  # a full disk, a folder one may not write in: this cell's misfortune, and no other's
+        return Outcome("failed", _sentence(error))
+    try:
+        repair(folder, cell)
+        state = run_state(place.runs, cell)
+        if state.final:  # finished by another process between the two looks
+            return Outcome(state.state, state.message)
+        return _compute(cell, folder, place, lease, stop, report)
+    except (Interrupted, LeaseLost):
+        raise
+    except (Exception, SystemExit) as error:
+        return _failed(cell, folder, lease, error)
+    finally:
+        lease.release()
+
+
+def _compute(
+    cell: CellConfig,
+    folder: Path,
+    place: Workplace,
+    lease: Lease,
+    stop: Callable[[], bool],
+    report: Callable[[dict[str, Any]], None],
+) -> Outcome:
+    def stop_or_lost() -> bool:
+        lease.check_if_silent()
+        return stop()
+
+    shared = _starting_weights(cell, place)
+    images = place.images(cell.data)
+    starts = files.read_lines(folder / PROVENANCE)
+    start = provenance(cell, place.settings, len(starts))
+    files.append_line(folder / PROVENANCE, {**start, "shared_checksum": shared.checksum, "data_digest": images.digest})
+    result = train(cell, folder, images, shared, place.settings, stop_or_lost, report, lease.check)
+    (folder / run_folder.ERROR).unlink(missing_ok=True)
+    return Outcome(result["state"], record.message(result))
+
+
+def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
+    trained = None
+    if cell.source is not None:
+        state = run_state(place.runs, cell.source)
+        if state.state != "done":
+            raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
+        trained, _ = load_tensors(place.runs / cell.source.run_name / run_folder.WEIGHTS)
+    return initial_weights(cell.arch, cell.seed, cell.init, place.runs / INITIAL, trained)
+
+
+def give_up(cell: CellConfig, place: Workplace, sentence: str) -> Outcome:
+    """The outcome "failed" with `sentence`, recorded in the run's folder, for a cell that kills whoever works on it."""
+    folder = place.runs / cell.run_name
+    try:
+        lease = acquire(folder)
+    except (Busy, OSError):
+        return Outcome("failed", sentence)
+    try:
+        return _failed(cell, folder, lease, RuntimeError(sentence))
+    finally:
+        lease.release()
+
+
+def _failed(cell: CellConfig, folder: Path, lease: Lease, error: BaseException) -> Outcome:
+    sentence = _sentence(error)
+    lease.check()
+    try:
+        epoch = run_state(folder.parent, cell).epoch
+        files.write_text(folder / run_folder.ERROR, "".join(traceback.format_exception(error)))
+        run_folder.write_status(folder, "failed", epoch, cell.train.epochs, sentence)
+    except OSError as second:  # a full disk or a folder that has become read-only: say it, there is nowhere to write it
+        sentence += f" (and the failure could not be recorded: {second})"
+    return Outcome("failed", sentence)
+
+
+def _sentence(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    if isinstance(error, ValueError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

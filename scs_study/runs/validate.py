@@ -1,0 +1,170 @@
+"""Whether a run's files can be believed, and what is done with one that cannot: set aside, said, computed again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scs_study import files
+from scs_study.config.schema import FORMAT, CellConfig
+from scs_study.runs.provenance import PROVENANCE
+from scs_study.runs.state import run_state
+from scs_study.tensors import load_tensors, set_aside
+from scs_study.training import checkpoint, record
+from scs_study.training.run_dir import (
+    CONFIG,
+    EPOCHS,
+    ERROR,
+    FINAL_STATES,
+    HISTORY,
+    LAYERS,
+    RESULT,
+    STATUS,
+    STEPS,
+    WEIGHTS,
+    write_status,
+)
+
+_EVERYTHING = (CONFIG, STATUS, *EPOCHS, RESULT, WEIGHTS, ERROR, checkpoint.NAME)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that cannot be believed. numbers: whether the run's numbers went with it, so it must be computed again."""
+
+    path: Path
+    sentence: str
+    numbers: bool
+
+
+def settled(runs: Path, cell: CellConfig) -> bool:
+    """Whether the cell's run is final and all its files are whole: nothing is left to do."""
+    return run_state(runs, cell).final and not damage(runs / cell.run_name, cell)
+
+
+def damage(folder: Path, cell: CellConfig) -> list[Damage]:
+    """What is wrong in a run's folder. Of a run that is not final only the files that never change are looked at.
+
+    The checkpoint, history and layers of a run that is resumed are checked where they are read (training.checkpoint).
+    """
+    found: list[Damage] = []
+    try:
+        identity = files.read_json(folder / CONFIG)
+        if identity != cell.identity():
+            found.append(Damage(folder / CONFIG, _stranger(folder / CONFIG, identity), True))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        found.append(Damage(folder / CONFIG, str(error), False))
+    found += _unreadable(folder / STATUS, lambda path: _status(path))
+    found += _unreadable(folder / PROVENANCE, files.read_lines)
+    status = next((d for d in found if d.path.name == STATUS), None)
+    claims = status is None and (folder / STATUS).exists() and _status(folder / STATUS) == "final"
+    if claims or (folder / RESULT).exists():
+        found += _result_damage(folder, cell)
+    return found
+
+
+def repair(folder: Path, cell: CellConfig) -> None:
+    """None; damaged files are set aside, each with a printed sentence, and the run is again what its files say it is.
+
+    Only for the owner of the run's lease. Files that a killed writer left behind are taken away.
+    """
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+    found = damage(folder, cell)
+    for item in found:
+        aside = f"set aside as {set_aside(item.path).name}" if item.path.exists() else "it is gone"
+        again = ", and the run is computed again" if item.numbers else ""
+        print(f"{item.sentence}; {aside}{again}", flush=True)
+    lost = any(item.numbers for item in found)
+    if any(item.numbers and item.path.name == CONFIG for item in found):
+        for name in _EVERYTHING:
+            if (folder / name).exists():
+                set_aside(folder / name)
+    result = folder / RESULT
+    if lost:
+        result.unlink(missing_ok=True)
+        (folder / STATUS).unlink(missing_ok=True)
+    elif result.exists():
+        # Killed between its result and its last status, or the status was damaged: the result stands.
+        values = files.read_json(result)
+        if not run_state(folder.parent, cell).final:
+            write_status(folder, values["state"], _epochs(folder), cell.train.epochs, record.message(values))
+        (folder / checkpoint.NAME).unlink(missing_ok=True)
+    if not (folder / CONFIG).exists():
+        files.write_json(folder / CONFIG, cell.identity())
+
+
+def _result_damage(folder: Path, cell: CellConfig) -> Iterator[Damage]:
+    for name, check in (
+        (RESULT, _result),
+        (HISTORY, _recorded),
+        (LAYERS, _recorded),
+        (STEPS, _recorded),
+        (WEIGHTS, lambda path: _weights(path, cell.run_name)),
+    ):
+        path = folder / name
+        if not path.exists():
+            yield Damage(path, f"{path} is missing from a finished run", True)
+            continue
+        try:
+            check(path)
+        except (ValueError, LookupError, TypeError, OSError) as error:
+            sentence = str(error) if isinstance(error, ValueError) else f"{path} is damaged: {error}"
+            yield Damage(path, sentence, True)
+
+
+def _unreadable(path: Path, read: Any) -> Iterator[Damage]:
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            read(path)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            sentence = str(error) if str(path) in str(error) else f"{path} is damaged: {error}"
+            yield Damage(path, sentence, False)
+
+
+def _status(path: Path) -> str:
+    status = files.read_json(path)
+    epoch, state, _ = int(status["epoch"]), status["state"], status["message"]
+    if not isinstance(state, str) or epoch < 0:
+        raise ValueError(f"{path} is damaged: no state of a run")
+    return "final" if state in FINAL_STATES else state
+
+
+def _result(path: Path) -> None:
+    result = files.read_json(path)
+    if result["state"] not in FINAL_STATES:
+        raise ValueError(f"{path} is damaged: {result['state']!r} is no final state")
+    epochs = result["epochs"]
+    complete = [line for line in files.read_lines(path.parent / HISTORY) if line["test_accuracy"] is not None]
+    if epochs != len(complete):
+        raise ValueError(f"{path.parent / HISTORY} has {len(complete)} epochs, but {path.name} says {epochs}")
+
+
+def _recorded(path: Path) -> None:
+    record.check_epochs(path, None)
+    if not path.read_bytes().endswith(b"\n"):
+        raise ValueError(f"{path} is damaged: its last line is cut off")
+
+
+def _weights(path: Path, run: str) -> None:
+    _, notes = load_tensors(path)
+    if notes["run"] != run:
+        raise ValueError(f"{path} belongs to another run, {notes['run']}")
+
+
+def _epochs(folder: Path) -> int:
+    return len(files.read_lines(folder / HISTORY))
+
+
+def _stranger(path: Path, identity: Any) -> str:
+    version = identity.get("format") if isinstance(identity, dict) else None
+    if version != FORMAT:
+        return f"{path} has format {version}: written by another version of this project (this one reads {FORMAT})"
+    return f"{path} does not describe this run: the folder was renamed or edited"

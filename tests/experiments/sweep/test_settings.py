@@ -1,0 +1,117 @@
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from scs_study.config.compose import CONF, options
+from scs_study.config.schema import cell_from_dict
+from scs_study.experiments.sweep.settings import rounded
+from tests.experiments.sweep.sweeps import sweep
+
+
+@given(st.floats(0.01, 100))
+def test_a_rounded_p_is_within_half_a_percent_and_stays_what_it_is(p):
+    assert abs(rounded(p) / p - 1) <= 0.005001
+    assert rounded(rounded(p)) == rounded(p)
+
+
+@given(st.floats(0.1, 10))
+def test_rounding_never_leaves_the_range(p):
+    assert 0.1 <= rounded(p) <= 10
+
+
+def test_draws_a_hair_apart_are_one_run_and_its_name_can_be_typed():
+    cells = [sweep().cell(p, 0) for p in (1.2345678901, 1.2345678902, 1.23)]
+    assert len({cell.run_name for cell in cells}) == 1
+    assert cells[0].layer.p == 1.23
+    assert cells[0].layer.p_init is None
+
+
+def test_a_trial_is_the_run_that_a_study_would_name_the_same():
+    cell = sweep(overrides={"train.epochs": 9, "data.flip": True}).cell(0.5, 3)
+    assert cell_from_dict(cell.identity()).run_name == cell.run_name
+    assert (cell.train.epochs, cell.data.flip, cell.seed, cell.layer.name) == (9, True, 3, "scs")
+
+
+@pytest.mark.parametrize("name", options("sweep"))
+def test_every_sweep_of_the_project_is_one_of_fixed_p_scs_layers(name):
+    if OmegaConf.load(CONF / "sweep" / f"{name}.yaml").base.arch not in options("arch"):
+        with pytest.raises(ValueError, match=r"arch=\w+: not known; choose from") as caught:
+            sweep(name)
+        assert "\n" not in str(caught.value)
+        return
+    cell = sweep(name).cell(2.0, 0)
+    assert (cell.layer.name, cell.layer.p) == ("scs", 2.0)
+
+
+def test_the_papers_sweep_is_the_papers():
+    cell = sweep("rohrer100k").cell(1.0, 0)
+    assert (cell.arch, cell.train.epochs, cell.data.name) == ("rohrer100k", 600, "cifar10")
+    assert (cell.activation, cell.pooling) == ("none", "maxabs")
+
+
+def test_a_grid_is_every_p_with_every_seed_evenly_spaced_in_log_p():
+    made = sweep(sampler="grid", points=5, seeds=[0, 7], low=0.1, high=10.0)
+    values = [0.1, 0.316, 1.0, 3.16, 10.0]
+    assert list(made.grid) == [(p, 0) for p in values] + [(p, 7) for p in values]
+    assert made.total == 10
+    steps = [math.log(b / a) for a, b in itertools.pairwise(values)]
+    assert max(steps) - min(steps) < 0.01
+
+
+def test_tpe_has_as_many_trials_as_it_is_given():
+    assert sweep(trials=31).total == 31
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sampler": "gp"}, "sweep.sampler=gp: not known.*tpe, grid"),
+        ({"pruner": "medium"}, "did you mean median"),
+        ({"trials": 0}, "sweep.trials=0: must be a whole number, at least 1"),
+        ({"low": 0.12345}, "3 significant digits; try 0.123"),
+        ({"low": 2, "high": 1}, "must be below sweep.high=1"),
+        ({"low": -1}, "sweep.low=-1: must be a number above 0"),
+        ({"seeds": [1, 1]}, "different whole numbers"),
+        ({"seeds": []}, "different whole numbers"),
+        ({"points": 500, "low": 1.0, "high": 1.1}, "would be the same p"),
+        ({"warmup": 7}, "more than the 6 epochs"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_in_one_sentence(change, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        sweep(**change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"layer.p": 2.0}, "p is what the sweep varies"),
+        ({"layer.p_init": [1, 2]}, "p is what the sweep varies"),
+        ({"layer": "conv"}, "no exponent"),
+        ({"arch": "resnet19000"}, "arch=resnet19000: not known"),
+        ({"train.epoch": 2}, "train.epoch: no such setting"),
+    ],
+)
+def test_a_cell_that_cannot_be_swept_is_refused_in_one_sentence(overrides, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        sweep(overrides=overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_seed_on_the_command_line_is_the_only_one():
+    assert sweep(overrides={"seed": 4}, seeds=[0, 1]).seeds == (4,)
+
+
+def test_workers_must_agree_on_all_that_changes_a_trial_and_on_nothing_else():
+    base = sweep().shared()
+    for change in ({"pruner": "hyperband"}, {"warmup": 3}, {"sampler": "grid"}, {"low": 0.2}, {"report_every": 2}):
+        assert sweep(**change).shared() != base, change
+    for overrides in ({"train.epochs": 7}, {"activation": "relu"}, {"seed": 1}):
+        assert sweep(overrides=overrides).shared() != base, overrides
+    for change in ({"trials": 99}, {"margin": 0.05}, {"title": "another"}, {"points": 4}):  # points: TPE has no grid
+        assert sweep(**change).shared() == base, change

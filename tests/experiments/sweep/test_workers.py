@@ -1,0 +1,189 @@
+"""The command itself: real processes on one study, on a journal and on a PostgreSQL, some of them killed."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from scs_study.analysis.sweep.rows import rows_of
+from scs_study.config.compose import PROJECT
+from scs_study.experiments.sweep.storage import load
+from scs_study.launch.sweep_pool import Job, run_workers
+from scs_study.training.run import Settings
+from tests.experiments.sweep.sweeps import sweep
+
+NAME = "a-study"
+# The draws of this seed: a good p (1.44), then bad ones (below 0.16 or above 7), so that some must be pruned.
+CELL = {"arch": "rohrer47k", "train.epochs": 2}
+SEARCH = {"trials": 4, "sampler_seed": 4219, "warmup": 1, "prune_startup": 1}
+LONG = ("arch=rohrer68k", "train.batch_size=256", "train.epochs=400")
+"""Trials of short epochs that do not end by themselves."""
+PATIENCE = 240
+
+
+class Command:
+    """A start of scripts/p_sweep.py, its output as it comes."""
+
+    def __init__(self, where: Path, *arguments: str, url: str | None = None) -> None:
+        recipe = [f"{key}={value}" for key, value in CELL.items()]
+        recipe += [f"sweep.{key}={value}" for key, value in SEARCH.items()]
+        command = [sys.executable, str(PROJECT / "scripts" / "p_sweep.py"), f"name={NAME}", "engine.threads=1", *recipe]
+        folders = [f"runs={where / 'runs'}", f"results={where / 'results'}"]
+        environment = {**os.environ, "SCS_SWEEP_STORAGE": url} if url else dict(os.environ)
+        self.log = where / f"log-{len(list(where.glob('log-*')))}"
+        with self.log.open("w") as file:
+            self.process = subprocess.Popen(
+                [*command, *arguments, *folders], stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=where
+            )
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+
+def until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+    return value
+
+
+def unfinished(runs):
+    """The runs in the middle: an epoch is done, and not all."""
+    found = []
+    for status in runs.glob("*/status.json"):
+        known = json.loads(status.read_text())
+        if known["state"] == "running" and 0 < known["epoch"] < known["epochs"]:
+            found.append(status.parent)
+    return found
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def trials_of(url, runs):
+    study = load(NAME, url, runs)
+    trials = study.get_trials()
+    if url is not None:
+        study._storage.remove_session()
+        study._storage._backend.engine.dispose()
+    return trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["journal", "postgresql"])
+def test_two_workers_share_a_study_and_one_that_is_killed_costs_nothing(storage, tmp_path, request):
+    url = request.getfixturevalue("postgresql") if storage == "postgresql" else None
+    runs = tmp_path / "runs"
+    first = Command(tmp_path, url=url)
+    second = Command(tmp_path, url=url)
+    (orphan, *_) = until(lambda: unfinished(runs), "a trial is in the middle")
+    pid = json.loads(max(orphan.glob("lease-*.json")).read_text())["pid"]
+    killed, left = (first, second) if first.process.pid == pid else (second, first)
+    assert killed.process.pid == pid
+    killed.process.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    before = (orphan / "history.jsonl").read_bytes()
+
+    assert left.wait() == 0, left.output
+
+    # Nothing is lost: the orphan was continued from its checkpoint, by the other worker, as a trial of its own.
+    assert f"p={re.search('_p([0-9.]+)-', orphan.name)[1]}" in left.output
+    assert "in place of trial" in left.output
+    assert (orphan / "history.jsonl").read_bytes().startswith(before)
+    assert [start["restart"] for start in lines(orphan / "provenance.jsonl")] == [0, 1]
+    # The cap holds over both workers, the repeated trial is no trial more, and every one has an end.
+    with (tmp_path / "results" / "p_sweep" / NAME / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert {row["state"] for row in rows} <= {"done", "pruned"}
+    assert [row["attempts"] for row in rows if row["run"] == orphan.name] == ["2"]
+    assert sorted(row["run"] for row in rows) == sorted(path.parent.name for path in runs.glob("*/config.json"))
+    # Some were pruned, and a pruned run could be continued.
+    pruned = [runs / row["run"] for row in rows if row["state"] == "pruned"]
+    assert pruned
+    for folder in pruned:
+        assert (folder / "checkpoint.safetensors").exists()
+        assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+    # All trials reported after the same epochs, the repeated one too.
+    for trial in trials_of(url, runs):
+        if trial.state.name in ("COMPLETE", "PRUNED"):
+            assert list(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_study_that_continues(tmp_path):
+    runs = tmp_path / "runs"
+    both = Command(tmp_path, "workers=2", "sweep.trials=2", "sweep.pruner=none")
+    until(lambda: unfinished(runs), "a trial is in the middle")
+    both.process.send_signal(signal.SIGINT)
+    assert both.wait() == 130, both.output
+    assert "goes on from here when the same command is given again" in both.output
+    assert "Traceback" not in both.output
+    trials = trials_of(None, runs)
+    taken = {trial.user_attrs["run"] for trial in trials if "run" in trial.user_attrs}
+    assert taken
+    assert not [trial for trial in trials if trial.state.name == "RUNNING"]
+
+    assert _states(_work(tmp_path, NAME)) == ["done", "done"]
+    assert {path.parent.name for path in runs.glob("*/result.json")} >= taken
+    # The trials are runs like any other: another study finds them done, and computes nothing.
+    starts = [path.read_bytes() for path in sorted(runs.glob("*/provenance.jsonl"))]
+    assert _states(_work(tmp_path, "another")) == ["done", "done"]
+    assert [path.read_bytes() for path in sorted(runs.glob("*/provenance.jsonl"))] == starts
+
+
+def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path):
+    """Else the same command, given again, would make them twice as many."""
+    runs = tmp_path / "runs"
+    both = Command(tmp_path, "workers=2", "sweep.pruner=none", *LONG)
+    until(lambda: len(unfinished(runs)) == 2, "two trials are in the middle")
+    both.process.kill()
+    both.wait()
+    until(lambda: not unfinished(runs), "both have stopped")
+    for folder in runs.glob("*-s0-*"):
+        assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+        assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_ctrl_c_twice_ends_at_once_and_without_a_traceback(tmp_path):
+    command = Command(tmp_path, "workers=2", "sweep.pruner=none", *LONG)
+    until(lambda: unfinished(tmp_path / "runs"), "a trial is in the middle")
+    command.process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    command.process.send_signal(signal.SIGINT)
+    assert command.process.wait(60) == 130, command.output
+    assert "Traceback" not in command.output
+
+
+def _work(where, name):
+    """The rows of the study after a worker in this process has done what is left of it."""
+    made = sweep(overrides=CELL, **{**SEARCH, "trials": 2, "pruner": "none"})
+    runs = where / "runs"
+    job = Job(made, name, None, runs, Settings(torch.device("cpu")), None, where / "data", retry_failed=True)
+    assert run_workers(job, 1) is None
+    return rows_of(load(name, None, runs).get_trials(), made, runs)
+
+
+def _states(rows):
+    return [row.state for row in rows]
+
+
+def test_what_a_sweep_cannot_do_is_refused_before_it_starts(tmp_path):
+    started = Command(tmp_path, "launch.side_by_side=4")
+    assert started.wait() == 2
+    assert started.output.startswith("error: launch.side_by_side has no effect on a sweep")
+    assert not (tmp_path / "runs").exists()

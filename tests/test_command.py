@@ -1,0 +1,236 @@
+"""The commands as a user types them, in processes of their own: one line for a mistake, a table at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from scs_study.command import results_name, run_command
+from scs_study.config.compose import CONF, PROJECT, checkpoint_scheme
+from scs_study.experiments.grid import load_study, plan
+from scs_study.launch.slurm_task import settings_of
+from scs_study.runs.context import pick_device, workplace
+from scs_study.tensors import save_tensors
+
+HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]
+QUICK = ["layer=conv", "activation=relu", "pooling=max", *HERE]
+Replicated = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+def command(script: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:scs_study"}
+    line = [sys.executable, str(PROJECT / "scripts" / script), *arguments]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240, check=False)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a wrong command ends in, without the cost of a process."""
+    monkeypatch.setattr(sys, "argv", ["replicate.py", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        run_command(_never, "replicate")
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def _never(config: object) -> int:
+    raise AssertionError("a wrong command must not get this far")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["study=qick"], "error: study=qick: not known (did you mean quick?); choose from cifar10_"),
+        (["study=quick", "train.epcohs=3"], "error: train.epcohs: no such setting (did you mean train.epochs?)"),
+        (["layer=scss"], "error: layer=scss: not known (did you mean scs?)"),
+        (["study=quick", "layer=[conv"], "error: 'layer=[conv' cannot be read: write key=value"),
+        (["train"], "error: 'train' cannot be read: write key=value"),
+        (["layer=scs,conv"], "error: layer=scs,conv: one value is wanted here; for a grid add -m"),
+        (["layer=glob(s*)"], "error: layer=glob(s*): one value is wanted here"),
+        (["~train"], "error: ~train: every setting is needed"),
+        # Hydra's own refusals, after ours
+        (["train.epochs.x=3"], "error: Could not override 'train.epochs.x'"),
+        (["study.axes=[a]"], "error: Error merging override study.axes=[a]"),
+        (["hydra/launcher=fast"], "error: In 'hydra/config': Could not find 'hydra/launcher/fast'"),
+        (["--resolve"], "error: The --resolve flag"),
+        (["launch.detach=true"], "error: launch.detach: the chosen launch has no such setting, another one has"),
+    ],
+)
+def test_a_misspelt_command_gets_one_line(
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(monkeypatch, capsys, *arguments).startswith(sentence)
+
+
+def test_a_machine_without_a_gpu_may_submit_to_nodes_that_have_one() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("replicate", ["launch=slurm", "engine.device=cuda"])
+        wrong = compose("replicate", ["launch=slurm", "engine.device=gpu"])
+        excluded = compose("replicate", ["launch=slurm", "engine.device=cpu"])
+    assert workplace(config).settings.device == pick_device("auto")
+    assert workplace(excluded).settings.device.type == "cpu"
+    with pytest.raises(ValueError, match="choose auto, cpu or cuda"):
+        workplace(wrong)
+    with pytest.raises(ValueError, match=r"engine\.device=cuda: a task has no GPU with launch\.gpus=0"):
+        settings_of(workplace(config), {**config.launch, "gpus": 0}, config.engine)
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("engine.threads=0", "engine.threads=0: must be at least 1"),
+        ("engine.threads=1.5", "engine.threads=1.5: must be a whole number"),
+        ("engine.checkpoint_every=0", "engine.checkpoint_every=0: must be at least 1"),
+        ("engine.device=gpu", "choose auto, cpu or cuda"),
+        ("engine.device=meta", "engine.device=meta: not known; choose from cpu, cuda"),
+        ("engine.device=null", "engine.device=None: not a device"),
+        ("engine.name=egar", "did you mean eager"),
+        ("retry_failed=maybe", "retry_failed=maybe: must be true or false"),
+        ("runs=null", "must be the path of a folder"),
+    ],
+)
+def test_how_and_where_are_checked_like_what(argument: str, sentence: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("replicate", [argument])
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        workplace(config)
+
+
+def test_results_that_could_not_be_written_are_noticed_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = command("replicate.py", *QUICK, f"runs={tmp_path}/runs", f"results={tmp_path}/file/results")
+    assert done.returncode == 2
+    assert done.stderr == f"error: results={tmp_path}/file/results: {tmp_path}/file is not a folder\n"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_study_with_a_network_that_cannot_be_built_does_not_start(tmp_path: Path) -> None:
+    answer = command("replicate.py", f"runs={tmp_path / 'runs'}", "data.image_size=224", "plan=true")
+    assert answer.returncode == 2
+    assert "rohrer25k takes images of 32 pixels only" in answer.stderr
+
+
+def test_a_file_of_weights_is_named_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it lies makes no other study, and is nobody's business."""
+    save_tensors(tmp_path / "file.safetensors", {"w": torch.ones(1)})
+    monkeypatch.setattr(
+        "scs_study.command.task_overrides", lambda: [f"init.checkpoint={tmp_path / 'file.safetensors'}"]
+    )
+    study, scheme = load_study("quick"), checkpoint_scheme(tmp_path / "file.safetensors")
+    assert results_name(study) == f"quick-init.checkpoint={scheme}"
+    assert results_name(dataclasses.replace(study, set={"init.checkpoint": scheme})) == "quick"
+    monkeypatch.setattr("scs_study.command.task_overrides", lambda: ["layer.w_max=null", "study.seeds=[1]"])
+    assert results_name(study) == "quick-layer.w_max=null-study.seeds=_1_"
+
+
+def test_a_plan_is_wanted_or_not(tmp_path: Path) -> None:
+    done = command("replicate.py", "plan=maybe", f"runs={tmp_path}/runs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: plan=maybe: not known; choose from false, true, json\n"
+
+
+def test_hydras_own_options_still_work() -> None:
+    shown = command("replicate.py", "--cfg", "job", "train.epochs=7")
+    assert shown.returncode == 0, shown.stderr
+    assert "epochs: 7" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def replicated(tmp_path_factory: pytest.TempPathFactory) -> Replicated:
+    """One cell of the study quick, computed by the real command."""
+    folder = tmp_path_factory.mktemp("replicated")
+    done = command("replicate.py", "study=quick", *QUICK, f"runs={folder}/runs", f"results={folder}/results")
+    return folder, done
+
+
+def test_replicate_prints_progress_the_table_and_where_its_files_are(
+    replicated: Replicated,
+) -> None:
+    folder, done = replicated
+    assert done.returncode == 0, done.stderr
+    assert "1 cells, 0 done already" in done.stdout
+    assert "[1/1] rohrer25k-conv-relu-max-digits-1ep-s0  epoch 1/1  test accuracy 0." in done.stdout
+    assert "0.7609" in done.stdout or "76.09" in done.stdout  # the paper's number stands beside ours
+    # A study with overrides is another set of cells, and leaves what was published under the study's name alone.
+    results = folder / "results" / "quick-activation=relu-layer=conv-pooling=max-seed=0-train.epochs=1"
+    for form in ("csv", "md", "tex"):
+        assert f"{results}/tables/table3.{form}" in done.stdout
+        assert (results / "tables" / f"table3.{form}").stat().st_size > 0
+    assert list((results / "figures").glob("*.png"))
+    assert "Warning" not in done.stderr
+
+
+def test_what_is_done_is_not_done_again(replicated: Replicated) -> None:
+    folder, _ = replicated
+    (run,) = (folder / "runs").glob("rohrer25k-*")
+    before = {path.name: path.stat().st_mtime_ns for path in run.iterdir()}
+    again = command("replicate.py", "study=quick", *QUICK, f"runs={folder}/runs", f"results={folder}/results")
+    assert again.returncode == 0, again.stderr
+    assert "1 cells, 1 done already" in again.stdout
+    assert {path.name: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
+def test_train_is_a_hydra_multirun_into_the_same_folders(replicated: Replicated) -> None:
+    folder, _ = replicated
+    multirun = command(
+        "train.py", "-m", "arch=rohrer25k", "layer=conv", "activation=relu", "pooling=max,maxabs", "data=digits",
+        *HERE, f"runs={folder}/runs",
+    )  # fmt: skip
+    assert multirun.returncode == 0, multirun.stderr
+    expected = {cell.run_name for cell in plan(load_study("quick"), {"layer": "conv", "train.epochs": 1, "seed": 0})}
+    assert {path.name for path in (folder / "runs").glob("rohrer25k-*")} == expected
+    status = command("status.py", "study=quick", "layer=conv", "train.epochs=1", "seed=0", f"runs={folder}/runs")
+    assert "2 cells: 2 done" in status.stdout
+    records = json.loads(
+        command(
+            "replicate.py", "study=quick", "plan=json", "layer=conv", "train.epochs=1", f"runs={folder}/runs"
+        ).stdout
+    )
+    assert sorted((record["seed"], record["state"]) for record in records) == [
+        (0, "done"), (0, "done"), (1, "missing"), (1, "missing"),
+    ]  # fmt: skip
+
+
+def test_a_wrong_cell_of_a_multirun_is_refused_before_the_first_one_runs(tmp_path: Path) -> None:
+    done = command("train.py", "-m", "layer=conv,scs", "layer.p=2.0", f"runs={tmp_path}/runs")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: layer.p")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_data_is_one_sentence_that_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    done = command("replicate.py", "study=cifar10_short", f"data.root={tmp_path}/nowhere", f"runs={tmp_path}/runs")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert f"{tmp_path}/nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/rohrer*"))
+
+
+def test_show_results_works_on_a_pattern_of_runs(replicated: Replicated) -> None:
+    folder, _ = replicated
+    where = [f"runs={folder}/runs", f"results={folder}/shown"]
+    shown = command("show_results.py", "match=rohrer25k-conv-relu-max-*", *where)
+    assert shown.returncode == 0, shown.stderr
+    assert list((folder / "shown/matched/figures").glob("*.png"))
+    nothing = command("show_results.py", "match=resnet*", f"runs={folder}/runs")
+    assert nothing.returncode == 2
+    assert nothing.stderr.startswith("error: match=resnet*: no run in")
+
+
+def test_there_are_no_tables_of_a_study_that_has_not_started(tmp_path: Path) -> None:
+    done = command("tables.py", "study=quick", f"runs={tmp_path}/runs", f"results={tmp_path}/results")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: none of the study's 20 runs has started in")
+    assert not (tmp_path / "results").exists()
