@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scs_study.analysis.collect import identity_columns, layer_history
 from scs_study.analysis.listing import write_listing
-from scs_study.analysis.plots.style import HUES, Panel, broken, entitle, new_figure, our_style, panels, save
+from scs_study.analysis.plots.style import Panel, broken, color, entitle, new_figure, our_style, panels, save
 from scs_study.analysis.variants import Record, label, recipe_words, variants, varying
 
 Exponents = NDArray[np.float64]
@@ -87,7 +87,7 @@ def _figure(panel: Panel, chosen: Sequence[tuple[str, Record, Exponents]], folde
         grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
         for axes, (words, row, p) in zip(grid.flat, chosen, strict=False):
             epochs = np.arange(1, len(p) + 1)
-            axes.plot(epochs, p, color=HUES[row["layer"], row["pooling"]], linewidth=0.6, alpha=0.6)
+            axes.plot(epochs, p, color=color(row["layer"], row["pooling"]), linewidth=0.6, alpha=0.6)
             axes.plot(epochs, np.median(p, axis=1), color="black", linewidth=1.6)
             found = motion(p)
             share = f"{100 * found.monotone:.0f} % of {found.kernels} kernels monotone"

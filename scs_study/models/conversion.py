@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +13,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from scs_study.config.schema import LayerConfig
-from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
+from scs_study.layers import MaxAbsPool2d
+from scs_study.layers.registry import LAYERS, layer_types
 
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool3d, nn.AdaptiveMaxPool2d, nn.FractionalMaxPool2d)
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
@@ -97,7 +97,7 @@ def _replacement(module: nn.Module, layer: LayerConfig, activation: str, pooling
         return nn.Identity() if activation == "none" else None
     if isinstance(module, nn.BatchNorm2d):
         return nn.Identity() if norm == "none" else None
-    if isinstance(module, _ConvNd) and layer.name != "conv":
+    if isinstance(module, _ConvNd) and LAYERS[layer.name].replace is not None:
         raise _CannotSwap(f"{name} is no Conv2d")
     if isinstance(module, MAX_POOLS) and pooling == "maxabs":
         raise _CannotSwap(f"{name} has no counterpart that takes the largest magnitude")
@@ -119,7 +119,8 @@ def _pool(pool: nn.MaxPool2d) -> nn.Module:
 
 
 def _layer(conv: nn.Conv2d, layer: LayerConfig) -> nn.Module | None:
-    if layer.name == "conv":
+    replace = LAYERS[layer.name].replace
+    if replace is None:
         return None
     if layer.skip_1x1 and conv.kernel_size == (1, 1):
         return None
@@ -127,28 +128,8 @@ def _layer(conv: nn.Conv2d, layer: LayerConfig) -> nn.Module | None:
         raise _CannotSwap(f"{type(conv).__name__} is a Conv2d of its own kind")
     if not isinstance(conv.weight, nn.Parameter):
         raise _CannotSwap("its weight is computed from others (such as weight_norm's)")
-    make: Callable[..., SharpenedCosineSimilarity2d | SharpenedDotProduct2d]
-    settings: dict[str, Any] = {"p": layer.p}
-    if layer.p_init is not None:
-        settings["p_init"] = layer.p_init
-    if layer.name == "sdp":
-        make = SharpenedDotProduct2d
-    else:
-        make = SharpenedCosineSimilarity2d
-        settings |= {"parameterisation": layer.parameterisation, "w_max": layer.w_max}
-    new = make(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        conv.groups,
-        padding_mode=conv.padding_mode,
-        device=conv.weight.device,
-        dtype=conv.weight.dtype,
-        **settings,
-    )
+    new = replace(conv, layer)
+    assert isinstance(new.weight, nn.Parameter), f"{layer.name}: a layer keeps its kernels in `weight`"
     new.weight.data.copy_(conv.weight.data * layer.weight_scale)
     new.requires_grad_(conv.weight.requires_grad)
     return new
@@ -158,7 +139,7 @@ class _Tracer(fx.Tracer):
     """Looks into every module that is not torch's own and not a layer of this project."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = isinstance(m, (MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d))
+        ours = isinstance(m, (MaxAbsPool2d, *layer_types()))
         return ours or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -171,7 +152,7 @@ def _calls(
         wanted |= dict.fromkeys(ACTIVATION_CALLS, "an activation")
     if pooling == "maxabs":
         wanted |= dict.fromkeys(POOL_CALLS, "a max pool")
-    if layer.name != "conv":
+    if LAYERS[layer.name].replace is not None:
         wanted |= dict.fromkeys(CONV_CALLS, "a convolution")
     if norm == "none":
         wanted |= dict.fromkeys(NORM_CALLS, "a norm")

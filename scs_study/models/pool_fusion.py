@@ -16,7 +16,7 @@ from itertools import pairwise
 from torch import nn
 
 from scs_study.layers import MaxAbsPool2d
-from scs_study.models.variant import SHARPENED
+from scs_study.layers.registry import LAYERS
 
 POOLS = (nn.MaxPool2d, MaxAbsPool2d)
 
@@ -27,13 +27,14 @@ def fold_pools(network: nn.Module) -> nn.Module:
     The names and the order of all parameters stay; what a hook on such a layer sees is pooled. Left alone: a layer or a
     pool that stands in several places, a pool that returns its indices, and subclasses, which may do something else.
     """
+    fusing = {spec.module for spec in LAYERS.values() if spec.pools}
     places = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
     for parent in list(network.modules()):
         if not isinstance(parent, nn.Sequential) or type(parent).forward is not nn.Sequential.forward:
             continue
         # Not named_children, which leaves out a module that stands here for the second time.
         for (_, layer), (name, pool) in pairwise(list(parent._modules.items())):
-            if type(layer) in SHARPENED and _takes_in(pool) and places[id(layer)] == places[id(pool)] == 1:
+            if type(layer) in fusing and _takes_in(pool) and places[id(layer)] == places[id(pool)] == 1:
                 layer.pool = pool
                 setattr(parent, name, nn.Identity())
     return network

@@ -9,19 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.schema import CellConfig, LayerConfig, choice
-from scs_study.layers import SharpenedCosineSimilarity2d, SharpenedDotProduct2d
-from scs_study.layers.modules import P_SCALE_MAR2022
+from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.conversion import swap, swap_modules
 from scs_study.models.initialization import UNIT_P, own_random_state
-
-LAYER_TYPES = (nn.Conv2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
-SHARPENED = (SharpenedCosineSimilarity2d, SharpenedDotProduct2d)
 
 
 def check_cell(cell: CellConfig) -> None:
     """None. Errors: ValueError in one sentence for a cell that cannot be built."""
     choice("arch", cell.arch, ARCHITECTURES)
+    choice("layer.name", cell.layer.name, LAYERS)
     architecture = ARCHITECTURES[cell.arch]
     if architecture.image_sizes and cell.data.image_size not in architecture.image_sizes:
         sizes = ", ".join(str(size) for size in architecture.image_sizes)
@@ -37,11 +34,12 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
     layer.weight_scale for replaced kernels); a learned p starts at low + (high - low) * the shared draw.
     """
     network = _swapped(cell, {name: value for name, value in shared.items() if not name.endswith(UNIT_P)})
-    if cell.layer.p_init is not None:
+    spec = LAYERS[cell.layer.name]
+    if cell.layer.p_init is not None and spec.module is not None and spec.start_p is not None:
         low, high = cell.layer.p_init
         for path, module in network.named_modules():
-            if isinstance(module, SHARPENED):
-                _start_p(module, low + (high - low) * shared[f"{path}.{UNIT_P}"])
+            if isinstance(module, spec.module):
+                spec.start_p(module, low + (high - low) * shared[f"{path}.{UNIT_P}"])
     return network
 
 
@@ -81,15 +79,9 @@ def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
     return network
 
 
-@torch.no_grad()
-def _start_p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d, p: Tensor) -> None:
-    exponential = isinstance(module, SharpenedCosineSimilarity2d) and module.parameterisation == "mar2022"
-    module.raw_p.copy_(P_SCALE_MAR2022 * p.log() if exponential else p)
-
-
 def layer_paths(network: nn.Module) -> list[str]:
     """The module paths of the convolutions and of the layers that replaced them, in the network's order."""
-    return [path for path, module in network.named_modules() if isinstance(module, LAYER_TYPES)]
+    return [path for path, module in network.named_modules() if isinstance(module, layer_types())]
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from scs_study import files
 from scs_study.data import ImageSet
-from scs_study.layers import SharpenedCosineSimilarity2d
-from scs_study.models.variant import SHARPENED
+from scs_study.layers.registry import spec_of
 from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
 
@@ -73,12 +72,13 @@ def layers_line(epoch: int, network: nn.Module, layers: list[str], log: StepLog)
     record: dict[str, Any] = {}
     for index, path in enumerate(layers):
         module = network.get_submodule(path)
-        p = module.p.detach().cpu() if isinstance(module, SHARPENED) else None
+        told = {name: _values(read(module)) for name, read in spec_of(module).recorded.items()}
         record[path] = {
             "weight_norm": _number(log.weight_norm[steps - 1, index]),
             "gradient_norm": _number(gradients[index]),
-            "p": [_number(value) for value in p] if p is not None else None,
-            "q": _number(module.q.detach()) if isinstance(module, SharpenedCosineSimilarity2d) else None,
+            "p": None,
+            "q": None,
+            **told,
             "weights": _histogram(module.weight.detach()),  # type: ignore[operator]
         }
     return {"epoch": epoch, "layers": record}
@@ -162,6 +162,11 @@ def _histogram(weight: Tensor) -> dict[str, Any] | None:
     low, high = float(values.min()), float(values.max())
     counts = torch.histc(values, BINS, low, high) if high > low else torch.tensor([values.numel()] + [0] * (BINS - 1))
     return {"low": _number(values.min()), "high": _number(values.max()), "counts": [int(count) for count in counts]}
+
+
+def _values(tensor: Tensor) -> float | list[float | None] | None:
+    tensor = tensor.detach().cpu()
+    return [_number(value) for value in tensor.flatten()] if tensor.dim() else _number(tensor)
 
 
 def _number(value: Tensor) -> float | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scs_study.analysis.plots.style import HUES, entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import color, entitle, new_figure, our_style, save
 from scs_study.benchmark.table import BASELINE, Row
+from scs_study.layers.registry import LAYERS
 
 _GREY = "#8c8c8c"
 _WIDTH = 0.8
@@ -72,4 +73,4 @@ def _words(architecture: str, pixels: int, engine: str, batch: int) -> str:
 
 def _colour(variant: str) -> str:
     layer, *_, pooling = variant.removesuffix(", naive").split(" + ")
-    return HUES.get((layer, pooling), _GREY)
+    return color(layer, pooling) if layer in LAYERS else _GREY

@@ -22,18 +22,20 @@ from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.variants import Record, finished, label, spans, variants, varying
 from scs_study.config.schema import CHECKPOINT
 from scs_study.files import write_bytes
+from scs_study.layers.registry import LAYERS
 
-# Okabe and Ito's palette: told apart with the common colour-vision deficiencies. The darker one is MaxAbs pooling's.
-HUES = {
-    ("conv", "max"): "#56B4E9",
-    ("conv", "maxabs"): "#0072B2",
-    ("scs", "max"): "#E69F00",
-    ("scs", "maxabs"): "#C04000",
-    ("sdp", "max"): "#3CC79A",
-    ("sdp", "maxabs"): "#00694D",
-    ("cosine", "max"): "#CC79A7",
-    ("cosine", "maxabs"): "#8A2C62",
-}
+STRANGE, STRANGERS = 48.0, 1e-4
+"""A pixel farther than this (in 0-255 RGB) from every colour of the palette is strange; a share of more than STRANGERS
+of them keeps a picture out of the palette. (The edge between two lines of other colours has a few.)"""
+FREE = (
+    ("#999933", "#555500"),
+    ("#88CCEE", "#225577"),
+    ("#DDAA77", "#7A4A1E"),
+    ("#BBBBBB", "#555555"),
+    ("#EE8866", "#993311"),
+    ("#AA99DD", "#554499"),
+)
+"""Pairs of colours for layers that bring none, light for max pooling and dark for MaxAbs; they are taken in turn."""
 BAND = "#f3f0e4"
 """The background of what another panel shows enlarged."""
 
@@ -104,15 +106,36 @@ def _in_palette(picture: Image.Image) -> Image.Image:
     packed, where = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)
     colours = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
     distances = ((colours[:, None] - palette[None]) ** 2).sum(axis=2)
-    indices = distances.argmin(axis=1)[where].reshape(pixels.shape[:2])
+    nearest = distances.argmin(axis=1)
+    strange = distances.min(axis=1) > STRANGE**2
+    if strange[where].mean() > STRANGERS:  # a layer with a colour of its own, which must not become another one's
+        return picture
+    indices = nearest[where].reshape(pixels.shape[:2])
     image = Image.fromarray(indices.astype(np.uint8))
     image.putpalette(palette.astype(np.uint8).tobytes())
     return image
 
 
+def color(layer: str, pooling: str) -> str:
+    """Return the colour of a layer in figures, darker with MaxAbs pooling; a layer without its own gets a free one."""
+    without = [name for name, spec in LAYERS.items() if spec.colors is None]
+    spec = LAYERS.get(layer)
+    if spec is not None and spec.colors is not None:
+        pair = spec.colors
+    else:
+        index = without.index(layer) if layer in without else sum(map(ord, layer))
+        pair = FREE[index % len(FREE)]
+    return pair[pooling == "maxabs"]
+
+
+def _named_colors() -> list[str]:
+    """Return every colour that a registered layer has, in the order of the registry."""
+    return [color(name, pooling) for name in ("conv", "scs", "sdp", "cosine") for pooling in ("max", "maxabs")]
+
+
 def _palette() -> NDArray[np.int64]:
     white, shades = np.array([255.0, 255.0, 255.0]), 24
-    colours = [np.linspace(np.array(to_rgb(hue)) * 255, white, shades, endpoint=False) for hue in HUES.values()]
+    colours = [np.linspace(np.array(to_rgb(hue)) * 255, white, shades, endpoint=False) for hue in _named_colors()]
     greys = np.linspace([0, 0, 0], white, 256 - 1 - shades * len(colours))
     return np.concatenate([*colours, greys, [np.array(to_rgb(BAND)) * 255]]).round().astype(np.int64)
 
@@ -189,7 +212,7 @@ def _looks(groups: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
         marker = FURTHER_MARKERS[(again - 1) % len(FURTHER_MARKERS)] if again else MARKERS[first["pooling"]]
         looks.append(
             {
-                "color": HUES[first["layer"], first["pooling"]],
+                "color": color(first["layer"], first["pooling"]),
                 "linestyle": DASHES[first["activation"]],
                 "marker": marker,
                 "markersize": 4,

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scs_study.analysis.plots.style import HUES, Panel, broken, entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import Panel, broken, color, entitle, new_figure, our_style, save
 from scs_study.analysis.saliency.compare import Estimate, Seen, VariantNumbers
 from scs_study.analysis.saliency.table import HEADS
 from scs_study.evaluation.saliency.maps import describe
@@ -184,7 +184,7 @@ def _dots(axes: Axes, found: Sequence[VariantNumbers], values: Mapping[str, Esti
         if math.isnan(estimate.mean):
             axes.text(0.5, place, "no map", transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=7)
             continue
-        colour = HUES[v.row["layer"], v.row["pooling"]]
+        colour = color(v.row["layer"], v.row["pooling"])
         axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=1.4)
         mark = MARKS[v.row["activation"], v.row["pooling"]]
         axes.plot([estimate.mean], [place], color=colour, marker=mark, markersize=5)

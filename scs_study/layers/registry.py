@@ -1,0 +1,164 @@
+"""The layers that can stand in a convolution's place, and what the rest of the project needs to know of each.
+
+To add one: a module with the layer, an entry here, a file in conf/layer. Conversion, records, figures and the
+benchmark read the entry; none of them knows a layer by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from scs_study.layers.modules import (
+    P_SCALE_MAR2022,
+    SharpenedCosineSimilarity2d,
+    SharpenedDotProduct2d,
+)
+
+
+class LayerSettings(Protocol):
+    """What a layer may read of a run's config (config.schema.LayerConfig)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameterisation(self) -> str | None: ...
+    @property
+    def p(self) -> float | None: ...
+    @property
+    def p_init(self) -> tuple[float, float] | None: ...
+    @property
+    def w_max(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A layer by name.
+
+    title: how figures and answers call it. module: the class of what replaces a convolution; None for the convolution
+    itself, which stays. replace: return the module for a convolution, with weights of its own still. start_p: set a
+    learned p, one value a kernel (O,), in place; None where p is not common to all layers. recorded: what a run's
+    records say of a layer beside its norms after every epoch, tensors of one value a kernel (O,) or a layer ().
+    pools: whether a following pool can be taken in before the power (`pool` attribute). colors: of max and of MaxAbs
+    pooling; None takes the next free pair.
+    """
+
+    name: str
+    title: str
+    module: type[nn.Module] | None = None
+    replace: Callable[[nn.Conv2d, Any], nn.Module] | None = None
+    start_p: Callable[[Any, Tensor], None] | None = None
+    recorded: Mapping[str, Callable[[Any], Tensor]] = field(default_factory=dict)
+    pools: bool = False
+    colors: tuple[str, str] | None = None
+
+
+def geometry(conv: nn.Conv2d) -> dict[str, Any]:
+    """Return the arguments of nn.Conv2d that make another layer of `conv`'s geometry, device and dtype; no bias."""
+    return {
+        "in_channels": conv.in_channels,
+        "out_channels": conv.out_channels,
+        "kernel_size": conv.kernel_size,
+        "stride": conv.stride,
+        "padding": conv.padding,
+        "dilation": conv.dilation,
+        "groups": conv.groups,
+        "bias": False,
+        "padding_mode": conv.padding_mode,
+        "device": conv.weight.device,
+        "dtype": conv.weight.dtype,
+    }
+
+
+def _exponent(layer: LayerSettings) -> dict[str, Any]:
+    return {"p": layer.p, **({} if layer.p_init is None else {"p_init": layer.p_init})}
+
+
+def _cosine(conv: nn.Conv2d, layer: LayerSettings) -> nn.Module:
+    assert layer.parameterisation is not None, "config.schema refuses a cosine layer without one"
+    return SharpenedCosineSimilarity2d(
+        **geometry(conv), **_exponent(layer), parameterisation=layer.parameterisation, w_max=layer.w_max
+    )
+
+
+def _dot(conv: nn.Conv2d, layer: LayerSettings) -> nn.Module:
+    return SharpenedDotProduct2d(**geometry(conv), **_exponent(layer))
+
+
+@torch.no_grad()
+def _start_p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d, p: Tensor) -> None:
+    exponential = isinstance(module, SharpenedCosineSimilarity2d) and module.parameterisation == "mar2022"
+    module.raw_p.copy_(P_SCALE_MAR2022 * p.log() if exponential else p)
+
+
+def _p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d) -> Tensor:
+    return module.p
+
+
+def _q(module: SharpenedCosineSimilarity2d) -> Tensor:
+    return module.q
+
+
+# Colours: Okabe and Ito's palette, told apart with the common colour-vision deficiencies.
+_SPECS = (
+    LayerSpec("conv", "conv", colors=("#56B4E9", "#0072B2")),
+    LayerSpec(
+        "scs",
+        "SCS",
+        SharpenedCosineSimilarity2d,
+        _cosine,
+        _start_p,
+        recorded={"p": _p, "q": _q},
+        pools=True,
+        colors=("#E69F00", "#C04000"),
+    ),
+    LayerSpec(
+        "cosine",
+        "cosine",
+        SharpenedCosineSimilarity2d,
+        _cosine,
+        _start_p,
+        recorded={"p": _p, "q": _q},
+        pools=True,
+        colors=("#CC79A7", "#8A2C62"),
+    ),
+    LayerSpec(
+        "sdp",
+        "SharpenedSDP",
+        SharpenedDotProduct2d,
+        _dot,
+        _start_p,
+        recorded={"p": _p},
+        pools=True,
+        colors=("#3CC79A", "#00694D"),
+    ),
+)
+LAYERS: dict[str, LayerSpec] = {spec.name: spec for spec in _SPECS}
+"""The layers by name, in the order of the paper's tables."""
+
+
+def register(spec: LayerSpec) -> LayerSpec:
+    """Add `spec`, or return the one of its name that is there. Errors: ValueError when that one is another layer's."""
+    there = LAYERS.setdefault(spec.name, spec)
+    if there.module is not spec.module:
+        raise ValueError(f"layer={spec.name}: that name belongs to {there.title} already")
+    return there
+
+
+def layer_types() -> tuple[type[nn.Module], ...]:
+    """Return nn.Conv2d and the classes that may stand in its place."""
+    return (nn.Conv2d, *dict.fromkeys(spec.module for spec in LAYERS.values() if spec.module is not None))
+
+
+def spec_of(module: nn.Module) -> LayerSpec:
+    """Return the entry of a network's layer, by its class. Errors: KeyError when it is no layer of the registry."""
+    for spec in LAYERS.values():
+        if spec.module is not None and isinstance(module, spec.module):
+            return spec
+    if isinstance(module, nn.Conv2d):
+        return LAYERS["conv"]
+    raise KeyError(type(module).__name__)
