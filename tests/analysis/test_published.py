@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,27 @@ from scs_study.analysis.variants import variants
 from scs_study.config.compose import PROJECT, load_option
 from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.experiments.grid import load_study, parts, plan
+from scs_study.runs.archive import RECORDS, unpack
+from scs_study.training.run_dir import WEIGHTS
 
-PUBLISHED = sorted(path.parent.name for path in (PROJECT / "results").glob("*/records"))
+RESULTS = PROJECT / "results"
+PUBLISHED = sorted(path.parent.name for path in RESULTS.glob(f"*/{RECORDS}"))
+ATTACKED = sorted({path.parents[1].name for path in RESULTS.glob("*/tables/robustness*.csv")})
 
-ATTACKED = sorted({path.parents[2].name for path in (PROJECT / "results").glob("*/records/*/robustness")})
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The runs of a published study, unpacked once."""
+
+    @functools.cache
+    def unpacked(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        unpack(RESULTS / name / RECORDS, folder)
+        for weights in (RESULTS / name / "weights").glob("*.safetensors"):
+            shutil.copy(weights, folder / weights.stem / WEIGHTS)
+        return folder
+
+    return unpacked
 
 
 def test_there_is_something_published() -> None:
@@ -26,20 +46,22 @@ def test_there_is_something_published() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_tables_are_a_function_of_the_records(name: str, tmp_path: Path) -> None:
-    study, folder = load_study(name), PROJECT / "results" / name
-    publish_tables(parts(study), study_frame(plan(study), folder / "records"), tmp_path)
+def test_tables_are_a_function_of_the_records(name: str, tmp_path: Path, published: Callable[[str], Path]) -> None:
+    study, folder = load_study(name), RESULTS / name
+    publish_tables(parts(study), study_frame(plan(study), published(name)), tmp_path)
     written = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
     assert written.items() <= {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}.items()
     assert written
 
 
 @pytest.mark.parametrize("name", ATTACKED)
-def test_tables_of_attacks_are_a_function_of_the_records_and_weights(name: str, tmp_path: Path) -> None:
-    folder = PROJECT / "results" / name
-    frame = study_frame(plan(load_study(name)), folder / "records")
+def test_tables_of_attacks_are_a_function_of_the_records_and_weights(
+    name: str, tmp_path: Path, published: Callable[[str], Path]
+) -> None:
+    folder = RESULTS / name
+    frame = study_frame(plan(load_study(name)), published(name))
     rows = [row for group in variants(frame) for row in group]
-    found, problems = targets(rows, identity_columns(frame), folder / "records")
+    found, problems = targets(rows, identity_columns(frame), published(name))
     assert problems == []
     publish(frame, found, robustness_of(load_option("attack", "short")), tmp_path)
     written = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
@@ -47,6 +69,5 @@ def test_tables_of_attacks_are_a_function_of_the_records_and_weights(name: str, 
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_cell_of_a_published_study_has_its_record(name: str) -> None:
-    folder = PROJECT / "results" / name / "records"
-    assert {path.name for path in folder.iterdir()} == {cell.run_name for cell in plan(load_study(name))}
+def test_every_cell_of_a_published_study_has_its_record(name: str, published: Callable[[str], Path]) -> None:
+    assert {path.name for path in published(name).iterdir()} == {cell.run_name for cell in plan(load_study(name))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import optuna
@@ -13,8 +12,9 @@ from scs_study.analysis.sweep.publish import publish
 from scs_study.config.compose import PROJECT
 from scs_study.experiments.sweep.settings import sweep_of
 from scs_study.experiments.sweep.storage import check_settings, load
+from scs_study.runs.archive import RECORDS, unpack
 
-PUBLISHED = sorted(path.parent for path in (PROJECT / "results/p_sweep").glob("*/records"))
+PUBLISHED = sorted(path.parent for path in (PROJECT / "results/p_sweep").glob(f"*/{RECORDS}"))
 
 
 def test_there_is_something_published() -> None:
@@ -23,7 +23,8 @@ def test_there_is_something_published() -> None:
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_table_and_answer_are_a_function_of_the_records(folder: Path, tmp_path: Path) -> None:
-    runs = shutil.copytree(folder / "records", tmp_path / "runs")
+    runs = tmp_path / "runs"
+    unpack(folder / RECORDS, runs)
     name = folder.name.partition("-")[0]
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         sweep = sweep_of(name, compose("p_sweep", [f"sweep={name}"]).sweep, {})
