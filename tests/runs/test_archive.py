@@ -16,11 +16,6 @@ LINE = {
     "command": ["train.py", "runs=/home/ada/runs", "seed=1"],
     "commit": "c0ffee",
 }
-    "host": "hal",
-    "platform": "Linux-1",
-    "command": ["train.py", "runs=/home/ada/runs", "seed=1"],
-    "commit": "c0ffee",
-}
 
 
 @pytest.fixture
