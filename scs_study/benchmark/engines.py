@@ -10,8 +10,7 @@ from scs_study.benchmark.step import Contestant
 from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet
 from scs_study.models.initialization import InitialWeights, draw
-from scs_study.training.run import Parts, Settings, build
-from scs_study.training.step_log import StepLog
+from scs_study.training.run import Settings, Training, build
 
 CALLS = 1_000
 """Epochs that the schedule of a timed run has room for: more than anybody times."""
@@ -28,7 +27,7 @@ def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: in
     plan = engine.batches.plan(1)
 
     def train() -> None:
-        log = StepLog.empty(steps, len(parts.layers), settings.device)
+        log = engine.new_log(steps)
         engine.train_epoch(plan, log, _never)
         assert log.done == steps
 
@@ -38,7 +37,7 @@ def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: in
     return Contestant(name, "nhwc", train, evaluate, steps, steps)
 
 
-def engine_parts(cell: CellConfig, images: ImageSet, settings: Settings) -> Parts:
+def engine_parts(cell: CellConfig, images: ImageSet, settings: Settings) -> Training:
     """The parts of the cell's run on these images, from weights drawn anew."""
     return build(cell, images, InitialWeights(draw(cell.arch, 0, "conv2d"), ""), settings)
 

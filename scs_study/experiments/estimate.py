@@ -17,7 +17,7 @@ from scs_study.models.initialization import draw
 from scs_study.models.pool_fusion import fold_pools
 from scs_study.runs.progress import duration
 from scs_study.training import record
-from scs_study.training.eager import numerics
+from scs_study.training.precision import numerics
 from scs_study.training.step_log import StepLog
 
 STEPS = 3
@@ -78,12 +78,12 @@ def estimate(
 
 def _sizes(cell: CellConfig, network: nn.Module, train_images: int) -> tuple[int, int]:
     """Bytes of a run folder, fixed and per epoch."""
-    layers = layer_paths(network)
+    layers = {path: network.get_submodule(path) for path in layer_paths(network)}
     weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     steps = -(-train_images // cell.train.batch_size)
     log = StepLog.empty(steps, len(layers), torch.device("cpu"))
     log.done = steps
-    lines = (record.layers_line(1, network, layers, log), record.steps_line(1, layers, log))
+    lines = (record.layers_line(1, layers, log), record.steps_line(1, list(layers), log))
     return weights, HISTORY_LINE + sum(len(json.dumps(line)) for line in lines)
 
 

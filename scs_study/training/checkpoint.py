@@ -5,24 +5,25 @@ Batches and augmentation are a pure function of (seed, epoch, step), so no rando
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
 from scs_study.tensors import load_tensors, save_tensors, set_aside
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
+from scs_study.training.state import Phase, TrainState
 from scs_study.training.step_log import StepLog
 
 NAME = "checkpoint.safetensors"
 
 
 @dataclass
-class Position:
+class Progress:
     """Where a run stands: `epoch` epochs are complete and recorded, `log` holds the steps of the next one.
 
     excursions: of a gradient norm from its bounds, the first of each kind (StepLog.first_excursions) and its epoch.
@@ -33,43 +34,48 @@ class Position:
     excursions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def save(
-    folder: Path,
-    run: str,
-    position: Position,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler,
-) -> None:
-    """None; the run's folder holds a checkpoint from which it continues bit for bit (on the same kind of device)."""
-    state = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {f"network.{name}": value for name, value in network.state_dict().items()}
+def save(folder: Path, run: str, progress: Progress, state: TrainState) -> None:
+    """Write the checkpoint from which the run continues bit for bit (on the same kind of device)."""
+    tensors: dict[str, Tensor] = {f"log.{name}": value for name, value in progress.log.tensors().items()}
+    notes: dict[str, Any] = {
+        "run": run,
+        "epoch": progress.epoch,
+        "step": progress.log.done,
+        "seconds": progress.log.seconds,
+        "excursions": progress.excursions,
+    }
+    for name, phase in state.phases.items():
+        mine, about = _phase_tensors(phase)
+        prefix = state.named(name, "")
+        tensors |= {prefix + key: value for key, value in mine.items()}
+        notes |= {prefix + key: value for key, value in about.items()}
+    save_tensors(folder / NAME, tensors, notes)
+
+
+def _phase_tensors(phase: Phase) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a network and its optimizer, and what else their state consists of."""
+    state = phase.optimizer.state_dict()
+    tensors = {f"network.{name}": value for name, value in phase.network.state_dict().items()}
     for index, values in state["state"].items():
         tensors |= {
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items() if value is not None
         }
-    tensors |= {f"log.{name}": value for name, value in position.log.tensors().items()}
-    notes = {
-        "run": run,
-        "epoch": position.epoch,
-        "step": position.log.done,
-        "seconds": position.log.seconds,
-        "excursions": position.excursions,
-        "groups": state["param_groups"],
-        "scheduler": _plain(scheduler.state_dict()),
-    }
-    save_tensors(folder / NAME, tensors, notes)
+    return tensors, {"groups": state["param_groups"], "scheduler": _plain(phase.scheduler.state_dict())}
 
 
-def load(
-    folder: Path,
-    run: str,
-    position: Position,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler,
-) -> bool:
-    """True if the run's checkpoint was found and everything given now stands where it stood.
+def _restore_phase(phase: Phase, tensors: dict[str, Tensor], notes: Mapping[str, Any]) -> None:
+    optimizer_state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below(tensors, "optimizer.").items():
+        index, key = name.split(".", 1)
+        optimizer_state.setdefault(int(index), {})[key] = value
+    phase.network.load_state_dict(_below(tensors, "network."))
+    groups = [{**group, **_tuples(group)} for group in notes["groups"]]
+    phase.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+    phase.scheduler.load_state_dict({**phase.scheduler.state_dict(), **notes["scheduler"]})
+
+
+def load(folder: Path, run: str, progress: Progress, state: TrainState) -> bool:
+    """Return True if the run's checkpoint was found and everything given now stands where it stood.
 
     A checkpoint that is damaged or another run's is set aside with a printed sentence; the run then starts again.
     """
@@ -81,17 +87,11 @@ def load(
         if notes["run"] != run:
             raise ValueError(f"{path} belongs to another run, {notes['run']}")
         _check_records(folder, int(notes["epoch"]))
-        network_state = _below(tensors, "network.")
-        optimizer_state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below(tensors, "optimizer.").items():
-            index, key = name.split(".", 1)
-            optimizer_state.setdefault(int(index), {})[key] = value
-        network.load_state_dict(network_state)
-        groups = [{**group, **_tuples(group)} for group in notes["groups"]]
-        optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
-        scheduler.load_state_dict({**scheduler.state_dict(), **notes["scheduler"]})
-        position.epoch, position.excursions = notes["epoch"], notes["excursions"]
-        position.log.restore(_below(tensors, "log."), notes["step"], notes["seconds"])
+        for name, phase in state.phases.items():
+            prefix = state.named(name, "")
+            _restore_phase(phase, _below(tensors, prefix), {k.removeprefix(prefix): v for k, v in notes.items()})
+        progress.epoch, progress.excursions = notes["epoch"], notes["excursions"]
+        progress.log.restore(_below(tensors, "log."), notes["step"], notes["seconds"])
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         print(
             f"{error}; set aside as {set_aside(path).name}, and the run starts again from its first epoch", flush=True

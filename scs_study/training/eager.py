@@ -3,71 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
+from scs_study.training.objectives import Objective
+from scs_study.training.state import Phase, TrainState
 from scs_study.training.step_log import StepLog
 
-EVAL_BATCH = 500
 CHECK_EVERY = 50
 """Steps between two looks at the loss: often enough to stop a diverged run early, rarely enough to cost nothing."""
-
-
-class Projected(Protocol):
-    """A layer whose parameters are clamped after each optimizer step."""
-
-    def project_(self) -> None: ...
 
 
 class Stopped(Exception):
     """The run was asked to stop; the step log says how far it came."""
 
 
-@contextmanager
-def numerics(name: str, device: torch.device) -> Iterator[None]:
-    """A context with the declared numerics class of matrix products. Errors: ValueError where it has no effect."""
-    if name == "tf32" and device.type != "cuda":
-        raise ValueError(f"train.numerics=tf32 has no effect on {device.type}: it needs a CUDA device")
-    if device.type == "cuda":
-        # torch lets cuDNN use TF32 unless told otherwise, and float32 here means float32.
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
-        torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=name == "bf16"):
-        yield
-
-
 class EagerEngine:
-    """Trains and evaluates a network on the batches of one device."""
+    """Trains and evaluates what a run trains on the batches of one device."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        layers: list[str],
-        optimizer: torch.optim.Optimizer,
-        scheduler: LRScheduler,
-        batches: Batches,
-        recipe: TrainConfig,
-        device: torch.device,
+        self, objective: Objective, state: TrainState, batches: Batches, recipe: TrainConfig, device: torch.device
     ) -> None:
-        self.network, self.optimizer, self.scheduler = network, optimizer, scheduler
+        self.objective, self.state = objective, state
         self.batches, self.recipe, self.device = batches, recipe, device
-        self._weights = [_weight(network, path) for path in layers]
-        self._projected: list[Projected] = [m for m in network.modules() if hasattr(m, "project_")]  # type: ignore[misc]
+        self._networks = state.networks
+        self._weights = [weight for phase in state.phases.values() for weight in phase.weights]
+
+    def new_log(self, steps: int | None = None) -> StepLog:
+        """Return an empty log of an epoch, or of `steps` steps."""
+        return StepLog.empty(steps or self.batches.steps, len(self._weights), self.device, self.objective.logged)
 
     def train_epoch(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
-        """None; `log` holds the epoch's remaining steps. Errors: Stopped when `stop()` turns true between two steps.
+        """Do the epoch's remaining steps, which `log` then holds. Errors: Stopped when `stop()` is true between two.
 
         Returns early after a loss that is not finite: `log.first_bad_loss()` tells.
         """
-        self.network.train()
+        self.state.train()
         if log.done == 0:
             log.before.copy_(self._weight_norms())
         started, before = time.perf_counter(), log.seconds
@@ -81,68 +56,52 @@ class EagerEngine:
         while log.done < self.batches.steps:
             if stop():
                 raise Stopped
-            loss, correct, gradient_norm = self._gradients(*self.batches.train(plan, log.done))
+            found, gradient_norm = self._step(*self.batches.train(plan, log.done))
             with torch.no_grad():
-                self.optimizer.step()
-                self._project()
                 step = log.done
-                log.loss[step], log.correct[step], log.gradient_norm[step] = loss, correct, gradient_norm
+                for name, value in found.items():
+                    log.metrics[name][step] = value
+                log.gradient_norm[step] = gradient_norm
                 log.weight_norm[step] = self._weight_norms()
-            self.scheduler.step()
+            for phase in self.state.phases.values():
+                phase.scheduler.step()
             log.done += 1
             if log.done % CHECK_EVERY == 0 and log.first_bad_loss() is not None:
                 return
 
-    def _gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss (), correct images () and gradient norms (L,) of a batch; every parameter has its gradient."""
-        with numerics(self.recipe.numerics, self.device):
-            output = self.network(x)
-            loss = cross_entropy(output, y, label_smoothing=self.recipe.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            norms = torch.stack(torch._foreach_norm([_gradient(w) for w in self._weights]))
-            return loss.detach(), (output.argmax(1) == y).sum(), norms
+    def _step(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Do one step of every phase; return what is logged of it, and the layers' gradient norms (L,)."""
+        found: dict[str, Tensor] = {}
+        norms = []
+        for name, phase in self.state.phases.items():
+            found |= self.objective.gradients(name, self._networks, x, y)
+            with torch.no_grad():
+                norms.append(torch.stack(torch._foreach_norm([_gradient(w) for w in phase.weights])))
+                self._update(phase)
+                phase.project()
+        return found, norms[0] if len(norms) == 1 else torch.cat(norms)
 
-    def _project(self) -> None:
-        for module in self._projected:
-            module.project_()
+    def _update(self, phase: Phase) -> None:
+        phase.optimizer.step()
 
     @torch.no_grad()
     def _weight_norms(self) -> Tensor:
         return torch.stack(torch._foreach_norm(self._weights))
 
     @torch.no_grad()
-    def evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
-        """Mean loss and accuracy (0..1) on the whole test set. Errors: Stopped."""
-        self.network.eval()
-        loss = torch.zeros((), device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for x, y in self.batches.test(EVAL_BATCH):
+    def evaluate(self, stop: Callable[[], bool]) -> Mapping[str, float]:
+        """Return the metrics on the whole test set. Errors: Stopped."""
+        self.state.eval()
+        totals = self.objective.totals(self.device)
+        for _ in self.objective.test(self._networks, self.batches, totals):
             if stop():
                 raise Stopped
-            self._add_test_batch(x, y, loss, correct)
-        return self._means(loss, correct)
-
-    def _add_test_batch(self, x: Tensor, y: Tensor, loss: Tensor, correct: Tensor) -> None:
-        with numerics(self.recipe.numerics, self.device):
-            output = self.network(x)
-            loss += cross_entropy(output, y, reduction="sum")
-        correct += (output.argmax(1) == y).sum()
-
-    def _means(self, loss: Tensor, correct: Tensor) -> tuple[float, float]:
-        return float(loss) / self.batches.test_images, int(correct) / self.batches.test_images
+        return self.objective.test_metrics(totals, self.batches)
 
     def synchronise(self) -> None:
-        """None; every kernel that this engine has started has ended. Runs beside this one are not waited for."""
+        """Wait until every kernel that this engine has started has ended, but not for runs beside this one."""
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
-
-
-def _weight(network: nn.Module, path: str) -> Tensor:
-    weight = network.get_submodule(path).weight
-    assert isinstance(weight, Tensor)
-    return weight
 
 
 def _gradient(weight: Tensor) -> Tensor:

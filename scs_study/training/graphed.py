@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch import Tensor
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
-from scs_study.training.eager import CHECK_EVERY, EVAL_BATCH, EagerEngine, Stopped
+from scs_study.training.eager import CHECK_EVERY, EagerEngine, Stopped
 from scs_study.training.flat import FlatOptimizer
+from scs_study.training.objectives import Objective
 from scs_study.training.optimizer import put_at, rates
+from scs_study.training.state import Phase, TrainState
 from scs_study.training.step_log import StepLog
 
 WARM_UP = 3
@@ -63,24 +64,16 @@ class GraphedEngine(EagerEngine):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        layers: list[str],
-        optimizer: torch.optim.Optimizer,
-        scheduler: LRScheduler,
-        batches: Batches,
-        recipe: TrainConfig,
-        device: torch.device,
+        self, objective: Objective, state: TrainState, batches: Batches, recipe: TrainConfig, device: torch.device
     ) -> None:
-        super().__init__(network, layers, optimizer, scheduler, batches, recipe, device)
+        super().__init__(objective, state, batches, recipe, device)
         self._table = rates(recipe, batches.steps)
-        self._flat = FlatOptimizer(optimizer, recipe, self._table)
-        self._log = StepLog.empty(batches.steps, len(layers), device)
+        self._flat = {id(phase): FlatOptimizer(phase.optimizer, recipe, self._table) for phase in state.phases.values()}
+        self._log = self.new_log()
         self._epoch_step, self._run_step = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind()
         self._places = torch.arange(batches.batch_size, device=device)
         self._plan: dict[str, Tensor] = {}
-        self._test_loss = torch.zeros((), device=device)
-        self._test_correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._totals = objective.totals(device)
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._by_size: dict[int, _Repeated] = {}
@@ -105,14 +98,14 @@ class GraphedEngine(EagerEngine):
         outside.wait_stream(self._stream)
 
     def _steps(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
-        first = int(self.scheduler.last_epoch) - log.done
+        first = int(next(iter(self.state.phases.values())).scheduler.last_epoch) - log.done
         self._begin(plan, log, first)
         stopped = False
         with self._on_own_stream():
             while log.done < self.batches.steps and not (stopped := stop()):
                 size = min(self.batches.batch_size, self.batches.train_images - log.done * self.batches.batch_size)
                 if size not in self._by_size:
-                    self._by_size[size] = self._repeated(lambda size=size: self._step(size))  # type: ignore[misc]
+                    self._by_size[size] = self._repeated(lambda size=size: self._next_step(size))  # type: ignore[misc]
                 self._by_size[size]()
                 log.done += 1
         self._end(log, first)
@@ -128,31 +121,31 @@ class GraphedEngine(EagerEngine):
         self._log.restore(log.tensors(), log.done, log.seconds)
         self._epoch_step.fill_(log.done)
         self._run_step.fill_(first + log.done)
-        self._flat.take_over()
+        for flat in self._flat.values():
+            flat.take_over()
 
-    def _step(self, size: int) -> None:
-        """None; one step of the run on the next `size` images of the plan. Nothing here waits for the device."""
+    def _update(self, phase: Phase) -> None:
+        self._flat[id(phase)].step(self._run_step)
+
+    def _next_step(self, size: int) -> None:
+        """Do one step of the run on the next `size` images of the plan. Nothing here waits for the device."""
         entries = self._epoch_step * self.batches.batch_size + self._places[:size]
         starts, mirrored, y = (values.index_select(0, entries) for values in self._plan.values())
-        loss, correct, gradient_norm = self._gradients(self.batches.crops(starts, mirrored), y)
+        found, gradient_norm = self._step(self.batches.crops(starts, mirrored), y)
         with torch.no_grad():
-            self._flat.step(self._run_step)
-            self._project()
-            weight_norm, log = self._weight_norms(), self._log
-            for column, value in (
-                (log.loss, loss),
-                (log.correct, correct),
-                (log.gradient_norm, gradient_norm),
-                (log.weight_norm, weight_norm),
-            ):
+            log = self._log
+            columns = [(log.metrics[name], value) for name, value in found.items()]
+            columns += [(log.gradient_norm, gradient_norm), (log.weight_norm, self._weight_norms())]
+            for column, value in columns:
                 column.index_copy_(0, self._epoch_step, value.unsqueeze(0))
             self._epoch_step += 1
             self._run_step += 1
 
     def _end(self, log: StepLog, first: int) -> None:
         done = log.done
-        self._flat.hand_back(first + done)
-        put_at(first + done, self.optimizer, self.scheduler, self._table)
+        for phase in self.state.phases.values():
+            self._flat[id(phase)].hand_back(first + done)
+            put_at(first + done, phase.optimizer, phase.scheduler, self._table)
         log.restore(self._log.tensors(), done, log.seconds)
 
     def _diverged_at_a_check(self, log: StepLog) -> bool:
@@ -165,17 +158,17 @@ class GraphedEngine(EagerEngine):
         return True
 
     @torch.no_grad()
-    def evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
-        """Mean loss and accuracy (0..1) on the whole test set. Errors: Stopped, before it begins."""
+    def evaluate(self, stop: Callable[[], bool]) -> Mapping[str, float]:
+        """Return the metrics on the whole test set. Errors: Stopped, before it begins."""
         if stop():
             raise Stopped
-        self.network.eval()
+        self.state.eval()
         with self._on_own_stream():
             self._evaluation()
-        return self._means(self._test_loss, self._test_correct)
+        return self.objective.test_metrics(self._totals, self.batches)
 
     def _whole_test_set(self) -> None:
-        self._test_loss.zero_()
-        self._test_correct.zero_()
-        for x, y in self.batches.test(EVAL_BATCH):
-            self._add_test_batch(x, y, self._test_loss, self._test_correct)
+        for total in self._totals.values():
+            total.zero_()
+        for _ in self.objective.test(self._networks, self.batches, self._totals):
+            pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scs_study import files
-from scs_study.data import ImageSet
 from scs_study.layers.registry import spec_of
 from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
 
-CHANCE_MARGIN = 0.01
-"""A network that learnt for some steps of an epoch and died has a training accuracy a little above chance."""
 BINS = 50
 """Of the histogram of a layer's weights, between the smallest and the largest of them."""
 
@@ -47,31 +43,30 @@ def check_epochs(path: Path, epochs: int | None) -> None:
 
 
 def history_line(
-    epoch: int, log: StepLog, images: int, batch_size: int, test: tuple[float, float] | None, seconds: float, lr: float
+    epoch: int,
+    train: Mapping[str, float | None],
+    test: Mapping[str, float | None],
+    train_seconds: float,
+    eval_seconds: float,
+    lr: float,
 ) -> dict[str, Any]:
-    """One epoch's record; `test` is (loss, accuracy), None after a loss that was not finite."""
-    line: dict[str, Any] = {"epoch": epoch}
-    if test is None:
-        line |= dict.fromkeys(("train_loss", "train_accuracy", "test_loss", "test_accuracy"))
-    else:
-        # The last batch is smaller, so a plain mean over batches would weigh its images more.
-        sizes = torch.full_like(log.loss, batch_size, dtype=torch.float64)
-        sizes[-1] = images - batch_size * (len(sizes) - 1)
-        line["train_loss"] = float((log.loss.double() * sizes).sum() / images)
-        line["train_accuracy"] = int(log.correct.sum()) / images
-        line["test_loss"], line["test_accuracy"] = test
-    return line | {"train_seconds": log.seconds, "eval_seconds": seconds, "lr": lr}
+    """Return one epoch's record; the metrics are None after a loss that was not finite."""
+    metrics = {f"train_{name}": value for name, value in train.items()}
+    metrics |= {f"test_{name}": value for name, value in test.items()}
+    return {"epoch": epoch, **metrics, "train_seconds": train_seconds, "eval_seconds": eval_seconds, "lr": lr}
 
 
-def layers_line(epoch: int, network: nn.Module, layers: list[str], log: StepLog) -> dict[str, Any]:
-    """One epoch's record of every layer: L2 norm of the weights at its end, mean L2 norm of the gradients over its
-    steps, the effective p of each kernel and q where the layer has them (paper section 3), and a histogram of the
-    weights (low, high and the counts of BINS equal bins between them; None where a weight is not finite)."""
+def layers_line(epoch: int, layers: Mapping[str, nn.Module], log: StepLog) -> dict[str, Any]:
+    """Return one epoch's record of every layer.
+
+    weight_norm: L2, at its end; gradient_norm: the mean L2 norm over its steps; what the layer's entry in the registry
+    records (the effective p of each kernel, q: paper section 3); weights: a histogram (low, high and the counts of BINS
+    equal bins between them; None where a weight is not finite).
+    """
     steps = max(log.done, 1)
     gradients = log.gradient_norm[:steps].double().mean(0)
     record: dict[str, Any] = {}
-    for index, path in enumerate(layers):
-        module = network.get_submodule(path)
+    for index, (path, module) in enumerate(layers.items()):
         told = {name: _values(read(module)) for name, read in spec_of(module).recorded.items()}
         record[path] = {
             "weight_norm": _number(log.weight_norm[steps - 1, index]),
@@ -107,38 +102,28 @@ def weight_norms(line: Mapping[str, Any]) -> NDArray[np.float32]:
     return values.reshape(line["steps"], len(line["layers"]))
 
 
-def result(folder: Path, state: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """The content of result.json: what the tables need, computed from the run's history, and `facts` about the run."""
-    history = [line for line in files.read_lines(folder / run_folder.HISTORY) if line["test_accuracy"] is not None]
-    best = max(history, key=lambda line: line["test_accuracy"], default=None)
-    last = history[-1] if history else None
+def result(folder: Path, state: str, primary: str, direction: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of result.json: what the tables need, from the run's history, and `facts` about the run.
+
+    primary, direction: the objective's metric, and which of its values is the better one.
+    """
+    test, train = f"test_{primary}", f"train_{primary}"
+    history = [line for line in files.read_lines(folder / run_folder.HISTORY) if line[test] is not None]
+    sign = 1 if direction == "max" else -1
+    best = max(history, key=lambda line: sign * line[test], default=None)
+    last = history[-1] if history else {}
     return {
         "state": state,
-        "best_test_accuracy": best["test_accuracy"] if best else None,
+        f"best_{test}": best[test] if best else None,
         "best_epoch": best["epoch"] if best else None,
-        "final_test_accuracy": last["test_accuracy"] if last else None,
-        "final_train_accuracy": last["train_accuracy"] if last else None,
-        "final_test_loss": last["test_loss"] if last else None,
+        f"final_{test}": last.get(test),
+        **({f"final_{train}": last.get(train)} if not last or train in last else {}),
+        "final_test_loss": last.get("test_loss"),
         "train_seconds": statistics.median(line["train_seconds"] for line in history) if history else None,
         "eval_seconds": statistics.median(line["eval_seconds"] for line in history) if history else None,
         "epochs": len(history),
         **facts,
     }
-
-
-def left_chance(folder: Path, images: ImageSet) -> bool:
-    """Whether a run's accuracy ever rose above chance, on the training or the test images, in any epoch.
-
-    Chance is the share of the most frequent class plus three standard deviations of a guesser's accuracy, and at least
-    plus CHANCE_MARGIN.
-    """
-    history = files.read_lines(folder / run_folder.HISTORY)
-    for name, labels in (("train_accuracy", images.train_labels), ("test_accuracy", images.test_labels)):
-        share = int(labels.bincount().max()) / len(labels)
-        bound = share + max(CHANCE_MARGIN, 3 * math.sqrt(share * (1 - share) / len(labels)))
-        if any(line[name] is not None and line[name] > bound for line in history):
-            return True
-    return False
 
 
 def message(result: Mapping[str, Any]) -> str:

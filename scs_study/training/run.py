@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,22 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study import files
 from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet
-from scs_study.models import InitialWeights, build_variant, count_parameters, layer_paths, not_swapped
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models import InitialWeights, count_parameters, not_swapped
 from scs_study.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
 from scs_study.training import run_dir as run_folder
-from scs_study.training.checkpoint import Position
-from scs_study.training.eager import EagerEngine, Stopped, numerics
+from scs_study.training.checkpoint import Progress
+from scs_study.training.eager import EagerEngine, Stopped
 from scs_study.training.graphed import GraphedEngine
-from scs_study.training.optimizer import make_optimizer, make_scheduler
-from scs_study.training.step_log import StepLog
+from scs_study.training.objectives import Objective, objective_of
+from scs_study.training.precision import numerics
+from scs_study.training.state import TrainState, train_state
 from scs_study.training.stopping import Interrupted
 
 ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": GraphedEngine}
@@ -41,15 +40,13 @@ class Settings:
 
 
 @dataclass
-class Parts:
-    """What a run is made of; `start_checksum` is that of the network's tensors before the first step."""
+class Training:
+    """What a run is made of; `start_checksum` is that of the networks' tensors before the first step."""
 
-    network: nn.Module
-    layers: list[str]
-    optimizer: torch.optim.Optimizer
-    scheduler: LRScheduler
+    objective: Objective
+    state: TrainState
     engine: EagerEngine
-    position: Position
+    progress: Progress
     start_checksum: str
 
 
@@ -85,39 +82,37 @@ def train(
     """
     parts = build(cell, images, shared, settings)
     try:
-        resumed = checkpoint.load(
-            folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler
-        )
+        resumed = checkpoint.load(folder, cell.run_name, parts.progress, parts.state)
     except checkpoint.Unusable:
         parts, resumed = build(cell, images, shared, settings), False
     guard()
-    record.truncate(folder, parts.position.epoch if resumed else 0)
+    record.truncate(folder, parts.progress.epoch if resumed else 0)
 
-    epochs, position, engine = cell.train.epochs, parts.position, parts.engine
-    run_folder.write_status(folder, "running", position.epoch, epochs)
+    epochs, progress, engine = cell.train.epochs, parts.progress, parts.engine
+    run_folder.write_status(folder, "running", progress.epoch, epochs)
     diverged: dict[str, Any] | None = None
-    while position.epoch < epochs and diverged is None:
-        epoch = position.epoch + 1
+    while progress.epoch < epochs and diverged is None:
+        epoch = progress.epoch + 1
         try:
-            engine.train_epoch(engine.batches.plan(epoch), position.log, stop)
-            bad_step = position.log.first_bad_loss()
+            engine.train_epoch(engine.batches.plan(epoch), progress.log, stop)
+            bad_step = progress.log.first_bad_loss()
             eval_started = time.perf_counter()
             test = engine.evaluate(stop) if bad_step is None else None
             eval_seconds = time.perf_counter() - eval_started
         except Stopped:
             guard()
             _save(folder, cell, parts)
-            run_folder.write_status(folder, "interrupted", position.epoch, epochs, f"stopped in epoch {epoch}")
+            run_folder.write_status(folder, "interrupted", progress.epoch, epochs, f"stopped in epoch {epoch}")
             raise Interrupted(f"{cell.run_name} was stopped in epoch {epoch} of {epochs}") from None
-        for kind, excursion in position.log.first_excursions(parts.layers).items():
-            position.excursions.setdefault(kind, {"epoch": epoch, **excursion})
+        for kind, excursion in progress.log.first_excursions(parts.state.layers).items():
+            progress.excursions.setdefault(kind, {"epoch": epoch, **excursion})
         if bad_step is not None:
             diverged = {"epoch": epoch, "step": bad_step, "reason": "the training loss is not finite"}
-        elif test is not None and not torch.isfinite(torch.tensor(test[0])):
+        elif test is not None and not math.isfinite(test["loss"]):
             diverged, test = {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}, None
         guard()
         _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds, report)
-        position.epoch, position.log = epoch, StepLog.empty(engine.batches.steps, len(parts.layers), settings.device)
+        progress.epoch, progress.log = epoch, engine.new_log()
         if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
             guard()
             _save(folder, cell, parts)
@@ -127,40 +122,47 @@ def train(
     return _finish(folder, cell, images, shared, settings, parts, diverged)
 
 
-def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Parts:
+def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Training:
     """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
-    network = fold_pools(build_variant(cell, shared.tensors))
-    start = checksum(network.state_dict())
-    network = network.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective = objective_of(cell)
+    networks = objective.networks(shared.tensors)
     batches = Batches(images, cell.data, cell.train.batch_size, cell.seed, settings.device)
-    optimizer = make_optimizer(network, cell.train)
-    scheduler = make_scheduler(optimizer, cell.train, batches.steps)
-    layers = layer_paths(network)
-    engine = ENGINES[settings.engine](network, layers, optimizer, scheduler, batches, cell.train, settings.device)
-    position = Position(0, StepLog.empty(batches.steps, len(layers), settings.device))
-    return Parts(network, layers, optimizer, scheduler, engine, position, start)
+    for network in networks.values():
+        network.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = train_state(networks, cell.train, batches.steps)
+    start = checksum(state.tensors())
+    engine = ENGINES[settings.engine](objective, state, batches, cell.train, settings.device)
+    return Training(objective, state, engine, Progress(0, engine.new_log()), start)
 
 
-def _save(folder: Path, cell: CellConfig, parts: Parts) -> None:
-    checkpoint.save(folder, cell.run_name, parts.position, parts.network, parts.optimizer, parts.scheduler)
+def _save(folder: Path, cell: CellConfig, parts: Training) -> None:
+    checkpoint.save(folder, cell.run_name, parts.progress, parts.state)
 
 
 def _record_epoch(
     folder: Path,
     cell: CellConfig,
-    parts: Parts,
+    parts: Training,
     images: ImageSet,
     epoch: int,
-    test: tuple[float, float] | None,
+    test: Mapping[str, float] | None,
     eval_seconds: float,
     report: Callable[[dict[str, Any]], None],
 ) -> None:
-    log, lr = parts.position.log, float(parts.scheduler.get_last_lr()[0])
-    line = record.history_line(epoch, log, len(images.train_labels), cell.train.batch_size, test, eval_seconds, lr)
-    files.append_line(folder / run_folder.STEPS, record.steps_line(epoch, parts.layers, log))
-    files.append_line(folder / run_folder.LAYERS, record.layers_line(epoch, parts.network, parts.layers, log))
+    log, state = parts.progress.log, parts.state
+    first = next(iter(state.phases.values()))
+    train: Mapping[str, float | None] = parts.objective.train_metrics(
+        log, len(images.train_labels), cell.train.batch_size
+    )
+    if test is None:
+        train = dict.fromkeys(train)
+    tested: Mapping[str, float | None] = dict.fromkeys(parts.objective.tested) if test is None else test
+    lr = float(first.scheduler.get_last_lr()[0])
+    line = record.history_line(epoch, train, tested, log.seconds, eval_seconds, lr)
+    files.append_line(folder / run_folder.STEPS, record.steps_line(epoch, state.layers, log))
+    files.append_line(folder / run_folder.LAYERS, record.layers_line(epoch, state.modules(), log))
     files.append_line(folder / run_folder.HISTORY, line)
     report(line)
 
@@ -171,15 +173,15 @@ def _finish(
     images: ImageSet,
     shared: InitialWeights,
     settings: Settings,
-    parts: Parts,
+    parts: Training,
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    excursions = parts.position.excursions
-    dead = excursions and not record.left_chance(folder, images)
+    excursions, objective = parts.progress.excursions, parts.objective
+    dead = excursions and not objective.left_chance(files.read_lines(folder / run_folder.HISTORY), images)
     state = "diverged" if diverged else "untrained" if dead else "done"
-    save_tensors(folder / run_folder.WEIGHTS, parts.network.state_dict(), {"run": cell.run_name, "state": state})
+    save_tensors(folder / run_folder.WEIGHTS, parts.state.tensors(), {"run": cell.run_name, "state": state})
     facts = {
-        "parameters": count_parameters(parts.network),
+        "parameters": sum(count_parameters(network) for network in parts.state.networks.values()),
         "shared_checksum": shared.checksum,
         "start_checksum": parts.start_checksum,
         "data_digest": images.digest,
@@ -188,9 +190,9 @@ def _finish(
         "gradient_left_bounds": _telling(excursions, diverged is not None),
         "not_swapped": [list(entry) for entry in not_swapped(cell)],
     }
-    result = record.result(folder, state, facts)
+    result = record.result(folder, state, objective.primary, objective.direction, facts)
     files.write_json(folder / run_folder.RESULT, result)
-    run_folder.write_status(folder, state, parts.position.epoch, cell.train.epochs, record.message(result))
+    run_folder.write_status(folder, state, parts.progress.epoch, cell.train.epochs, record.message(result))
     (folder / checkpoint.NAME).unlink(missing_ok=True)
     return result
 

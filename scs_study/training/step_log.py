@@ -16,16 +16,19 @@ SharpenedSDP, ReLU, no norm and p from U(1, 3) begins at 4e-6.
 """
 
 
+CLASSIFIED: Mapping[str, torch.dtype] = {"loss": torch.float32, "correct": torch.int64}
+"""What classification logs of a step: the batch's mean loss, and how many of its images were classified rightly."""
+
+
 @dataclass
 class StepLog:
-    """One epoch's steps: loss (S,), correct (S,) images, weight_norm and gradient_norm (S, L), L2, per layer.
+    """One epoch's steps: weight_norm and gradient_norm (S, L), L2, per layer, and what the objective logs.
 
-    before: (L,), the layers' weight norms before the epoch's first step, weight_norm being those after each step.
-    done: how many steps are filled in; seconds: training time they took.
+    metrics: (S,) each, by name. before: (L,), the layers' weight norms before the epoch's first step, weight_norm being
+    those after each step. done: how many steps are filled in; seconds: training time they took.
     """
 
-    loss: Tensor
-    correct: Tensor
+    metrics: dict[str, Tensor]
     weight_norm: Tensor
     gradient_norm: Tensor
     before: Tensor
@@ -33,11 +36,10 @@ class StepLog:
     seconds: float = 0.0
 
     @staticmethod
-    def empty(steps: int, layers: int, device: torch.device) -> StepLog:
-        """A log for `steps` steps, none of them done."""
+    def empty(steps: int, layers: int, device: torch.device, logged: Mapping[str, torch.dtype] = CLASSIFIED) -> StepLog:
+        """Return a log for `steps` steps, none of them done; logged: the metrics of the objective and their types."""
         return StepLog(
-            loss=torch.zeros(steps, device=device),
-            correct=torch.zeros(steps, dtype=torch.int64, device=device),
+            metrics={name: torch.zeros(steps, dtype=dtype, device=device) for name, dtype in logged.items()},
             weight_norm=torch.zeros(steps, layers, device=device),
             gradient_norm=torch.zeros(steps, layers, device=device),
             before=torch.zeros(layers, device=device),
@@ -46,8 +48,7 @@ class StepLog:
     def tensors(self) -> dict[str, Tensor]:
         """The log's tensors by name, for a checkpoint."""
         return {
-            "loss": self.loss,
-            "correct": self.correct,
+            **self.metrics,
             "weight_norm": self.weight_norm,
             "gradient_norm": self.gradient_norm,
             "before": self.before,
@@ -60,8 +61,12 @@ class StepLog:
         self.done, self.seconds = done, seconds
 
     def first_bad_loss(self) -> int | None:
-        """The first step (from 0) whose loss is not finite, None if there is none. Synchronises with the device."""
-        bad = (~torch.isfinite(self.loss[: self.done])).nonzero()
+        """Return the first step (from 0) with a loss that is not finite, None if there is none.
+
+        Synchronises with the device.
+        """
+        losses = [values[: self.done] for values in self.metrics.values() if values.is_floating_point()]
+        bad = (~torch.stack([torch.isfinite(values) for values in losses]).all(0)).nonzero()
         return int(bad[0]) if len(bad) else None
 
     def first_excursions(self, layers: Sequence[str]) -> dict[str, dict[str, object]]:

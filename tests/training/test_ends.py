@@ -12,8 +12,8 @@ import torch
 
 from scs_study import files
 from scs_study.data import ImageSet
-from scs_study.training import record
 from scs_study.training import run_dir as run_folder
+from scs_study.training.objectives.classification import Classification
 from scs_study.training.step_log import StepLog
 from tests.training.runs import cell, run
 
@@ -32,23 +32,20 @@ def test_a_network_that_cannot_learn_ends_as_untrained_with_the_place_and_the_st
     assert (tmp_path / "run" / run_folder.WEIGHTS).exists()
 
 
-def test_chance_is_a_guessers_accuracy_within_three_standard_deviations(images: ImageSet, tmp_path: Path) -> None:
+def test_chance_is_a_guessers_accuracy_within_three_standard_deviations(images: ImageSet) -> None:
     share = int(images.test_labels.bincount().max()) / len(images.test_labels)
     bound = share + 3 * (share * (1 - share) / len(images.test_labels)) ** 0.5
     for accuracy, left in ((bound - 1e-6, False), (bound + 1e-6, True), (None, False)):
-        files.write_text(
-            tmp_path / run_folder.HISTORY, json.dumps({"train_accuracy": 0.0, "test_accuracy": accuracy}) + "\n"
-        )
-        assert record.left_chance(tmp_path, images) is left
+        history = [{"train_accuracy": 0.0, "test_accuracy": accuracy}]
+        assert Classification(cell()).left_chance(history, images) is left
 
 
-def test_a_network_that_died_after_some_steps_never_left_chance(images: ImageSet, tmp_path: Path) -> None:
+def test_a_network_that_died_after_some_steps_never_left_chance(images: ImageSet) -> None:
     labels = torch.arange(50_000) % 10  # as many as CIFAR-10's, of which three standard deviations are 0.4 points
     many = dataclasses.replace(images, train_labels=labels, test_labels=labels[:10_000])
     for accuracy, left in ((0.106, False), (0.111, True)):
         line = {"train_accuracy": accuracy, "test_accuracy": 0.1}
-        files.write_text(tmp_path / run_folder.HISTORY, json.dumps(line) + "\n")
-        assert record.left_chance(tmp_path, many) is left
+        assert Classification(cell()).left_chance([line], many) is left
 
 
 def test_divergence_is_a_result(images: ImageSet, tmp_path: Path) -> None:

@@ -154,24 +154,24 @@ def test_nothing_inside_an_epoch_waits_for_the_device(
     images: ImageSet, layer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = engine_of(cell(layer, 1, train__batch_size=10), images)
-    network = engine.network
+    network = engine.state.networks["network"]
     for path, module in list(network.named_modules()):  # MaxAbsPool looks at its values, on the CPU only
         if type(module).__name__ == "MaxAbsPool2d":
             network.set_submodule(path, torch.nn.MaxPool2d(module.kernel_size, ceil_mode=True))
-    step, test = engine._step, engine._whole_test_set
+    step, test = engine._next_step, engine._whole_test_set
 
     def watched(work: Callable[..., None], *arguments: int) -> None:
         with NoWaiting():
             work(*arguments)
 
-    monkeypatch.setattr(engine, "_step", lambda size: watched(step, size))
+    monkeypatch.setattr(engine, "_next_step", lambda size: watched(step, size))
     engine._evaluation = engine._repeated(lambda: watched(test))
     log = StepLog.empty(engine.batches.steps, 3, CPU)
     engine.train_epoch(engine.batches.plan(1), log, lambda: False)
     assert log.done == 5
     engine.evaluate(lambda: False)
     with pytest.raises(AssertionError), NoWaiting():
-        float(log.loss[0])
+        float(log.metrics["loss"][0])
 
 
 def test_a_function_runs_as_it_is_until_it_is_warm_and_is_then_captured_once() -> None:
@@ -241,8 +241,9 @@ def test_what_a_step_touches_stays_where_it_is(images: ImageSet) -> None:
     engine = engine_of(cell(epochs=3), images)
 
     def addresses() -> list[int]:
-        state = [value for each in engine.optimizer.state.values() for value in (each["exp_avg"], each["exp_avg_sq"])]
-        fixed = [*engine.network.state_dict().values(), *engine._plan.values(), *engine._log.tensors().values(), *state]
+        phase = engine.state.phases["network"]
+        state = [value for each in phase.optimizer.state.values() for value in (each["exp_avg"], each["exp_avg_sq"])]
+        fixed = [*phase.network.state_dict().values(), *engine._plan.values(), *engine._log.tensors().values(), *state]
         return [tensor.data_ptr() for tensor in fixed]
 
     seen = []

@@ -17,7 +17,8 @@ from scs_study.models import build_variant, initial_weights
 from scs_study.tensors import load_tensors
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
-from scs_study.training.eager import numerics
+from scs_study.training.objectives.classification import Classification
+from scs_study.training.precision import numerics
 from scs_study.training.step_log import StepLog
 from scs_study.training.stopping import Interrupted
 from tests.training.runs import CPU, cell, run, stop_after, traces
@@ -192,12 +193,12 @@ def test_the_norms_of_every_step_are_recorded_and_those_before_the_first(images:
 
 def test_the_train_loss_weighs_every_image_alike(images: ImageSet) -> None:
     log = StepLog.empty(3, 1, torch.device("cpu"))
-    log.loss[:] = torch.tensor([1.0, 2.0, 6.0])
-    log.correct[:] = torch.tensor([10, 20, 5])
+    log.metrics["loss"][:] = torch.tensor([1.0, 2.0, 6.0])
+    log.metrics["correct"][:] = torch.tensor([10, 20, 5])
     log.done = 3
-    line = record.history_line(1, log, 150, 64, (0.5, 0.25), 1.0, 0.01)
-    assert line["train_loss"] == pytest.approx((64 * 1 + 64 * 2 + 22 * 6) / 150)
-    assert line["train_accuracy"] == pytest.approx(35 / 150)
+    metrics = Classification(cell()).train_metrics(log, 150, 64)
+    assert metrics["loss"] == pytest.approx((64 * 1 + 64 * 2 + 22 * 6) / 150)
+    assert metrics["accuracy"] == pytest.approx(35 / 150)
 
 
 def test_tf32_is_refused_where_it_has_no_effect(images: ImageSet, tmp_path: Path) -> None:

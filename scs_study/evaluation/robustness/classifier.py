@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scs_study.data.image_set import SIDE
 from scs_study.evaluation.robustness.attacks import seed_of
 from scs_study.evaluation.trained import Trained, load_trained
-from scs_study.training.eager import numerics
+from scs_study.training.precision import numerics
 
 
 class Classifier(nn.Module):

@@ -23,7 +23,8 @@ from scs_study.evaluation.robustness.evaluate import NEVER, falls, zero_gradient
 from scs_study.evaluation.robustness.settings import PIXEL, Robustness
 from scs_study.evaluation.trained import Trained
 from scs_study.runs.context import Workplace
-from scs_study.training.eager import EVAL_BATCH, numerics
+from scs_study.training.objectives.classification import EVAL_BATCH
+from scs_study.training.precision import numerics
 from scs_study.training.run import denormals_flushed, device_name
 
 CLEAN, PGD, ZERO = "clean", "pgd", "zero_gradient"
