@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from scs_study.tensors import load_tensors, save_tensors, set_aside
+from scs_study.console import say
+from scs_study.tensors import Unreadable, load_tensors, save_tensors, set_aside
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
@@ -92,10 +93,10 @@ def load(
         scheduler.load_state_dict({**scheduler.state_dict(), **notes["scheduler"]})
         position.epoch, position.excursions = notes["epoch"], notes["excursions"]
         position.log.restore(_below(tensors, "log."), notes["step"], notes["seconds"])
+    except Unreadable:  # its owner's affair; the run fails, and loses nothing
+        raise
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        print(
-            f"{error}; set aside as {set_aside(path).name}, and the run starts again from its first epoch", flush=True
-        )
+        say(f"{error}; set aside as {set_aside(path).name}, and the run starts again from its first epoch")
         raise Unusable from error
     return True
 
