@@ -18,6 +18,7 @@ from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig, choice, whole
+from scs_study.console import say
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.runs.context import workplace
 from scs_study.training.process import prepare_process
@@ -80,16 +81,16 @@ def main(config: DictConfig) -> int:
         sides += side(cells(config.arch.name), replace(place.settings, engine=engine), counts, rounds[0])
     written = []
     if sides:
-        print(f"\nCells side by side, {name}\n{tabulate([asdict(each) for each in sides], 'keys', floatfmt='.3g')}")
+        say(f"\nCells side by side, {name}\n{tabulate([asdict(each) for each in sides], 'keys', floatfmt='.3g')}")
         written.append(write_csv(folder / f"side_by_side_{slug}.csv", sides))
     if parts:
-        print(f"\nSeconds of an epoch, {name}\n{tabulate([asdict(part) for part in parts], 'keys', floatfmt='.3g')}")
+        say(f"\nSeconds of an epoch, {name}\n{tabulate([asdict(part) for part in parts], 'keys', floatfmt='.3g')}")
         written.append(write_csv(folder / f"epochs_{slug}.csv", parts))
     if rows:
         written.append(write_csv(folder / f"steps_{slug}.csv", rows))
         written.append(bench_chart(rows, name, folder, f"steps_{slug}"))
     for path in written:
-        print(f"  {path}")
+        say(f"  {path}")
     return 0
 
 
@@ -112,8 +113,8 @@ def _shown(rows: list[Row], head: str) -> list[Row]:
     ]  # fmt: skip
     columns = ("network", "engine", "layout", "batch", "train ms", "quartiles", "x conv", "images/s", "eval ms",
                "x conv", "peak MB", "kernels", "of floor")  # fmt: skip
-    print(f"\n{head} rounds; x conv: against {BASELINE} in its faster layout")
-    print(tabulate(shown, columns, disable_numparse=True), flush=True)
+    say(f"\n{head} rounds; x conv: against {BASELINE} in its faster layout")
+    say(tabulate(shown, columns, disable_numparse=True))
     return rows
 
 

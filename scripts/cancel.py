@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from scs_study.command import chosen_study, run_command
+from scs_study.command import chosen_study, refuse_match, run_command
 from scs_study.config.compose import below_project
+from scs_study.console import say
 from scs_study.launch.code_snapshot import cancel, submissions
 
 
@@ -16,6 +17,7 @@ def main(config: DictConfig) -> int:
     """Exit status 0."""
     runs = below_project(config.runs)
     if config.p_sweep is None:
+        refuse_match(config)
         name = chosen_study(config)[0].name
     else:
         # Imported here: Optuna takes a while, for this alone.
@@ -25,7 +27,7 @@ def main(config: DictConfig) -> int:
         if not submissions(runs, name):
             raise ValueError(f"p_sweep={config.p_sweep}: no such sweep was sent to SLURM from {runs}")
     numbers = cancel(runs, name)
-    print(f"cancelled {len(numbers)} jobs: {' '.join(numbers)}" if numbers else f"{name} has no jobs in SLURM")
+    say(f"cancelled {len(numbers)} jobs: {' '.join(numbers)}" if numbers else f"{name} has no jobs in SLURM")
     return 0
 
 

@@ -35,6 +35,7 @@ import torch
 from scs_study import files
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
+from scs_study.console import say
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool
 from scs_study.runs.context import Workplace
@@ -267,37 +268,37 @@ def main() -> int:
     started = time.monotonic()
     disk = small_disk(base / "disk")
     try:
-        print(f"{len(cells(1))} cells of {options.epochs} epochs; undisturbed first", flush=True)
+        say(f"{len(cells(1))} cells of {options.epochs} epochs; undisturbed first")
         with contextlib.redirect_stdout((base / "calm.log").open("w")):
             assert compute(base / "calm", options.epochs, "inline") == 0
         calm = time.monotonic() - started
-        print(f"undisturbed: {calm:.0f} s", flush=True)
+        say(f"undisturbed: {calm:.0f} s")
         runs = (disk or base) / "runs"
         log = base / "chaos.log"
         # About as long as an epoch takes: some processes die before they complete one, and some after several.
         pause = max(0.2, 2 * calm / len(cells(1)) / options.epochs)
         chaos = Chaos(runs, cells(options.epochs), random.Random(options.seed), disk, pause, log)
         launches = disturb(chaos, options.kills, options.launch, options.epochs)
-        print(f"disturbed: {time.monotonic() - started:.0f} s in all, {launches} launches")
+        say(f"disturbed: {time.monotonic() - started:.0f} s in all, {launches} launches")
         for kind, count in sorted(chaos.done.items()):
-            print(f"  {count:4d} {kind}")
+            say(f"  {count:4d} {kind}")
         if disk is None:
-            print("     0 disk filled (this user may not mount a tmpfs)")
+            say("     0 disk filled (this user may not mount a tmpfs)")
         said = survived(log.read_text(errors="replace"))
         for kind, count in sorted(said.items()):
-            print(f"  survived: {count:4d} {kind}")
+            say(f"  survived: {count:4d} {kind}")
         equal = 0
         for cell in cells(options.epochs):
             left, disturbed = digests(base / "calm" / cell.run_name), digests(runs / cell.run_name)
             different = [name for name in left if left[name] != disturbed[name]]
             starts = len(files.read_lines(runs / cell.run_name / PROVENANCE))
             state = run_state(runs, cell).state
-            print(f"  {cell.run_name}: {state}, {'DIFFERS: ' + ', '.join(different) if different else 'equal'}"
+            say(f"  {cell.run_name}: {state}, {'DIFFERS: ' + ', '.join(different) if different else 'equal'}"
                   f" ({starts} starts since its record was last whole)")  # fmt: skip
             equal += not different
-        print(f"{equal} of {len(cells(1))} runs are equal bit for bit to the undisturbed ones")
+        say(f"{equal} of {len(cells(1))} runs are equal bit for bit to the undisturbed ones")
         if disk is not None and not said["words about a full disk"]:
-            print("the disk was filled, and no run met it")
+            say("the disk was filled, and no run met it")
             return 1
         return 0 if equal == len(cells(1)) else 1
     finally:

@@ -1,21 +1,31 @@
-"""Draws a study's error curves and layer norms from its run folders: python scripts/figures.py study=quick"""
+"""Draws a study's error curves and layer norms from its run folders: python scripts/figures.py study=quick
+
+python scripts/figures.py 'match=rohrer25k-scs-*'    (any runs, by their names)
+"""
 
 from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.publish import publish_figures, study_frame
-from scs_study.command import chosen_parts, results_folder, results_name, run_command
+from scs_study.analysis.collect import collect
+from scs_study.analysis.publish import publish_figures, publish_matching, study_frame
+from scs_study.command import chosen_parts, matching_runs, results_folder, results_name, run_command
 from scs_study.config.compose import below_project
+from scs_study.console import say
 from scs_study.experiments.grid import united
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0."""
+    """Exit status 0. Errors: ValueError when no run matches."""
+    if config.match:
+        names, name = matching_runs(config)
+        frame, folder = collect(below_project(config.runs), names), results_folder(config, name)
+        say(publish_matching(frame, below_project(config.runs), folder, tables=False, figures=True))
+        return 0
     study, made_of = chosen_parts(config)
     runs = below_project(config.runs)
     folder = results_folder(config, results_name(study))
-    print(publish_figures(made_of, study_frame(united(study, made_of), runs), runs, folder))
+    say(publish_figures(made_of, study_frame(united(study, made_of), runs), runs, folder))
     return 0
 
 

@@ -8,7 +8,6 @@ workers=0 writes the table and figures of what is there, dashboard=8080 opens Op
 from __future__ import annotations
 
 import contextlib
-import sys
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +17,7 @@ from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
 from scs_study.command import FAILED, results_folder, run_command, task_overrides
 from scs_study.config.schema import choice, whole
+from scs_study.console import say
 from scs_study.data import load_images
 from scs_study.experiments.grid import cell_overrides
 from scs_study.experiments.sweep.settings import sweep_of
@@ -52,7 +52,7 @@ def main(config: DictConfig) -> int:
         cells, overrides = [sweep.cell(sweep.low, seed) for seed in sweep.seeds], cell_overrides(task_overrides())
         check_checkpoint(cells, overrides)
         keep_checkpoint(config, cells, overrides)
-        print(f"{name}: {sweep.title}; {sweep.total} trials", flush=True)
+        say(f"{name}: {sweep.title}; {sweep.total} trials")
         job = Job(
             sweep,
             name,
@@ -76,10 +76,10 @@ def main(config: DictConfig) -> int:
             raise Interrupted(f"study {name} goes on from here when the same command is given again") from error
     study = load(name, config.storage, place.runs)
     check_settings(study, sweep)
-    print(publish(study, sweep, place.runs, folder))
-    print(f"written to {folder}")
+    say(publish(study, sweep, place.runs, folder))
+    say(f"written to {folder}")
     if died:
-        print(f"{died}: give the same command again to go on", file=sys.stderr)
+        say(f"{died}: give the same command again to go on", error=True)
     failed = any(row.state == "failed" for row in rows_of(study.get_trials(deepcopy=False), sweep, place.runs))
     return FAILED if failed or died else 0
 
@@ -93,7 +93,7 @@ def on_cluster(job: Job, config: DictConfig) -> str | None:
     load_images(job_cell.data, job.data_root, job.data_cache, download=True)  # no worker downloads
     numbers = cluster.submit(job, config.workers, {str(k): v for k, v in launch.items()},
                              {str(k): v for k, v in engine.items()})  # fmt: skip
-    print(f"SLURM jobs: {' '.join(numbers)}", flush=True)
+    say(f"SLURM jobs: {' '.join(numbers)}")
     if launch["detach"]:
         return None
     cluster.follow(job.name, job.url, job.runs)
@@ -106,7 +106,7 @@ def dashboard(study: optuna.Study, port: int) -> int:
     # Imported here: it takes seconds, for this alone.
     from optuna_dashboard import run_server  # type: ignore[import-untyped]
 
-    print(f"{study.study_name}: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)
+    say(f"{study.study_name}: http://127.0.0.1:{port}/ (Ctrl-C ends it)")
     # In this process: a storage's URL among the arguments of another one would show its password to everybody.
     with contextlib.suppress(KeyboardInterrupt):
         try:

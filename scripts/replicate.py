@@ -11,6 +11,7 @@ from scs_study.analysis.registry import check_following, follow
 from scs_study.command import (
     FAILED,
     chosen_parts,
+    refuse_match,
     results_folder,
     results_name,
     run_command,
@@ -18,6 +19,7 @@ from scs_study.command import (
 )
 from scs_study.config.compose import below_project
 from scs_study.config.schema import choice
+from scs_study.console import lost, say
 from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.registry import forecast, launch, unsettled
 from scs_study.launch.status import plan_records, status_text
@@ -30,6 +32,7 @@ from scs_study.training.run_dir import FINAL_STATES
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every cell has a result."""
     prepare_process()
+    refuse_match(config)
     study, made_of = chosen_parts(config)
     cells = united(study, made_of)
     work = with_sources(cells)
@@ -38,8 +41,8 @@ def main(config: DictConfig) -> int:
     runs = below_project(config.runs)
     plan = choice("plan", str(config.plan).lower(), ("false", "true", "json"))
     if plan != "false":
-        print(status_text(work, runs) if plan == "true" else json.dumps(plan_records(work, runs), indent=1))
-        return 0
+        say(status_text(work, runs) if plan == "true" else json.dumps(plan_records(work, runs), indent=1))
+        return FAILED if lost() else 0  # to be read is all that a plan is for
     overrides = cell_overrides(task_overrides())
     check_checkpoint(cells, overrides)
     keep_checkpoint(config, cells, overrides)
@@ -48,26 +51,26 @@ def main(config: DictConfig) -> int:
     missing, twins = unsettled(work, runs), len(work) - len(cells)
     also = f" ({twins} of them convolutional twins that others start from)" if twins else ""
     done = len(work) - len(missing)
-    print(f"{study.name}: {study.title}\n{len(work)} cells{also}, {done} done already", flush=True)
+    say(f"{study.name}: {study.title}\n{len(work)} cells{also}, {done} done already")
     for data in dict.fromkeys(cell.data for cell in missing):
         place.images(data, download=True)
     for remark in remarks(missing):
-        print(f"note: {remark}")
+        say(f"note: {remark}")
     if words := forecast(missing, place, config):
-        print(words, flush=True)
+        say(words)
     outcomes = launch(study.name, work, place, config)
     if outcomes is None:
         return 0
     frame = study_frame(cells, runs)
-    print(publish_tables(made_of, frame, folder))
-    print(publish_figures(made_of, frame, runs, folder))
+    say(publish_tables(made_of, frame, folder))
+    say(publish_figures(made_of, frame, runs, folder))
     problems = follow(made_of, place, config, folder)
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
     for name in left:
-        print(f"left: {name}: {outcomes[name].state}")
+        say(f"left: {name}: {outcomes[name].state}")
     failed = [(name, outcome) for name, outcome in outcomes.items() if outcome.state == "failed"]
     for name, outcome in failed:
-        print(f"failed: {name}: {outcome.message} (see {runs / name / 'error.txt'})")
+        say(f"failed: {name}: {outcome.message} (see {runs / name / 'error.txt'})")
     return FAILED if failed or left or problems else 0
 
 

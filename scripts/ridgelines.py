@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from scs_study.analysis.plots.ridgelines import ridgelines
 from scs_study.command import matching_runs, results_folder, run_command
 from scs_study.config.compose import below_project
+from scs_study.console import say
 
 
 def main(config: DictConfig) -> int:
@@ -19,7 +20,7 @@ def main(config: DictConfig) -> int:
     names, name = matching_runs(config)
     for run in names:
         for path in ridgelines(runs / run, results_folder(config, name) / "figures" / "ridgelines"):
-            print(f"  {path}")
+            say(f"  {path}")
     return 0
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from scs_study.analysis.collect import collect
 from scs_study.analysis.robustness.study import attack_runs
 from scs_study.command import FAILED, matching_runs, results_folder, run_command
+from scs_study.console import say
 from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.runs.context import workplace
 from scs_study.training.process import prepare_process
@@ -22,7 +23,7 @@ def main(config: DictConfig) -> int:
     names, name = matching_runs(config)
     problems = attack_runs(collect(place.runs, names), settings, place, results_folder(config, name))
     for sentence in problems:
-        print(f"robustness: {sentence}")
+        say(f"robustness: {sentence}")
     return FAILED if problems else 0
 
 

@@ -20,6 +20,7 @@ from scs_study.command import (
     results_name,
     run_command,
 )
+from scs_study.console import say
 from scs_study.evaluation.saliency.settings import saliency_of
 from scs_study.runs.context import workplace
 from scs_study.training.process import prepare_process
@@ -37,7 +38,7 @@ def main(config: DictConfig) -> int:
         frame, name = study_frame(cells, place.runs), results_name(study)
     problems = saliency(frame, place, settings, results_folder(config, name))
     for sentence in problems:
-        print(f"saliency: {sentence}")
+        say(f"saliency: {sentence}")
     return FAILED if problems else 0
 
 

@@ -20,6 +20,7 @@ from scs_study.command import (
     run_command,
 )
 from scs_study.config.compose import below_project
+from scs_study.console import say
 
 
 def main(config: DictConfig) -> int:
@@ -31,9 +32,9 @@ def main(config: DictConfig) -> int:
     else:
         study, cells = chosen_study(config)
         frame, folder = study_frame(cells, runs), results_folder(config, results_name(study))
-    print(summary_text(summary(frame, runs)))
+    say(summary_text(summary(frame, runs)))
     for path in curves(frame, runs, folder / "figures"):
-        print(f"  {path}")
+        say(f"  {path}")
     return 0
 
 

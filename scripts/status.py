@@ -10,8 +10,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from scs_study.command import FAILED, chosen_study, run_command
+from scs_study.command import FAILED, chosen_study, refuse_match, run_command
 from scs_study.config.compose import below_project
+from scs_study.console import lost, say
 from scs_study.experiments.grid import with_sources
 from scs_study.launch.monitor import follow
 from scs_study.launch.status import jobs_text, status_text
@@ -19,17 +20,19 @@ from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0, or 1 after waiting when cells are left without a result."""
+    """The exit status: 0, or 1 after waiting when cells are left without a result, or when nobody could be told."""
     if config.p_sweep is not None:
         return of_sweep(str(config.p_sweep), config.storage, below_project(config.runs), config.wait)
+    refuse_match(config)
     study, chosen = chosen_study(config)
     cells = with_sources(chosen)
     runs = below_project(config.runs)
     outcomes = follow(study.name, cells, runs) if config.wait else {}
-    print(status_text(cells, runs))
+    say(status_text(cells, runs))
     if jobs := jobs_text(cells, runs):
-        print(jobs)
-    return FAILED if any(outcome.state not in FINAL_STATES for outcome in outcomes.values()) else 0
+        say(jobs)
+    left = any(outcome.state not in FINAL_STATES for outcome in outcomes.values())
+    return FAILED if left or lost() else 0
 
 
 def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
@@ -39,8 +42,8 @@ def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
 
     if wait:
         cluster.follow(name, url, runs)
-    print(cluster.status(name, url, runs))
-    return FAILED if wait and cluster.unfinished(name, url, runs) else 0
+    say(cluster.status(name, url, runs))
+    return FAILED if lost() or (wait and cluster.unfinished(name, url, runs)) else 0
 
 
 if __name__ == "__main__":

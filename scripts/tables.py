@@ -1,20 +1,30 @@
-"""Writes and prints a study's tables from its run folders as they are now: python scripts/tables.py study=quick"""
+"""Writes and prints a study's tables from its run folders as they are now: python scripts/tables.py study=quick
+
+python scripts/tables.py 'match=rohrer25k-scs-*'    (any runs, by their names)
+"""
 
 from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.publish import publish_tables, study_frame
-from scs_study.command import chosen_parts, results_folder, results_name, run_command
+from scs_study.analysis.collect import collect
+from scs_study.analysis.publish import publish_matching, publish_tables, study_frame
+from scs_study.command import chosen_parts, matching_runs, results_folder, results_name, run_command
 from scs_study.config.compose import below_project
+from scs_study.console import say
 from scs_study.experiments.grid import united
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0."""
+    """Exit status 0. Errors: ValueError when no run matches."""
+    if config.match:
+        names, name = matching_runs(config)
+        frame, folder = collect(below_project(config.runs), names), results_folder(config, name)
+        say(publish_matching(frame, below_project(config.runs), folder, tables=True, figures=False))
+        return 0
     study, made_of = chosen_parts(config)
     frame = study_frame(united(study, made_of), below_project(config.runs))
-    print(publish_tables(made_of, frame, results_folder(config, results_name(study))))
+    say(publish_tables(made_of, frame, results_folder(config, results_name(study))))
     return 0
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from scs_study.command import FAILED, run_command, task_overrides
 from scs_study.config.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
+from scs_study.console import say
 from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell
@@ -41,7 +42,7 @@ def main(config: DictConfig) -> int:
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
     place.images(cell.data, download=True)
     outcome = inline(with_sources([cell]), place)[cell.run_name]
-    print(f"{place.runs / cell.run_name}: {outcome.state}")
+    say(f"{place.runs / cell.run_name}: {outcome.state}")
     return FAILED if outcome.state == "failed" else 0
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scs_study import files
 from scs_study.config.compose import CONF, below_project, check_override, checkpoint_scheme, parse_overrides
 from scs_study.config.schema import CellConfig
+from scs_study.console import guarded, say
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
@@ -36,9 +37,20 @@ def run_command(
 
     flags: other words for overrides, such as --wait for wait=true.
     Mistakes of the user (ValueError, wherever it comes from) end in one line and exit status 2, before anything runs
-    where `check` can see them; an interrupted run ends in 130.
+    where `check` can see them. What the file system refuses (OSError) ends in one line and 1, an interrupted run in
+    130. A reader of the output that goes away ends nothing.
     """
-    sys.argv[1:] = [(flags or {}).get(argument, argument) for argument in sys.argv[1:]]
+    with guarded():
+        _run(task, config, check, flags or {})
+
+
+def _run(
+    task: Callable[[DictConfig], int | None],
+    config: str,
+    check: Callable[[list[str]], None] | None,
+    flags: Mapping[str, str],
+) -> NoReturn:
+    sys.argv[1:] = [flags.get(argument, argument) for argument in sys.argv[1:]]
     # Hydra's own parser: some of its options (--cfg job) take a word that is no override.
     line, _ = get_args_parser().parse_known_args(sys.argv[1:])
     arguments = list(line.overrides)
@@ -65,6 +77,8 @@ def run_command(
             _exit(error, USAGE)
         except Interrupted as stopped:
             _exit(stopped, INTERRUPTED)
+        except OSError as error:  # a folder one may not read or write in, a full disk
+            _exit(_sentence(error), FAILED)
         if status and os.getpid() != home:
             # One of Hydra's launchers runs this elsewhere, and looks at no exit status.
             raise RuntimeError(
@@ -79,6 +93,8 @@ def run_command(
         if known := re.fullmatch(r"Could not override '(\w+)\.(\w+)'\.", sentence):
             sentence = f"{known[1]}.{known[2]}: the chosen {known[1]} has no such setting, another one has"
         _exit(ValueError(sentence), USAGE)
+    except OSError as error:
+        _exit(_sentence(error), FAILED)
     sys.exit(code)
 
 
@@ -106,7 +122,12 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
     """
     runs = below_project(config.runs)
     if config.match:
-        names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
+        if others := [each for each in task_overrides() if cell_overrides([each]) or each.startswith("study.")]:
+            raise ValueError(f"{others[0]} has no effect beside match={config.match}, which takes runs by their names")
+        try:
+            names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
+        except (NotImplementedError, ValueError):
+            raise ValueError(f"match={config.match}: must be a pattern of run names, such as rohrer25k-*") from None
         if not names:
             raise ValueError(f"match={config.match}: no run in {runs} has such a name")
         return names, "matched"
@@ -117,6 +138,14 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
     return names, results_name(study)
 
 
+def refuse_match(config: DictConfig) -> None:
+    """None. Errors: ValueError where `match` is given to a command that is for a study's cells."""
+    if config.match:
+        raise ValueError(
+            f"match={config.match} has no effect here: this command takes a study, and the cells that its settings name"
+        )
+
+
 def results_name(study: Study) -> str:
     """The name of the study's results folder: its own, or with the overrides that make it another set of cells.
 
@@ -124,7 +153,9 @@ def results_name(study: Study) -> str:
     analyses follow changes no cell.
     """
     changes = []
-    for argument in sorted(task_overrides()):
+    # Of a setting that is given twice the last one holds, as for Hydra.
+    last = {parse_overrides([argument])[0].key_or_group: argument for argument in task_overrides()}
+    for argument in sorted(last.values()):
         key, given = parse_overrides([argument])[0].key_or_group, cell_overrides([argument])
         if path := given.get("init.checkpoint"):  # where a file lies makes no other cells
             given = {key: checkpoint_scheme(Path(str(path)).expanduser())}
@@ -141,21 +172,20 @@ def results_folder(config: DictConfig, name: str) -> Path:
     It is not made: a folder for results that never come would be a riddle.
     """
     folder = below_project(config.results) / name
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"results={config.results}: {there} is not a folder")
-    probe = there / f".probe-{os.getpid()}.tmp"
     try:
-        files.write_bytes(probe, b"probe")
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir():
+            raise ValueError(f"results={config.results}: {there} is not a folder")
+        files.check_writable(there)
     except OSError as error:
         raise ValueError(f"results={config.results}: nothing can be written there: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)
     return folder
 
 
-def _exit(error: Exception, code: int) -> None:
-    print(f"{'stopped' if code == INTERRUPTED else 'error'}: {error}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
+def _sentence(error: OSError) -> OSError | str:
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+
+
+def _exit(error: Exception | str, code: int) -> NoReturn:
+    say(f"{'stopped' if code == INTERRUPTED else 'error'}: {error}", error=True)
     sys.exit(code)

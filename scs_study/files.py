@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,30 @@ from typing import Any
 def write_bytes(path: Path, data: bytes) -> None:
     """None; `path` holds `data` afterwards, or what it held before if anything goes wrong (a full disk, a kill)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    # Not tempfile's: that one is for its owner alone, and whom a file is for is for the umask to say.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # by the name that people know
         raise
+
+
+def check_writable(folder: Path) -> None:
+    """None. Errors: OSError when nothing can be written into the folder (it is made where it is not there yet)."""
+    probe = folder / f".probe-{os.getpid()}.tmp"
+    try:
+        write_bytes(probe, b"probe")
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

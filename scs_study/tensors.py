@@ -17,6 +17,10 @@ from torch import Tensor
 from scs_study import files
 
 
+class Unreadable(ValueError):
+    """A file that is there and that this user may not read; what it holds may be as good as ever."""
+
+
 def checksum(tensors: Mapping[str, Tensor]) -> str:
     """The SHA-256, in hex, of names, types, shapes and bytes, independent of the order of the names."""
     digest = hashlib.sha256()
@@ -40,8 +44,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file, on the CPU, and its notes.
 
-    Errors: ValueError naming the file when it is damaged, FileNotFoundError when there is none.
+    Errors: ValueError naming the file when it is damaged, Unreadable (one of them) when it may not be read,
+    FileNotFoundError when there is none.
     """
+    try:
+        with path.open("rb"):  # safetensors says of every file that it cannot open that it is not there
+            pass
+    except PermissionError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scs_study"
-ORDER = ("files", "tensors", "config", "layers", "data", "models", "training", "benchmark", "runs", "experiments",
+ORDER = ("console", "files", "tensors", "config", "layers", "data", "models", "training", "benchmark", "runs", "experiments",
          "launch", "evaluation", "analysis", "report", "command")  # fmt: skip
 """From the bottom to the top: a room may look into those before it."""
 LINES = 350

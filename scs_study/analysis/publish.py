@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -64,6 +65,22 @@ def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, fold
     return "\n".join(_listed(paths))
 
 
+def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool, figures: bool) -> str:
+    """The table of any runs for a terminal and the paths of its files, and those of their error curves and layer norms.
+
+    Written to folder/tables and folder/figures, whichever of them is asked for.
+    """
+    texts: list[str] = []
+    paths: list[Path] = []
+    if tables:
+        built = table(frame)
+        texts.append(to_text(built))
+        paths += write_table(built, folder / "tables", folder.name)
+    if figures:
+        paths += [*curves(frame, runs, folder / "figures"), *norms(frame, runs, folder / "figures")]
+    return "\n".join([*texts, *_listed(paths)])
+
+
 def home(part: Part, parts: Sequence[Part], folder: Path) -> Path:
     """The folder of a part's results, where `folder` is that of the whole study's."""
     return folder if len(parts) == 1 else folder / part.study.name
@@ -76,5 +93,8 @@ def _apart(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> Iterator
 
 def _listed(paths: Sequence[Path]) -> list[str]:
     # A reader wants to open them, so: from where the command was typed, where that is shorter.
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # that folder has been removed meanwhile
+        here = Path(os.devnull)
     return [f"  {path.relative_to(here) if path.is_relative_to(here) else path}" for path in paths]

@@ -12,6 +12,7 @@ from scs_study.analysis.publish import home
 from scs_study.analysis.robustness import study as robustness
 from scs_study.analysis.saliency import study as saliency
 from scs_study.config.schema import CellConfig
+from scs_study.console import say
 from scs_study.experiments.grid import Part, Study
 from scs_study.runs.context import Workplace
 
@@ -51,7 +52,7 @@ def follow(parts: Sequence[Part], place: Workplace, config: DictConfig, folder: 
         for name in _computed(part.study):
             found = FOLLOWING[name].run(part.study, part.cells, place, config, home(part, parts, folder))
             for sentence in found:
-                print(f"{name}: {sentence}")
+                say(f"{name}: {sentence}")
             problems += found
     return problems
 

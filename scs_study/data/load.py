@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from scs_study import tensors
 from scs_study.config.schema import DataConfig
+from scs_study.console import say, say_once
 from scs_study.data.datasets import KNOWN, KnownSet, check_content, check_split
 from scs_study.data.digits import load_digits
 from scs_study.data.image_folder import has_tree, read_tree
@@ -30,7 +31,7 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
     with a word on stderr, when they are damaged. download: whether what is nowhere to be found is fetched with
     torchvision; workers say no. The bundled digits need none of these.
 
-    Errors: DataError, in one sentence, for images that are missing, damaged or not the data set's own.
+    Errors: DataError, in one sentence, for images that are missing, unreadable, damaged or not the data set's own.
     """
     if data.name == "digits":
         return load_digits()
@@ -40,21 +41,49 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
 def load_known(known: KnownSet, root: Path | None, cache: Path, download: bool) -> ImageSet:
     """Like `load_images`, for a data set that is read from files."""
     home = cache.parent
-    if root is not None and not root.is_dir():
-        raise DataError(
-            f"data.root={root}: there is no such folder (data.root, or SCS_DATA_DIR, says where images are)"
-        )
-    source = find_source(known, root, home)
-    path = cache / f"{known.name}-{CACHE_VERSION}.safetensors"
-    images = _read_cache(known, path, source)
-    if images is None:
-        images = _read_source(known, source or _download(known, root, home, download))
-        notes = {"origin": images.origin, "digest": images.digest, "classes": images.classes}
+    try:
+        if root is not None and not root.is_dir():
+            raise DataError(
+                f"data.root={root}: there is no such folder (data.root, or SCS_DATA_DIR, says where images are)"
+            )
+        source = find_source(known, root, home)
+    except OSError as error:
+        raise DataError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
+    paths = [place / f"{known.name}-{CACHE_VERSION}.safetensors" for place in (cache, *_own_cache())]
+    for path in paths:
+        if (images := _read_cache(known, path, source)) is not None:
+            return images
+    images = _read_source(known, source or _download(known, root, home, download))
+    _keep(known, images, paths)
+    return images
+
+
+def _own_cache() -> list[Path]:
+    """The folder of this user's own decoded images, for a checkout that is shared and read-only; [] without a home."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache")).expanduser()
+    return [caches / "scs_study"] if caches.is_absolute() else []
+
+
+def _keep(known: KnownSet, images: ImageSet, paths: Sequence[Path]) -> None:
+    """None; the decoded images are in the first of the files that can be written, which is said if it is a later one.
+
+    Where none can, they are decoded again next time, and that is said.
+    """
+    notes = {"origin": images.origin, "digest": images.digest, "classes": images.classes}
+    reasons = []
+    for path in paths:
         try:
             tensors.save_tensors(path, _named(images), notes)
         except OSError as error:
-            raise DataError(f"{path}: the decoded images of {known.title} cannot be kept there: {error}") from error
-    return images
+            reasons.append(f"not in {path.parent}: {error.strerror or error}")
+            continue
+        if reasons:
+            say(f"the decoded images of {known.title} are kept in {path.parent} ({'; '.join(reasons)})", error=True)
+        return
+    said = (
+        f"the decoded images of {known.title} cannot be kept ({'; '.join(reasons)}): every process decodes them again"
+    )
+    say_once(said, error=True)
 
 
 def find_source(known: KnownSet, root: Path | None, home: Path) -> Path | None:
@@ -85,9 +114,15 @@ def _read_cache(known: KnownSet, path: Path, source: Path | None) -> ImageSet | 
         loaded, notes = tensors.load_tensors(path)
     except FileNotFoundError:
         return None
+    except tensors.Unreadable as error:
+        say_once(f"{error}; decoding again", error=True)
+        return None
     except ValueError as error:
-        with contextlib.suppress(FileNotFoundError):  # another process has set it aside already
-            print(f"{error}; kept as {tensors.set_aside(path)}, decoding again", file=sys.stderr, flush=True)
+        try:
+            aside = f"kept as {tensors.set_aside(path)}"
+        except OSError as refused:
+            aside = f"left there ({refused.strerror or refused})"
+        say_once(f"{error}; {aside}, decoding again", error=True)
         return None
     # With a known digest the content speaks for itself. Without one, the cache stands only for the files it came from.
     stale = notes["digest"] != known.digest if known.digest else source is not None and notes["origin"] != str(source)

@@ -6,7 +6,6 @@ import http.client
 import math
 import shutil
 import socket
-import sys
 import tarfile
 import tempfile
 import urllib.error
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scs_study.console import say
 from scs_study.data.datasets import KnownSet
 from scs_study.data.image_set import DataError, Labels, Pixels, Split
 
@@ -49,9 +49,7 @@ def download_files(known: KnownSet, folder: Path) -> None:
 
     Errors: OSError or RuntimeError as torchvision raises them, with the reason.
     """
-    print(
-        f"Downloading {known.title} ({known.download}) from {address(known)} to {folder}", file=sys.stderr, flush=True
-    )
+    say(f"Downloading {known.title} ({known.download}) from {address(known)} to {folder}", error=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     before = socket.getdefaulttimeout()

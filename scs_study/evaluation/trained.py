@@ -43,6 +43,8 @@ def load_trained(folder: Path) -> Trained:
         tensors, notes = load_tensors(folder / run_folder.WEIGHTS)
     except FileNotFoundError as error:
         raise ValueError(f"{folder.name} is not finished: it has no {Path(str(error.filename)).name}") from None
+    except OSError as error:
+        raise ValueError(f"{error.filename or folder} cannot be read: {error.strerror or error}") from error
     if notes["run"] != folder.name or cell.run_name != folder.name:
         raise ValueError(f"{folder} holds the weights of another run, {notes['run']}")
     network = fold_pools(restore_variant(cell, tensors)).eval()

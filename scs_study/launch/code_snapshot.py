@@ -65,15 +65,24 @@ def freeze(
             break
         except FileExistsError:  # another study started in the same second, and drew the same number
             continue
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     for part in ("scs_study", "conf"):
-        shutil.copytree(root / part, folder / CODE / part, ignore=ignored)
+        _copy(root / part, folder / CODE / part)
     files.write_json(folder / CODE / FROZEN, git_state(root))
     files.write_json(folder / _CELLS, [[cell.identity() for cell in pack] for pack in packs])
     names = [[cell.run_name for cell in pack] for pack in packs]
     files.write_json(folder / _SUBMISSION, {"study": study, "settings": dict(settings), "runs": names})
     (folder / LOGS).mkdir()
     return Submission(folder, study, tuple(tuple(pack) for pack in packs), settings)
+
+
+def _copy(source: Path, target: Path) -> None:
+    # Not shutil.copytree: of a read-only checkout it would make a copy that nobody can remove.
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.is_dir() and path.name != "__pycache__":
+            _copy(path, target / path.name)
+        elif path.is_file() and path.suffix != ".pyc":
+            shutil.copyfile(path, target / path.name)
 
 
 def load(folder: Path) -> Submission:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from scs_study.config.schema import CellConfig
+from scs_study.console import say
 from scs_study.launch.code_snapshot import LOGS, Job, jobs_of, submissions
 from scs_study.runs.progress import QUIET
 from scs_study.runs.state import Outcome, run_states
@@ -34,7 +34,7 @@ def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Out
             states = run_states(runs, cells)
             words = summary([state.state for state in states.values()], jobs)
             if words != told and time.monotonic() - last >= min(QUIET, POLL):
-                print(words, flush=True)
+                say(words)
                 told, last = words, time.monotonic()
             running = [state for state in states.values() if state.state == "running"]
             if jobs is not None and not jobs and not running:
@@ -48,8 +48,8 @@ def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Out
     left = [name for name, state in states.items() if not state.final and state.state != "failed"]
     if left:
         logs = [path / LOGS for path in submissions(runs).values()]
-        print(f"{len(left)} cells were left unfinished by their tasks; repeat the command to continue them", flush=True)
-        print(f"the last tasks' logs are in {logs[-1]}" if logs else "there are no tasks' logs", file=sys.stderr)
+        say(f"{len(left)} cells were left unfinished by their tasks; repeat the command to continue them")
+        say(f"the last tasks' logs are in {logs[-1]}" if logs else "there are no tasks' logs", error=True)
     return {name: Outcome(state.state, state.message) for name, state in states.items()}
 
 

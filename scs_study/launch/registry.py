@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,11 +71,7 @@ def pool_of(place: Workplace, config: DictConfig) -> PoolSize:
 
 def check_writable(runs: Path) -> None:
     """None. Errors: ValueError in one sentence when nothing can be written into the folder."""
-    probe = runs / f".probe-{os.getpid()}.tmp"
     try:
-        files.write_bytes(probe, b"probe")
+        files.check_writable(runs)
     except OSError as error:
         raise ValueError(f"runs={runs}: nothing can be written there: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scs_study.config.schema import CellConfig, whole
+from scs_study.console import say
 from scs_study.launch import slurm_task as task
 from scs_study.launch.code_snapshot import CODE, LOGS, Job, Submission, covered, freeze, jobs_of
 from scs_study.launch.monitor import follow
@@ -42,7 +43,7 @@ def submit(
     ready = [cell for cell in wanted if cell.source is None or cell.source.run_name not in on_their_way]
     if len(ready) < len(wanted):
         waiting = f"{len(wanted) - len(ready)} cells start from weights that other jobs are computing"
-        print(f"{waiting}: repeat the command after those", flush=True)
+        say(f"{waiting}: repeat the command after those")
     wanted = ready
     if not wanted:
         return None, numbers
@@ -159,7 +160,7 @@ def slurm(
     if submission is not None:
         tasks = len(submission.packs)
         count = sum(len(pack) for pack in submission.packs)
-        print(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}", flush=True)
+        say(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}")
     if numbers:
-        print(f"SLURM jobs: {' '.join(numbers)}", flush=True)
+        say(f"SLURM jobs: {' '.join(numbers)}")
     return None if launch["detach"] else follow(study, cells, place.runs)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scs_study.console import say
 from scs_study.launch.code_snapshot import load
 from scs_study.launch.inline import PATIENCE
 from scs_study.launch.pool import pool, pool_size
@@ -30,14 +31,14 @@ def run(folder: str, index: int) -> dict[str, str]:
     place = workplace_of(settings)
     device = place.settings.device
     size = pool_size(device, settings["at_once"], 1, settings["threads"])
-    print(f"{submission.name}, task {index}: {len(cells)} cells, {size.workers} at once, on {device}", flush=True)
+    say(f"{submission.name}, task {index}: {len(cells)} cells, {size.workers} at once, on {device}")
     try:
         outcomes = pool(cells, place, size, PATIENCE)
     except Interrupted:
-        print(queue_again(settings["requeues"]), flush=True)
+        say(queue_again(settings["requeues"]))
         return {}
     for name, outcome in outcomes.items():
-        print(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}", flush=True)
+        say(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}")
     return {name: outcome.state for name, outcome in outcomes.items()}
 
 

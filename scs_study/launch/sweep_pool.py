@@ -15,6 +15,7 @@ from pathlib import Path
 import optuna
 import torch
 
+from scs_study.console import say
 from scs_study.experiments.sweep.scheduler import Desk
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.experiments.sweep.storage import join
@@ -54,12 +55,12 @@ def run_workers(job: Job, workers: int) -> str | None:
         desk = _desk(job, stop)
         again = desk.retry_failed() if job.retry_failed else 0
         if again:
-            print(f"{again} trials that failed before are tried again", flush=True)
+            say(f"{again} trials that failed before are tried again")
         workplace(job).images(job.sweep.cell(job.sweep.low, job.sweep.seeds[0]).data, download=True)
         if workers > 1:
             return _processes(job, workers, stop)
         try:
-            work(desk, workplace(job), lambda text: print(text, flush=True))
+            work(desk, workplace(job), say)
         except KeyboardInterrupt:
             raise Interrupted("stopped at once") from None
         return None
@@ -120,7 +121,7 @@ def _child(job: Job, threads: int, number: int, parent: Connection) -> None:
             def stop() -> bool:
                 return request() or parent.poll()  # it never sends: what can be read is its end
 
-            work(_desk(job, stop), workplace(job), lambda text: print(f"[worker {number}] {text}", flush=True))
+            work(_desk(job, stop), workplace(job), lambda text: say(f"[worker {number}] {text}"))
     except Interrupted:
         sys.exit(INTERRUPTED)
 

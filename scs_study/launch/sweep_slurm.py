@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from optuna.trial import TrialState
 
+from scs_study.console import say
 from scs_study.experiments.sweep import storage
 from scs_study.experiments.sweep.sampler import RETRY_OF
 from scs_study.experiments.sweep.settings import Sweep
@@ -56,7 +57,7 @@ def submit(work: Work, workers: int, launch: Mapping[str, Any], engine: Mapping[
     }
     packs: list[list[Any]] = [[] for _ in settings["workers"]]  # whose trials are whose is decided on the way
     submission = freeze(work.runs.resolve(), label(work.name), packs, settings)
-    print(f"{workers} workers in {len(packs)} tasks; logs in {submission.folder / LOGS}", flush=True)
+    say(f"{workers} workers in {len(packs)} tasks; logs in {submission.folder / LOGS}")
     return send(submission, launch, run)
 
 
@@ -78,15 +79,15 @@ def run(folder: str, index: int) -> None:
         retry_failed=place.retry_failed,
     )
     workers = settings["workers"][index]
-    print(f"{submission.name}, task {index}: {workers} workers on {work.settings.device}", flush=True)
+    say(f"{submission.name}, task {index}: {workers} workers on {work.settings.device}")
     try:
         for _ in range(DEATHS):  # its workers may all have died, and their trials are taken up again
             died = run_workers(work, workers)
             if died is None:
                 return
-            print(died, flush=True)
+            say(died)
     except Interrupted:
-        print(queue_again(settings["requeues"]), flush=True)
+        say(queue_again(settings["requeues"]))
 
 
 def follow(name: str, url: str | None, runs: Path) -> None:
@@ -101,7 +102,7 @@ def follow(name: str, url: str | None, runs: Path) -> None:
             with contextlib.suppress(ValueError):  # a controller that restarts; the jobs go on without it
                 jobs = live_jobs(runs, label(name))
             if (words := summary(name, url, runs, jobs)) != told:
-                print(told := words, flush=True)
+                say(told := words)
             if jobs is not None and not jobs:
                 return
             for _ in range(int(POLL / 0.1)):

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
+from scs_study.console import say
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.pretrained import check_fit
-from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
+from scs_study.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
 
 _RANDOM = threading.RLock()
 UNIT_P = "unit_p"
@@ -60,8 +61,10 @@ def initial_weights(
         return InitialWeights(tensors, checksum(tensors))
     except FileNotFoundError:
         pass
+    except Unreadable as error:
+        say(f"{error}; drawn again")
     except ValueError as error:
-        print(f"{error}; set aside as {set_aside(path).name} and drawn again", flush=True)
+        say(f"{error}; set aside as {set_aside(path).name} and drawn again")
     tensors = draw(arch, seed, scheme)
     # Two processes may draw at once: the numbers are the same, and the file is replaced whole.
     return InitialWeights(tensors, save_tensors(path, tensors, {"arch": arch, "seed": seed, "scheme": scheme}))

@@ -96,6 +96,9 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
     path, folder = overrides.get("init.checkpoint"), below_project(config.runs) / INITIAL
     starts = {(cell.arch, cell.seed, cell.init) for cell in cells if CHECKPOINT.search(cell.init)}
     if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
-        keep(read_checkpoint(Path(str(path)).expanduser()), folder)
+        try:
+            keep(read_checkpoint(Path(str(path)).expanduser()), folder)
+        except OSError as error:
+            raise ValueError(f"runs={config.runs}: nothing can be written there: {error.strerror or error}") from error
     for arch, seed, scheme in starts:
         initial_weights(arch, seed, scheme, folder)

@@ -86,7 +86,7 @@ def acquire(folder: Path, watch: Watch | None = None) -> Lease:
             raise Busy(f"{folder.name}: process {owner.get('pid')} on {owner.get('host')} is working on it")
     path = _file(folder, number + 1)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         raise Busy(f"{folder.name}: another process has just started on it") from None
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
+from scs_study import console
 from scs_study.config.schema import CellConfig
 
 QUIET = 10.0
@@ -16,10 +16,9 @@ QUIET = 10.0
 
 @dataclass
 class Progress:
-    """Prints a study's progress; on a terminal the current run keeps one line that is rewritten."""
+    """Prints a study's progress on standard output; on a terminal the current run keeps one line that is rewritten."""
 
     total: int
-    out: TextIO
     _left: int
     _done: int = 0
     _started: float = 0.0
@@ -27,35 +26,40 @@ class Progress:
     _width: int = 0
 
     @staticmethod
-    def start(cells: Sequence[CellConfig], epochs_left: int, out: TextIO | None = None) -> Progress:
-        """Progress over `cells`, of which `epochs_left` epochs are still to compute; on standard output by default."""
-        return Progress(len(cells), out or sys.stdout, epochs_left, _started=time.monotonic())
+    def start(cells: Sequence[CellConfig], epochs_left: int) -> Progress:
+        """Progress over `cells`, of which `epochs_left` epochs are still to compute."""
+        return Progress(len(cells), epochs_left, _started=time.monotonic())
 
     def epoch(self, number: int, cell: CellConfig, line: dict[str, Any]) -> None:
         """None; says that cell `number` (from 1) has completed the epoch that history `line` records."""
         self._left, self._done = max(self._left - 1, 0), self._done + 1
         seconds = (time.monotonic() - self._started) / self._done
         accuracy = line["test_accuracy"]
+        of, left = f"{line['epoch']}/{cell.train.epochs}", duration(self._left * seconds)
         shown = "diverged" if accuracy is None else f"test accuracy {accuracy:.4f}"
-        text = (
-            f"[{number}/{self.total}] {cell.slug}  epoch {line['epoch']}/{cell.train.epochs}  {shown}  "
-            f"{line['train_seconds'] + line['eval_seconds']:.1f} s  left about {duration(self._left * seconds)}"
+        short = "diverged" if accuracy is None else f"test {accuracy:.4f}"
+        took = f"{line['train_seconds'] + line['eval_seconds']:.1f} s"
+        text = console.fitted(
+            f"[{number}/{self.total}] ",
+            cell.slug,
+            f"  epoch {of}  {shown}  {took}  left about {left}",
+            f"  epoch {of}  {short}  left {left}",
+            f"  {of}  {short}  left {left}",
         )
         last = line["epoch"] == cell.train.epochs or accuracy is None
-        if self.out.isatty():
-            self.out.write("\r" + text.ljust(self._width) + ("\n" if last else ""))
+        columns = console.width()
+        if columns is not None:
+            # Never longer than the terminal is now: of a line that wraps only the last row would be rewritten.
+            console.say("\r" + text.ljust(min(self._width, columns - 1)), end="\n" if last else "")
             self._width = 0 if last else len(text)
-            self.out.flush()
         elif last or time.monotonic() - self._printed >= QUIET:
             self._printed = time.monotonic()
-            print(text, file=self.out, flush=True)
+            console.say(text)
 
     def say(self, text: str) -> None:
         """None; prints a line of its own."""
-        if self._width:
-            self.out.write("\n")
-            self._width = 0
-        print(text, file=self.out, flush=True)
+        console.say(f"\n{text}" if self._width else text)
+        self._width = 0
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Busy, Lease, LeaseLost, Watch, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
 from scs_study.runs.state import INITIAL, Outcome, run_state
-from scs_study.runs.validate import repair, settled
+from scs_study.runs.validate import repair, settled, unreadable
 from scs_study.tensors import load_tensors
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
@@ -44,6 +44,8 @@ def run_cell(
         before = run_state(place.runs, cell)
         if settled(place.runs, cell) or (before.state == "failed" and not place.retry_failed):
             return Outcome(before.state, before.message)
+        if sentence := unreadable(folder):
+            return Outcome("failed", sentence)
         folder.mkdir(parents=True, exist_ok=True)
         lease = acquire(folder, watch)
     except Busy as busy:

@@ -10,6 +10,7 @@ from typing import Any
 
 from scs_study import files
 from scs_study.config.schema import FORMAT, CellConfig
+from scs_study.console import say
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
 from scs_study.tensors import load_tensors, set_aside
@@ -68,6 +69,20 @@ def damage(folder: Path, cell: CellConfig) -> list[Damage]:
     return found
 
 
+def unreadable(folder: Path) -> str:
+    """A sentence that names a file of the run which this user may not read, "" where there is none.
+
+    Such a file is somebody else's and may be as good as ever: it is no damage, and nothing is set aside for it.
+    """
+    try:
+        for name in (*_EVERYTHING, PROVENANCE):
+            if (folder / name).exists():
+                (folder / name).open("rb").close()
+    except PermissionError as error:
+        return f"{error.filename} cannot be read: {error.strerror}"
+    return ""
+
+
 def repair(folder: Path, cell: CellConfig) -> None:
     """None; damaged files are set aside, each with a printed sentence, and the run is again what its files say it is.
 
@@ -79,7 +94,7 @@ def repair(folder: Path, cell: CellConfig) -> None:
     for item in found:
         aside = f"set aside as {set_aside(item.path).name}" if item.path.exists() else "it is gone"
         again = ", and the run is computed again" if item.numbers else ""
-        print(f"{item.sentence}; {aside}{again}", flush=True)
+        say(f"{item.sentence}; {aside}{again}")
     lost = any(item.numbers for item in found)
     if any(item.numbers and item.path.name == CONFIG for item in found):
         for name in _EVERYTHING:

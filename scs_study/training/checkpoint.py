@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scs_study.tensors import load_tensors, save_tensors, set_aside
+from scs_study.console import say
+from scs_study.tensors import Unreadable, load_tensors, save_tensors, set_aside
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.state import Phase, TrainState
@@ -92,10 +93,10 @@ def load(folder: Path, run: str, progress: Progress, state: TrainState) -> bool:
             _restore_phase(phase, _below(tensors, prefix), {k.removeprefix(prefix): v for k, v in notes.items()})
         progress.epoch, progress.excursions = notes["epoch"], notes["excursions"]
         progress.log.restore(_below(tensors, "log."), notes["step"], notes["seconds"])
+    except Unreadable:  # its owner's affair; the run fails, and loses nothing
+        raise
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        print(
-            f"{error}; set aside as {set_aside(path).name}, and the run starts again from its first epoch", flush=True
-        )
+        say(f"{error}; set aside as {set_aside(path).name}, and the run starts again from its first epoch")
         raise Unusable from error
     return True
 

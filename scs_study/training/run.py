@@ -77,7 +77,8 @@ def train(
     """The run's result (the content of result.json); `folder` holds all its records.
 
     Continues from the folder's checkpoint if there is one. `stop` is asked before every step; `report` gets every
-    epoch's history line; `guard` is called before anything is written, and raises when the folder is no longer ours.
+    epoch's history line, once the epoch is on the disk; `guard` is called before anything is written, and raises when
+    the folder is no longer ours.
     Errors: Interrupted after `stop()` turned true and the checkpoint was written.
     """
     parts = build(cell, images, shared, settings)
@@ -111,12 +112,13 @@ def train(
         elif test is not None and not math.isfinite(test["loss"]):
             diverged, test = {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}, None
         guard()
-        _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds, report)
+        line = _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds)
         progress.epoch, progress.log = epoch, engine.new_log()
         if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
             guard()
             _save(folder, cell, parts)
         run_folder.write_status(folder, "running", epoch, epochs)
+        report(line)  # last: whatever becomes of it, the epoch is kept
 
     guard()
     return _finish(folder, cell, images, shared, settings, parts, diverged)
@@ -149,8 +151,7 @@ def _record_epoch(
     epoch: int,
     test: Mapping[str, float] | None,
     eval_seconds: float,
-    report: Callable[[dict[str, Any]], None],
-) -> None:
+) -> dict[str, Any]:
     log, state = parts.progress.log, parts.state
     first = next(iter(state.phases.values()))
     train: Mapping[str, float | None] = parts.objective.train_metrics(
@@ -164,7 +165,7 @@ def _record_epoch(
     files.append_line(folder / run_folder.STEPS, record.steps_line(epoch, state.layers, log))
     files.append_line(folder / run_folder.LAYERS, record.layers_line(epoch, state.modules(), log))
     files.append_line(folder / run_folder.HISTORY, line)
-    report(line)
+    return line
 
 
 def _finish(

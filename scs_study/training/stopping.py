@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from scs_study.console import interject
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 WARNING = (signal.SIGUSR1, signal.SIGUSR2)
@@ -38,8 +39,7 @@ class StopRequest:
             return
         self.signal = number
         again = "" if self.patient else " (again: stop at once)"
-        # Not print(): this may have interrupted one, and Python's buffers refuse a second.
-        os.write(1, f"\n{signal.Signals(number).name}: writing a checkpoint, then stopping{again}\n".encode())
+        interject(f"{signal.Signals(number).name}: writing a checkpoint, then stopping{again}")
 
     @contextmanager
     def listening(self, stopping: tuple[signal.Signals, ...] = STOPPING) -> Iterator[StopRequest]:

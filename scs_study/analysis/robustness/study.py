@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -21,6 +20,7 @@ from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
 from scs_study.config.compose import load_option, options
 from scs_study.config.schema import CellConfig
+from scs_study.console import fitted, say
 from scs_study.evaluation.robustness import cache as keep
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
@@ -58,10 +58,7 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
     rows = [row for group in groups for row in group]
     found, problems = targets(rows, identity_columns(frame), place.runs)
     progress = Progress.start(found, settings, place)
-    print(
-        f"robustness: {len(found)} runs, at most {progress.left:.1e} images x evaluations, less what is kept",
-        flush=True,
-    )
+    say(f"robustness: {len(found)} runs, at most {progress.left:.1e} images x evaluations, less what is kept")
     with StopRequest().listening() as stop:
 
         def look() -> None:
@@ -70,20 +67,16 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
 
         for name, target in found.items():
             try:
-                lease = _lease(target.trained.folder)
+                with _leased(target.trained.folder):
+                    progress.run(name)
+                    Evaluation(target, settings, place, look, progress.report).run()
             except Busy:
                 problems.append(f"{name}: another process is attacking it")
-                continue
-            try:
-                progress.run(name)
-                Evaluation(target, settings, place, look, progress.report, progress.say).run()
             except ValueError as error:
                 problems.append(str(error))
-            finally:
-                lease.release()
     paths = publish(frame, found, settings, folder)
     for path in paths:
-        print(f"  {path}")
+        say(f"  {path}")
     return problems
 
 
@@ -119,10 +112,21 @@ def _suffix(settings: Robustness) -> str:
     return "-" + hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
 
 
-def _lease(folder: Path) -> Lease:
-    """The right to write in the folder of a run's evaluations. Errors: Busy."""
-    (folder / keep.FOLDER).mkdir(exist_ok=True)
-    return acquire(folder / keep.FOLDER)
+@contextlib.contextmanager
+def _leased(folder: Path) -> Iterator[None]:
+    """A context with the right to write in the folder of a run's evaluations. Errors: Busy.
+
+    Where nothing can be written, nobody else writes either as far as we can tell, and it needs no right.
+    """
+    lease: Lease | None = None
+    with contextlib.suppress(OSError):
+        (folder / keep.FOLDER).mkdir(exist_ok=True)
+        lease = acquire(folder / keep.FOLDER)
+    try:
+        yield
+    finally:
+        if lease is not None:
+            lease.release()
 
 
 @dataclass
@@ -130,7 +134,6 @@ class Progress:
     """Prints which run and attack of how many, how fast, and the time left, by the work that each attack may take."""
 
     total: int
-    out: TextIO
     settings: Robustness
     left: float
     _number: int = 0
@@ -147,7 +150,7 @@ class Progress:
             checked = min(images, settings.check_images or images)
             for name in attack_names(target, settings):
                 left += _cost(name, settings) * (images if name == PGD else checked)
-        return Progress(len(found), sys.stdout, settings, left)
+        return Progress(len(found), settings, left)
 
     def run(self, name: str) -> None:
         """None; the next run's turn."""
@@ -169,15 +172,17 @@ class Progress:
         fallen = sum(index != NEVER for index in batch.fell)
         words = "PGD" if done.attack == PGD else WORDS[done.attack]
         work = (batch.gradients + batch.forwards) / batch.seconds
-        self.say(
-            f"[{self._number}/{self.total}] {done.run}  {words}: images {batch.first + 1}-{batch.first + batch.count},"
-            f" {fallen} fell or were wrong, {work:.0f} images x evaluations a second"
-            f"  left about {duration(self.left * self._seconds / self._done)}"
+        images = f"{batch.first + 1}-{batch.first + batch.count}"
+        left = duration(self.left * self._seconds / self._done)
+        say(
+            fitted(
+                f"[{self._number}/{self.total}] ",
+                done.run,
+                f"  {words}: images {images}, {fallen} fell or were wrong, {work:.0f} images x evaluations a second"
+                f"  left about {left}",
+                f"  {words}: images {images}, {fallen} fell  left {left}",
+            )
         )
-
-    def say(self, text: str) -> None:
-        """None; prints a line."""
-        print(text, file=self.out, flush=True)
 
 
 def _cost(name: str, settings: Robustness) -> float:

@@ -18,6 +18,7 @@ from scs_study.analysis.saliency.figure import Column, draw_checks, draw_maps, d
 from scs_study.analysis.saliency.table import write_tables
 from scs_study.analysis.variants import Record, records
 from scs_study.config.schema import CellConfig
+from scs_study.console import fitted, say
 from scs_study.data import ImageSet
 from scs_study.evaluation.saliency.runs import Analyst
 from scs_study.evaluation.saliency.settings import SaliencySettings, saliency_of
@@ -50,16 +51,16 @@ def saliency(frame: pd.DataFrame, place: Workplace, settings: SaliencySettings, 
     """
     chosen, notes = accurate(records(frame), settings.min_accuracy)
     for note in notes:
-        print(f"saliency: {note}")
+        say(f"saliency: {note}")
     with StopRequest().listening() as stop:
         analysts, problems = _analyse(chosen, place, settings, stop)
     runs = {name: Seen(_row(chosen, name), analyst.analysed()) for name, analyst in analysts.items()}
     if not runs:
-        print("saliency: no run to look at; saliency.min_accuracy=0 takes all that are finished")
+        say("saliency: no run to look at; saliency.min_accuracy=0 takes all that are finished")
         return problems
     for panel in panels(frame[frame["run"].isin(list(runs))], settings.name):
         for path in _publish(panel, runs, analysts, settings, notes, folder):
-            print(f"  {path}", flush=True)
+            say(f"  {path}")
     return problems
 
 
@@ -107,14 +108,16 @@ def _analyse(
         analysts[row["run"]] = Analyst(trained, images, settings, place.settings.device, check_stop)
     todo = {name: left for name, analyst in analysts.items() if (left := analyst.left())}
     if todo:
-        print(f"saliency: {len(analysts)} runs, {len(analysts) - len(todo)} done already", flush=True)
+        say(f"saliency: {len(analysts)} runs, {len(analysts) - len(todo)} done already")
     started, done, parts = time.monotonic(), 0, sum(todo.values())
     for number, (name, left) in enumerate(todo.items(), start=1):
         found = analysts[name].analysed().measures
         done += left
         seconds = (time.monotonic() - started) / done * (parts - done)
         gini = float(np.nanmean(found.gini)) if not np.isnan(found.gini).all() else float("nan")
-        print(f"[{number}/{len(todo)}] {name}  Gini {gini:.3f}  left about {duration(seconds)}", flush=True)
+        words = duration(seconds)
+        tails = f"  Gini {gini:.3f}  left about {words}", f"  Gini {gini:.3f}  left {words}"
+        say(fitted(f"[{number}/{len(todo)}] ", name, *tails))
     return analysts, problems
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scs_study import files
-from scs_study.tensors import set_aside
+from scs_study.console import say_once
+from scs_study.tensors import Unreadable, set_aside
 
 FOLDER = "robustness"
 """Below a run's folder."""
@@ -29,6 +30,10 @@ Fell = NDArray[np.int64]
 """For each image the index of the smallest radius at which it fell, evaluate.NEVER where it did not: (images,)."""
 Key = tuple[int, int, int]
 """A batch's first image, its number of images, and the checksum of which of them were to be visited."""
+
+
+_UNWRITTEN: dict[Path, dict[Key, Batch]] = {}
+"""By file, all batches of an evaluation of which this process could not write some (runs of somebody else)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,12 @@ def path_of(run: Path, identity: Mapping[str, Any]) -> Path:
 def read(run: Path, identity: Mapping[str, Any]) -> dict[Key, Batch]:
     """The batches that an evaluation has so far, {} before its first. Errors: ValueError naming a damaged file."""
     path = path_of(run, identity)
-    lines = files.read_lines(path)
+    if path in _UNWRITTEN:
+        return dict(_UNWRITTEN[path])
+    try:
+        lines = files.read_lines(path)
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error.strerror or error}") from error
     if not lines and not path.exists():
         return {}
     if not lines or lines[0] != _header(identity):
@@ -84,20 +94,41 @@ def read(run: Path, identity: Mapping[str, Any]) -> dict[Key, Batch]:
 
 def resume(run: Path, identity: Mapping[str, Any]) -> tuple[dict[Key, Batch], str | None]:
     """The batches there are, in a file that more can be added to, and a sentence where a damaged one was set aside."""
-    path, sentence = path_of(run, identity), None
+    path, sentence, batches = path_of(run, identity), None, {}
     try:
         batches = read(run, identity)
+    except Unreadable as error:
+        sentence, _UNWRITTEN[path] = f"{error}; evaluated again", {}
     except ValueError as error:
-        sentence = f"{error}; set aside as {set_aside(path).name}, and evaluated again"
-        batches = {}
-    if not path.exists():
-        files.write_text(path, json.dumps(_header(identity), separators=(",", ":")) + "\n")
+        try:
+            sentence = f"{error}; set aside as {set_aside(path).name}, and evaluated again"
+        except OSError as refused:
+            sentence = f"{error}; left there ({refused.strerror or refused}), and evaluated again"
+            _UNWRITTEN[path] = {}
+    if path not in _UNWRITTEN and not path.exists():
+        try:
+            files.write_text(path, json.dumps(_header(identity), separators=(",", ":")) + "\n")
+        except OSError as error:
+            _unwritten(run, identity, batches, error)
     return batches, sentence
 
 
 def add(run: Path, identity: Mapping[str, Any], batch: Batch) -> None:
-    """None; the batch is on the disk."""
-    files.append_line(path_of(run, identity), {**asdict(batch), "checksum": _checksum(batch)})
+    """None; the batch is on the disk or, where nothing can be written, kept for this process alone, which is said."""
+    path = path_of(run, identity)
+    if path not in _UNWRITTEN:
+        try:
+            files.append_line(path, {**asdict(batch), "checksum": _checksum(batch)})
+            return
+        except OSError as error:
+            _unwritten(run, identity, read(run, identity), error)
+    _UNWRITTEN[path][batch.key] = batch
+
+
+def _unwritten(run: Path, identity: Mapping[str, Any], batches: Mapping[Key, Batch], error: OSError) -> None:
+    _UNWRITTEN[path_of(run, identity)] = dict(batches)
+    where = f"robustness: nothing can be kept in the folders in {run.parent} ({error.strerror or error})"
+    say_once(f"{where}: the next time it is evaluated again", error=True)
 
 
 def visit_checksum(visit: NDArray[np.bool_]) -> int:

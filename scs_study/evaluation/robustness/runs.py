@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scs_study import console
 from scs_study.data import Batches
 from scs_study.evaluation.robustness import cache as keep
 from scs_study.evaluation.robustness.attacks import Watched
@@ -124,7 +125,7 @@ class Evaluation:
         place: Workplace,
         check: Callable[[], None] = lambda: None,
         report: Callable[[Done], None] = lambda done: None,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = console.say,
     ) -> None:
         self.target, self.settings, self.place = target, settings, place
         self.check, self.report, self.say = check, report, say
