@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import torch
@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
+from scs_study.randomness import derived, own_random_state
 from scs_study.training.step_log import StepLog
 
 EVAL_BATCH = 500
@@ -45,7 +46,15 @@ def numerics(name: str, device: torch.device) -> Iterator[None]:
 
 
 class EagerEngine:
-    """Trains and evaluates a network on the batches of one device."""
+    """Trains and evaluates a network on the batches of one device.
+
+    What a network draws while it trains (Dropout, RReLU, ...) is a pure function of the run's seed and the step, as its
+    batches are: before each step the process's generators are seeded, and put back after it, by one thread at a time.
+    So the numbers are those of every variant, a resumed run needs no generator's state, and neighbours disturb nobody.
+    alone: whether no other run is in this process.
+    """
+
+    alone = True
 
     def __init__(
         self,
@@ -81,7 +90,8 @@ class EagerEngine:
         while log.done < self.batches.steps:
             if stop():
                 raise Stopped
-            loss, correct, gradient_norm = self._gradients(*self.batches.train(plan, log.done))
+            with self._drawing("training", int(self.scheduler.last_epoch)):
+                loss, correct, gradient_norm = self._gradients(*self.batches.train(plan, log.done))
             with torch.no_grad():
                 self.optimizer.step()
                 self._project()
@@ -92,6 +102,10 @@ class EagerEngine:
             log.done += 1
             if log.done % CHECK_EVERY == 0 and log.first_bad_loss() is not None:
                 return
+
+    def _drawing(self, what: str, step: int) -> AbstractContextManager[None]:
+        """Return a context in which the network may draw: its numbers are those of `step`, counted over the run."""
+        return own_random_state(derived(f"{what} {self.batches.seed} {step}"), self.device)
 
     def _gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss (), correct images () and gradient norms (L,) of a batch; every parameter has its gradient."""
@@ -118,10 +132,11 @@ class EagerEngine:
         self.network.eval()
         loss = torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        for x, y in self.batches.test(EVAL_BATCH):
-            if stop():
-                raise Stopped
-            self._add_test_batch(x, y, loss, correct)
+        with self._drawing("evaluation", int(self.scheduler.last_epoch)):
+            for x, y in self.batches.test(EVAL_BATCH):
+                if stop():
+                    raise Stopped
+                self._add_test_batch(x, y, loss, correct)
         return self._means(loss, correct)
 
     def _add_test_batch(self, x: Tensor, y: Tensor, loss: Tensor, correct: Tensor) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
+from scs_study.randomness import moved, states
 from scs_study.training.eager import CHECK_EVERY, EVAL_BATCH, EagerEngine, Stopped
 from scs_study.training.flat import FlatOptimizer
 from scs_study.training.optimizer import put_at, rates
@@ -44,16 +45,46 @@ def capture(work: Work, stream: Any, pool: Any) -> Work:
 
 
 class _Repeated:
-    """A function that is done as it is WARM_UP times, then captured, and replayed from then on."""
+    """A function that is done as it is WARM_UP times, then captured, and replayed from then on.
 
-    def __init__(self, work: Work, captured: Callable[[Work], Work] | None) -> None:
+    quiet: whether a replay draws no random number, so that it need not wait for others to have drawn theirs.
+    """
+
+    def __init__(
+        self, work: Work, captured: Callable[[Work], Work] | None, device: torch.device, alone: bool = True
+    ) -> None:
         self._work, self._captured, self._calls = work, captured, 0
+        self._device, self._alone = device, alone
+        self._drawn_from: set[str] = set()
+        self.quiet = False
 
     def __call__(self) -> None:
-        if self._captured is not None and self._calls == WARM_UP:
+        if self._captured is None:
+            self._work()
+            return
+        if self._calls == WARM_UP:
+            self._check_draws()
             self._work = self._captured(self._work)
+            self.quiet = not self._drawn_from
         self._calls += 1
+        if self._calls > WARM_UP:
+            self._work()
+            return
+        before = states(self._device)
         self._work()
+        self._drawn_from |= moved(before, self._device)
+
+    def _check_draws(self) -> None:
+        if self._drawn_from - {"cuda"}:
+            raise ValueError(
+                "engine.name=graphed: the network draws random numbers on the CPU, which a CUDA graph would repeat "
+                "for ever: use engine=eager"
+            )
+        if self._drawn_from and not self._alone:
+            raise ValueError(
+                "launch.side_by_side: the network draws random numbers, and graphs beside each other share the place "
+                "where theirs start from: use launch.side_by_side=1, launch=pool or engine=eager"
+            )
 
 
 class GraphedEngine(EagerEngine):
@@ -84,10 +115,16 @@ class GraphedEngine(EagerEngine):
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._by_size: dict[int, _Repeated] = {}
-        self._evaluation = self._repeated(self._whole_test_set)
+        self._evaluation: _Repeated | None = None
 
     def _repeated(self, work: Work) -> _Repeated:
-        return _Repeated(work, self._capture if self.device.type == "cuda" else None)
+        return _Repeated(work, self._capture if self.device.type == "cuda" else None, self.device, self.alone)
+
+    @contextlib.contextmanager
+    def _in_turn(self, work: _Repeated, what: str, step: int) -> Iterator[None]:
+        # A replay that draws nothing waits for nobody: it may block for as long as the device's queue is full.
+        with contextlib.nullcontext() if work.quiet else self._drawing(what, step):
+            yield
 
     def _capture(self, work: Work) -> Work:
         return capture(work, self._stream, self._pool)
@@ -113,7 +150,9 @@ class GraphedEngine(EagerEngine):
                 size = min(self.batches.batch_size, self.batches.train_images - log.done * self.batches.batch_size)
                 if size not in self._by_size:
                     self._by_size[size] = self._repeated(lambda size=size: self._step(size))  # type: ignore[misc]
-                self._by_size[size]()
+                work = self._by_size[size]
+                with self._in_turn(work, "training", first + log.done):
+                    work()
                 log.done += 1
         self._end(log, first)
         if not self._diverged_at_a_check(log) and stopped:
@@ -170,7 +209,12 @@ class GraphedEngine(EagerEngine):
         if stop():
             raise Stopped
         self.network.eval()
-        with self._on_own_stream():
+        if self._evaluation is None:
+            self._evaluation = self._repeated(self._whole_test_set)
+        with (
+            self._on_own_stream(),
+            self._in_turn(self._evaluation, "evaluation", int(self.scheduler.last_epoch)),
+        ):
             self._evaluation()
         return self._means(self._test_loss, self._test_correct)
 

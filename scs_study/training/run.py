@@ -33,11 +33,12 @@ ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": Graphe
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is computed; no part of what it computes."""
+    """How a run is computed; no part of what it computes. alone: whether no other run is in this process meanwhile."""
 
     device: torch.device
     engine: str = "eager"
     checkpoint_every: int = 1
+    alone: bool = True
 
 
 @dataclass
@@ -139,6 +140,7 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
     scheduler = make_scheduler(optimizer, cell.train, batches.steps)
     layers = layer_paths(network)
     engine = ENGINES[settings.engine](network, layers, optimizer, scheduler, batches, cell.train, settings.device)
+    engine.alone = settings.alone
     position = Position(0, StepLog.empty(batches.steps, len(layers), settings.device))
     return Parts(network, layers, optimizer, scheduler, engine, position, start)
 
