@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+LONGEST = 200
+"""Bytes of a file's name that user's words are part of: file systems take 255, and some are for suffixes."""
+LONGEST_PATH = 3500
+"""Bytes of the path of a folder: Linux takes 4096, and files lie below it."""
+
+
+def shortened(name: str, most: int = LONGEST) -> str:
+    """Return `name` where it has at most `most` bytes; else its beginning and a hash of all of it, as long as that."""
+    if len(name.encode(errors="surrogateescape")) <= most:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
+    return name.encode(errors="surrogateescape")[: most - 13].decode(errors="ignore") + f"-{digest}"
+
+
+def check_path(key: str, path: Path) -> None:
+    """Raise ValueError in one sentence for a path that no file system takes; `key` is the setting that names it."""
+    longest = max(path.parts, key=lambda part: len(os.fsencode(part)), default="")
+    if "\0" in str(path):
+        raise ValueError(f"{key}: a path cannot hold the character 0")
+    if len(os.fsencode(longest)) > 255:
+        raise ValueError(f"{key}: the name {longest[:40]}... has {len(os.fsencode(longest))} bytes; 255 is the most")
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ValueError(f"{key}={str(path)[:40]}...: {len(os.fsencode(path))} bytes are too long for a path")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scs_study"
-ORDER = ("console", "files", "tensors", "config", "layers", "data", "models", "training", "benchmark",
-         "runs", "experiments", "launch", "evaluation", "analysis", "report", "command")  # fmt: skip
+ORDER = (
+    *("console", "source", "released", "identity", "randomness", "files", "tensors"),
+    *("config", "layers", "data", "models", "training", "benchmark", "runs", "experiments", "launch"),
+    *("evaluation", "analysis", "report", "command"),
+)
 """From the bottom to the top: a room may look into those before it."""
 LINES = 350
 MODULES = sorted(PACKAGE.rglob("*.py"))

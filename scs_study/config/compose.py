@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
+from scs_study.identity import code_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONF = PROJECT / "conf"
@@ -89,8 +90,13 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     if PRETRAINED in plain["init"] and values["init"]["checkpoint"] is not None:
         scheme = checkpoint_scheme(Path(str(values["init"]["checkpoint"])).expanduser())
         plain["init"] = plain["init"].replace(PRETRAINED, scheme)
+    plain["code"] = dict(code_of({part: str(plain.get(part)) for part in _NAME_ONLY} | _named(plain, "layer", "data")))
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
     return cell_from_dict({**plain, "seed": seed})
+
+
+def _named(values: Mapping[str, Any], *sections: str) -> dict[str, str]:
+    return {section: str(values[section].get("name")) for section in sections}
 
 
 @functools.cache

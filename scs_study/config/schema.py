@@ -17,6 +17,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from scs_study.files import shortened
+from scs_study.identity import Code
+
 FORMAT = 1
 """Version of the identity; a run folder of another format is refused, never guessed at."""
 
@@ -37,6 +40,8 @@ CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("onecycle", "constant", "steps")
 NUMERICS = ("float32", "tf32", "bf16")
+MOST = 2**63 - 1
+"""The largest whole number of a setting: what a table's column holds."""
 MOST_PADDING = 32
 """Pixels: with more zeros around a 32x32 image some crops would show nothing of it."""
 
@@ -52,7 +57,7 @@ def choice(key: str, value: object, known: Iterable[str]) -> str:
 
 
 def _number(key: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (value := _float(value)) is None:
         raise ValueError(f"{key}={value}: must be a number")
     if value < low or value > high or (open_low and value == low):
         bound = f"above {low:g}" if open_low else f"at least {low:g}"
@@ -60,12 +65,21 @@ def _number(key: str, value: object, low: float, high: float = math.inf, *, open
     return float(value)
 
 
-def whole(key: str, value: object, low: int, high: float = math.inf) -> int:
+def _float(value: float) -> float | None:
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number with more than 308 digits
+        return None
+
+
+def whole(key: str, value: object, low: int, high: int = MOST) -> int:
     """`value`, if it is a whole number from `low` to `high`. Errors: ValueError in one sentence."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key}={value}: must be a whole number")
     if value < low or value > high:
-        raise ValueError(f"{key}={value}: must be at least {low}" + (f" and at most {high}" if high < math.inf else ""))
+        shown = value if abs(value) <= 10 * MOST else f"{str(value)[:20]}..."
+        bounds = f"at least {low}" + (f" and at most {high}" if high < MOST or value > high else "")
+        raise ValueError(f"{key}={shown}: must be {bounds}")
     return value
 
 
@@ -187,6 +201,8 @@ class CellConfig:
     init: the law of the shared initial weights (one of DRAWN), or whose trained weights to start from: those of the
     cell's convolutional twin (pretrained), or those of a file (checkpoint-<checksum>). Or the directions of one and
     the norms of another (uniform_sized_as_pretrained, pretrained_sized_as_uniform; a file in the place of pretrained).
+    code: (part, digest) of what a name stands for, where that is no released code (identity.code_of); () for the rest,
+    and for cells of commits that did not know it.
     """
 
     arch: str
@@ -198,8 +214,11 @@ class CellConfig:
     init: str
     train: TrainConfig
     seed: int
+    code: Code = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.arch, str) or not re.fullmatch(r"\w[\w.+-]*", self.arch):
+            raise ValueError(f"arch={self.arch}: must be a name of letters, digits and _ . + -")
         choice("activation", self.activation, ACTIVATIONS)
         choice("pooling", self.pooling, POOLINGS)
         choice("norm", self.norm, NORMS)
@@ -216,6 +235,8 @@ class CellConfig:
         values = {"format": FORMAT, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
         for section in ("layer", "data", "train"):  # dataclasses.asdict takes ten times as long
             values[section] = vars(values[section])
+        if code := values.pop("code"):
+            values["code"] = dict(code)
         return values
 
     @property
@@ -226,7 +247,8 @@ class CellConfig:
         """
         if PRETRAINED not in self.init:
             return None
-        return dataclasses.replace(self, layer=CONVOLUTION, init=DRAWN[0])
+        code = tuple((part, digest) for part, digest in self.code if part != "layer")
+        return dataclasses.replace(self, layer=CONVOLUTION, init=DRAWN[0], code=code)
 
     @property
     def slug(self) -> str:
@@ -240,7 +262,7 @@ class CellConfig:
         if self.init != DRAWN[0]:
             parts.append(CHECKPOINT.sub("checkpoint", self.init))
         data = self.data.name if self.data.image_size == 32 else f"{self.data.name}_{self.data.image_size}"
-        return "-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"])
+        return shortened("-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"]))
 
     @functools.cached_property
     def run_name(self) -> str:
@@ -262,6 +284,7 @@ def cell_from_dict(values: Mapping[str, Any]) -> CellConfig:
         )
     values = {
         **values,
+        "code": _code(values.get("code", {})),
         "layer": _section(LayerConfig, "layer", values.get("layer"), floats=("p", "w_max", "weight_scale")),
         "data": _section(DataConfig, "data", values.get("data")),
         "train": _section(
@@ -269,6 +292,12 @@ def cell_from_dict(values: Mapping[str, Any]) -> CellConfig:
         ),
     }
     return _build(CellConfig, "", values)
+
+
+def _code(values: object) -> Code:
+    if not isinstance(values, Mapping) or not all(isinstance(each, str) for pair in values.items() for each in pair):
+        raise ValueError(f"code={values}: must be parts and the digests of their source")
+    return tuple(sorted(values.items()))
 
 
 T = TypeVar("T")
@@ -280,7 +309,7 @@ def _section(kind: type[T], key: str, values: object, floats: tuple[str, ...] = 
     converted = dict(values)
     for name in floats:  # 1 and 1.0 are the same recipe and must have the same name
         if isinstance(converted.get(name), int) and not isinstance(converted[name], bool):
-            converted[name] = float(converted[name])
+            converted[name] = _number(f"{key}.{name}", converted[name], -math.inf)
     if isinstance(converted.get("p_init"), (list, tuple)):
         converted["p_init"] = tuple(_number(f"{key}.p_init", bound, 0.0) for bound in converted["p_init"])
     return _build(kind, f"{key}.", converted)

@@ -12,7 +12,7 @@ import heapq
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -58,6 +58,7 @@ def side_by_side(cells: Sequence[CellConfig], place: Workplace, count: int) -> d
             not_swapped(each)  # traced now and remembered: tracing changes how every module of the process is called
         with contextlib.suppress(ValueError, OSError):  # each of the cells will say so itself
             place.images(cell.data)
+    place = replace(place, settings=replace(place.settings, alone=count == 1))
     progress = Progress.start(cells, epochs_left(cells, place))
     outcomes: dict[str, Outcome] = {}
     with StopRequest().listening() as stop:

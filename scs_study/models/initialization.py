@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +13,9 @@ from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, cho
 from scs_study.console import say
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.pretrained import check_fit
+from scs_study.randomness import derived, own_random_state
 from scs_study.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
 
-_RANDOM = threading.RLock()
 UNIT_P = "unit_p"
 """<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""
 
@@ -100,33 +97,27 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> Initial
     return from_trained(arch, seed, tensors)
 
 
-@contextmanager
-def own_random_state() -> Iterator[None]:
-    """A context that leaves torch's random state, of which the process has one, as it was; one thread at a time."""
-    with _RANDOM, torch.random.fork_rng(devices=[]):
-        yield
+def build(arch: str, seed: int) -> nn.Module:
+    """Return the plain network of (arch, seed) on the CPU, the same every time, also where it keeps what it draws in
+    places that no state dict has. The global random state is left as it was.
+    """
+    with own_random_state(derived(f"network {arch} {seed}")):
+        return ARCHITECTURES[arch].build()
 
 
 def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
     """The tensors of (arch, seed, scheme), drawn on the CPU; the global random state is left as it was."""
-    with own_random_state():
-        torch.manual_seed(_derived(f"network {arch} {seed}"))
-        network = ARCHITECTURES[arch].build()
+    network = build(arch, seed)
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for path, module in network.named_modules():
         if not isinstance(module, (nn.Conv2d, nn.Linear)):
             continue
-        generator = torch.Generator().manual_seed(_derived(f"kernels {arch} {seed} {path}"))
+        generator = torch.Generator().manual_seed(derived(f"kernels {arch} {seed} {path}"))
         if scheme == "kaiming_normal":
             nn.init.kaiming_normal_(tensors[f"{path}.weight"], generator=generator)
         if isinstance(module, nn.Conv2d):
             if scheme == "uniform":
                 tensors[f"{path}.weight"].uniform_(-1.0, 1.0, generator=generator)
-            generator = torch.Generator().manual_seed(_derived(f"p {arch} {seed} {path}"))
+            generator = torch.Generator().manual_seed(derived(f"p {arch} {seed} {path}"))
             tensors[f"{path}.{UNIT_P}"] = torch.rand(module.out_channels, generator=generator)
     return tensors
-
-
-def _derived(text: str) -> int:
-    # Not Python's hash(): that one differs from process to process.
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

@@ -12,7 +12,8 @@ from scs_study.config.schema import CellConfig, LayerConfig, choice
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.conversion import swap, swap_modules
-from scs_study.models.initialization import UNIT_P, own_random_state
+from scs_study.models.initialization import UNIT_P, build
+from scs_study.randomness import own_random_state
 
 
 def check_cell(cell: CellConfig) -> None:
@@ -71,8 +72,8 @@ def _not_swapped(arch: str, layer: LayerConfig, *settings: str) -> tuple[tuple[s
 
 def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
     check_cell(cell)
-    with own_random_state():  # building draws weights that are overwritten at once
-        network = ARCHITECTURES[cell.arch].build()
+    network = build(cell.arch, cell.seed)
+    with own_random_state():  # the layers that replace others draw weights that are overwritten at once
         if plain is not None:
             network.load_state_dict(plain)
         swap_modules(network, cell.layer, cell.activation, cell.pooling, cell.norm)

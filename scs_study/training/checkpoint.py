@@ -1,6 +1,7 @@
 """A run's checkpoint: everything that the next step depends on, in one file.
 
-Batches and augmentation are a pure function of (seed, epoch, step), so no random state needs saving.
+Batches, augmentation and what a network draws (Dropout) are a pure function of the seed and the step, so there is no
+random state to save.
 """
 
 from __future__ import annotations

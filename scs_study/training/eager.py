@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
+from scs_study.randomness import derived, own_random_state
 from scs_study.training.objectives import Objective
 from scs_study.training.state import Phase, TrainState
 from scs_study.training.step_log import StepLog
@@ -23,7 +25,15 @@ class Stopped(Exception):
 
 
 class EagerEngine:
-    """Trains and evaluates what a run trains on the batches of one device."""
+    """Trains and evaluates what a run trains on the batches of one device.
+
+    What a network draws while it trains (Dropout, RReLU, ...) is a pure function of the run's seed and the step, as its
+    batches are: before each step the process's generators are seeded, and put back after it, by one thread at a time.
+    So the numbers are those of every variant, a resumed run needs no generator's state, and neighbours disturb nobody.
+    alone: whether no other run is in this process.
+    """
+
+    alone = True
 
     def __init__(
         self, objective: Objective, state: TrainState, batches: Batches, recipe: TrainConfig, device: torch.device
@@ -56,7 +66,8 @@ class EagerEngine:
         while log.done < self.batches.steps:
             if stop():
                 raise Stopped
-            found, gradient_norm = self._step(*self.batches.train(plan, log.done))
+            with self._drawing("training", self.steps_done):
+                found, gradient_norm = self._step(*self.batches.train(plan, log.done))
             with torch.no_grad():
                 step = log.done
                 for name, value in found.items():
@@ -68,6 +79,15 @@ class EagerEngine:
             log.done += 1
             if log.done % CHECK_EVERY == 0 and log.first_bad_loss() is not None:
                 return
+
+    @property
+    def steps_done(self) -> int:
+        """The steps that the run has done, all its epochs together."""
+        return int(next(iter(self.state.phases.values())).scheduler.last_epoch)
+
+    def _drawing(self, what: str, step: int) -> AbstractContextManager[None]:
+        """Return a context in which the network may draw: its numbers are those of `step`, counted over the run."""
+        return own_random_state(derived(f"{what} {self.batches.seed} {step}"), self.device)
 
     def _step(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Do one step of every phase; return what is logged of it, and the layers' gradient norms (L,)."""
@@ -93,9 +113,10 @@ class EagerEngine:
         """Return the metrics on the whole test set. Errors: Stopped."""
         self.state.eval()
         totals = self.objective.totals(self.device)
-        for _ in self.objective.test(self._networks, self.batches, totals):
-            if stop():
-                raise Stopped
+        with self._drawing("evaluation", self.steps_done):
+            for _ in self.objective.test(self._networks, self.batches, totals):
+                if stop():
+                    raise Stopped
         return self.objective.test_metrics(totals, self.batches)
 
     def synchronise(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
+from scs_study.randomness import moved, states
 from scs_study.training.eager import CHECK_EVERY, EagerEngine, Stopped
 from scs_study.training.flat import FlatOptimizer
 from scs_study.training.objectives import Objective
@@ -45,16 +46,46 @@ def capture(work: Work, stream: Any, pool: Any) -> Work:
 
 
 class _Repeated:
-    """A function that is done as it is WARM_UP times, then captured, and replayed from then on."""
+    """A function that is done as it is WARM_UP times, then captured, and replayed from then on.
 
-    def __init__(self, work: Work, captured: Callable[[Work], Work] | None) -> None:
+    quiet: whether a replay draws no random number, so that it need not wait for others to have drawn theirs.
+    """
+
+    def __init__(
+        self, work: Work, captured: Callable[[Work], Work] | None, device: torch.device, alone: bool = True
+    ) -> None:
         self._work, self._captured, self._calls = work, captured, 0
+        self._device, self._alone = device, alone
+        self._drawn_from: set[str] = set()
+        self.quiet = False
 
     def __call__(self) -> None:
-        if self._captured is not None and self._calls == WARM_UP:
+        if self._captured is None:
+            self._work()
+            return
+        if self._calls == WARM_UP:
+            self._check_draws()
             self._work = self._captured(self._work)
+            self.quiet = not self._drawn_from
         self._calls += 1
+        if self._calls > WARM_UP:
+            self._work()
+            return
+        before = states(self._device)
         self._work()
+        self._drawn_from |= moved(before, self._device)
+
+    def _check_draws(self) -> None:
+        if self._drawn_from - {"cuda"}:
+            raise ValueError(
+                "engine.name=graphed: the network draws random numbers on the CPU, which a CUDA graph would repeat "
+                "for ever: use engine=eager"
+            )
+        if self._drawn_from and not self._alone:
+            raise ValueError(
+                "launch.side_by_side: the network draws random numbers, and graphs beside each other share the place "
+                "where theirs start from: use launch.side_by_side=1, launch=pool or engine=eager"
+            )
 
 
 class GraphedEngine(EagerEngine):
@@ -77,10 +108,16 @@ class GraphedEngine(EagerEngine):
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._by_size: dict[int, _Repeated] = {}
-        self._evaluation = self._repeated(self._whole_test_set)
+        self._evaluation: _Repeated | None = None
 
     def _repeated(self, work: Work) -> _Repeated:
-        return _Repeated(work, self._capture if self.device.type == "cuda" else None)
+        return _Repeated(work, self._capture if self.device.type == "cuda" else None, self.device, self.alone)
+
+    @contextlib.contextmanager
+    def _in_turn(self, work: _Repeated, what: str, step: int) -> Iterator[None]:
+        # A replay that draws nothing waits for nobody: it may block for as long as the device's queue is full.
+        with contextlib.nullcontext() if work.quiet else self._drawing(what, step):
+            yield
 
     def _capture(self, work: Work) -> Work:
         return capture(work, self._stream, self._pool)
@@ -98,7 +135,7 @@ class GraphedEngine(EagerEngine):
         outside.wait_stream(self._stream)
 
     def _steps(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
-        first = int(next(iter(self.state.phases.values())).scheduler.last_epoch) - log.done
+        first = self.steps_done - log.done
         self._begin(plan, log, first)
         stopped = False
         with self._on_own_stream():
@@ -106,7 +143,9 @@ class GraphedEngine(EagerEngine):
                 size = min(self.batches.batch_size, self.batches.train_images - log.done * self.batches.batch_size)
                 if size not in self._by_size:
                     self._by_size[size] = self._repeated(lambda size=size: self._next_step(size))  # type: ignore[misc]
-                self._by_size[size]()
+                work = self._by_size[size]
+                with self._in_turn(work, "training", first + log.done):
+                    work()
                 log.done += 1
         self._end(log, first)
         if not self._diverged_at_a_check(log) and stopped:
@@ -163,7 +202,12 @@ class GraphedEngine(EagerEngine):
         if stop():
             raise Stopped
         self.state.eval()
-        with self._on_own_stream():
+        if self._evaluation is None:
+            self._evaluation = self._repeated(self._whole_test_set)
+        with (
+            self._on_own_stream(),
+            self._in_turn(self._evaluation, "evaluation", self.steps_done),
+        ):
             self._evaluation()
         return self.objective.test_metrics(self._totals, self.batches)
 

@@ -32,11 +32,12 @@ ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": Graphe
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is computed; no part of what it computes."""
+    """How a run is computed; no part of what it computes. alone: whether no other run is in this process meanwhile."""
 
     device: torch.device
     engine: str = "eager"
     checkpoint_every: int = 1
+    alone: bool = True
 
 
 @dataclass
@@ -136,6 +137,7 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
     state = train_state(networks, cell.train, batches.steps)
     start = checksum(state.tensors())
     engine = ENGINES[settings.engine](objective, state, batches, cell.train, settings.device)
+    engine.alone = settings.alone
     return Training(objective, state, engine, Progress(0, engine.new_log()), start)
 
 

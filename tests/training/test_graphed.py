@@ -181,7 +181,7 @@ def test_a_function_runs_as_it_is_until_it_is_warm_and_is_then_captured_once() -
         said.append("capture")
         return lambda: said.append("replay")
 
-    repeated = graphed._Repeated(lambda: said.append("run"), captured)
+    repeated = graphed._Repeated(lambda: said.append("run"), captured, CPU)
     for _ in range(WARM_UP + 2):
         repeated()
     assert said == ["run"] * WARM_UP + ["capture", "replay", "replay"]
@@ -227,7 +227,7 @@ def test_an_engine_captures_a_step_of_each_size_and_the_evaluation_and_only_repl
 
         return replay
 
-    monkeypatch.setattr(GraphedEngine, "_repeated", lambda engine, work: graphed._Repeated(work, captured))
+    monkeypatch.setattr(GraphedEngine, "_repeated", lambda engine, work: graphed._Repeated(work, captured, CPU))
     which = cell("conv", epochs=5)
     for engine in (EAGER, GRAPHED):
         run(tmp_path / engine.engine, which, images, settings=engine)

@@ -1,0 +1,168 @@
+"""Code as a part of a run's identity: the digest of what a name stands for, where that is not what was released.
+
+A run is named after a hash of its settings, and a setting such as arch=rohrer25k is a name: what it stands for is
+code. What this project has released stands behind its name (released.py); a network, a layer, a pool or a data set that
+was added, or a released one that was changed, has the digest of its source in the identity: another width, another run.
+
+Covered: the definition itself and, from there, all that it names in this package; of code outside it the whole module,
+the modules of its top-level package that it imports, and theirs. Comments, docstrings, type annotations, line endings
+and layout make no difference. Not covered: other packages that are installed (of torch and the like provenance.jsonl
+has the versions), files that the code reads, what it imports by a name that is computed; of this package the harness
+around them, training, augmentation and swapping (provenance.jsonl has the commit).
+
+Nothing here imports the code it looks at, nor torch: a study's status is told without. `python -m scs_study.identity`
+prints released.py as it would have to be for the code as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scs_study.released import RELEASED
+from scs_study.source import PACKAGE, Closure, closure_digest, hash_of, installed, module_of, modules_digest, top_of
+
+REGISTRY = "scs_study.models.architectures", "ARCHITECTURES"
+"""The module and the name in it where a user adds a network."""
+_LAYERS, _POOLS = "scs_study.layers.modules", "scs_study.layers.pooling"
+DEFINITIONS: Mapping[str, Mapping[str, tuple[str, str] | None]] = {
+    "layer": {
+        "conv": None,
+        "scs": (_LAYERS, "SharpenedCosineSimilarity2d"),
+        "cosine": (_LAYERS, "SharpenedCosineSimilarity2d"),
+        "sdp": (_LAYERS, "SharpenedDotProduct2d"),
+    },
+    "pooling": {"max": None, "maxabs": (_POOLS, "MaxAbsPool2d")},
+    "activation": {"none": None, "relu": None},
+    "norm": {"none": None, "batchnorm": None},
+    # Images speak for themselves: their digest is in every result, and the known sets are checked against it.
+    "data": {"digits": None, "cifar10": None, "mnist": None, "fashion_mnist": None},
+}
+"""The released names and what they stand for, module and definition; None where torch or the images say that."""
+_WHOLE = {
+    "layer": ("scs_study.models.conversion", "scs_study.layers"),
+    "pooling": ("scs_study.models.conversion", "scs_study.layers"),
+    "activation": ("scs_study.models.conversion",),
+    "norm": ("scs_study.models.conversion",),
+    "data": ("scs_study.data.load",),
+}
+"""The modules that say what another name stands for: they cover it, with all that they import of this package."""
+
+Code = tuple[tuple[str, str], ...]
+
+
+def code_of(names: Mapping[str, str]) -> Code:
+    """Return (part, digest) of every named part of a cell that is not the released one, sorted; () where all are.
+
+    names: part -> name; parts that are no code (init) are passed over.
+    Errors: ValueError in one sentence for source that cannot be read.
+    """
+    parts = ("arch", *DEFINITIONS)
+    found = ((part, part_digest(part, name)) for part, name in sorted(names.items()) if part in parts)
+    return tuple((part, digest) for part, digest in found if digest is not None)
+
+
+def part_digest(part: str, name: str) -> str | None:
+    """Return the digest of what `name` stands for as a cell's `part`; None where it is what was released as that name.
+
+    Errors: as `code_of`.
+    """
+    digest = _digest(part, name)
+    if part == "arch" and (other := _registered_elsewhere(name)):
+        return other
+    return None if digest == RELEASED.get(part, {}).get(name) else digest
+
+
+@functools.cache
+def _digest(part: str, name: str) -> str | None:
+    if part == "arch":
+        entry = _entry(name)
+        return modules_digest(PACKAGE, [REGISTRY[0]]) if entry is None else entry.digest()
+    known = DEFINITIONS[part]
+    if name not in known:
+        return modules_digest(PACKAGE, _WHOLE[part])
+    target = known[name]
+    return None if target is None else closure_digest([target])
+
+
+def source_digest(module: str, name: str = "") -> str:
+    """Return the digest of code outside this package: of the `module` that an object comes from, and of the modules of
+    its top-level package, and others that are not installed, that this one imports, and so on. name: the object's.
+
+    Errors: ValueError in one sentence for a module that is not there or has no source.
+    """
+    return hash_of(f"{name}|{modules_digest(top_of(module), (module,))}")
+
+
+def _registered_elsewhere(arch: str) -> str | None:
+    """The digest of what builds `arch`, where code outside this package has put it into the registry; else None.
+
+    Nobody can have done so before the registry was imported.
+    """
+    build: Any = getattr(getattr(sys.modules.get(REGISTRY[0]), REGISTRY[1], {}).get(arch), "build", None)
+    settings = ""
+    while isinstance(build, functools.partial):
+        settings += f"|{build.args!r}|{sorted(build.keywords.items())!r}"
+        build = build.func
+    module, entry = str(getattr(build, "__module__", PACKAGE)), _entry(arch)
+    if top_of(module) == PACKAGE or (entry is not None and top_of(module) in entry.others):
+        return None  # the registry's own text says it
+    name = f"{module}.{getattr(build, '__qualname__', '')}{settings}"
+    return hash_of(name) if installed(module) else hash_of(f"{name}|{source_digest(module)}")
+
+
+@functools.cache
+def _entry(arch: str) -> Closure | None:
+    """An architecture's entry in the registry and all that it needs; None where none is written down."""
+    home = module_of(REGISTRY[0])
+    closure, found = Closure(PACKAGE), False
+    for statement in home.defined.get(REGISTRY[1], ()):
+        for value in _entries(statement, arch):
+            closure.node(home, value)
+            found = True
+        if not isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)):
+            closure.node(home, statement)  # a loop or a condition: it may change any of them
+    return closure if found else None
+
+
+def _entries(statement: ast.stmt, key: str) -> Iterator[ast.expr]:
+    """The values that a statement gives `key` in the registry: in a literal, by an item, or as a call's argument."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Dict):
+            for name, value in zip(node.keys, node.values, strict=True):
+                if isinstance(name, ast.Constant) and name.value == key:
+                    yield value
+        if isinstance(node, ast.Assign):
+            items = [target.slice for target in node.targets if isinstance(target, ast.Subscript)]
+            if any(isinstance(item, ast.Constant) and item.value == key for item in items):
+                yield node.value
+        if isinstance(node, ast.Call):
+            yield from (word.value for word in node.keywords if word.arg == key)
+
+
+def released() -> dict[str, dict[str, str]]:
+    """Return what RELEASED would have to be for the code as it is: part -> name -> digest."""
+    table: dict[str, dict[str, str]] = {"arch": {name: str(_digest("arch", name)) for name in RELEASED["arch"]}}
+    for part, names in DEFINITIONS.items():
+        digests = {name: _digest(part, name) for name in names}
+        found = {name: digest for name, digest in digests.items() if digest is not None}
+        if found:
+            table[part] = found
+    return table
+
+
+def main() -> None:
+    """Print released.py as it would have to be for the code as it is."""
+    head = Path(__file__).with_name("released.py").read_text(encoding="utf-8").partition("RELEASED")[0]
+    lines = ["RELEASED: dict[str, dict[str, str]] = {"]
+    for part, names in released().items():
+        lines += [f'    "{part}": {{', *(f'        "{name}": "{digest}",' for name, digest in names.items()), "    },"]
+    print("\n".join([head.rstrip(), "", *lines, "}"]))
+
+
+if __name__ == "__main__":
+    main()
