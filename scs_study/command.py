@@ -17,7 +17,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from scs_study import files
-from scs_study.config.compose import CONF, below_project, check_override, checkpoint_scheme, parse_overrides
+from scs_study.config.compose import (
+    CONF,
+    below_project,
+    check_files,
+    check_override,
+    checkpoint_scheme,
+    parse_overrides,
+)
 from scs_study.config.schema import CellConfig
 from scs_study.console import guarded, say
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
@@ -55,7 +62,9 @@ def _run(
     line, _ = get_args_parser().parse_known_args(sys.argv[1:])
     arguments = list(line.overrides)
     try:
-        for override in parse_overrides(arguments):
+        overrides = parse_overrides(arguments)
+        check_files(config, [override.key_or_group for override in overrides])
+        for override in overrides:
             if override.is_sweep_override() and not line.multirun:
                 raise ValueError(
                     f"{override.input_line}: one value is wanted here; for a grid add -m to scripts/train.py, "
@@ -187,5 +196,6 @@ def _sentence(error: OSError) -> OSError | str:
 
 
 def _exit(error: Exception | str, code: int) -> NoReturn:
-    say(f"{'stopped' if code == INTERRUPTED else 'error'}: {error}", error=True)
+    sentence = " ".join(line.strip() for line in str(error).splitlines())  # OmegaConf's are of several lines
+    say(f"{'stopped' if code == INTERRUPTED else 'error'}: {sentence}", error=True)
     sys.exit(code)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
+from scs_study.foreign_files import is_foreign
 from scs_study.identity import code_of
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,25 +41,61 @@ def below_project(path: object) -> Path:
 
 def options(group: str) -> list[str]:
     """The names one can choose from in a config group, sorted."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not is_foreign(path))
+
+
+def check_option(group: str, name: object) -> None:
+    """Do nothing for a choice that a group has. Errors: ValueError that names the alternatives."""
+    if name not in options(group) and (other := CONF / group / f"{str(name).removesuffix('.yml')}.yml").is_file():
+        raise ValueError(f"{group}={name}: rename {_shown(other)} to {other.stem}.yaml, which is what is read")
+    choice(group, name, options(group))
 
 
 def groups() -> list[str]:
     """The names of the config groups."""
-    return sorted(path.name for path in CONF.iterdir() if path.is_dir())
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and not is_foreign(path))
 
 
 def load_option(group: str, name: str) -> dict[str, Any]:
-    """The settings of one choice. Errors: ValueError that names the alternatives."""
-    choice(group, name, options(group))
+    """The settings of one choice. Errors: ValueError that names the alternatives, or the file that is broken."""
+    check_option(group, name)
     return dict(_load(CONF / group / f"{name}.yaml"))
 
 
 @functools.cache
 def _load(path: Path) -> Mapping[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    assert isinstance(content, dict), path
-    return {str(key): value for key, value in content.items()}
+    return read_settings(path, resolve=True)
+
+
+def read_settings(path: Path, resolve: bool = False) -> dict[str, Any]:
+    """Return the settings in a YAML file. Errors: ValueError in one sentence naming the file, and the line if known."""
+    shown = _shown(path)
+    try:
+        content = path.read_bytes()
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{shown}, line {line}: is not UTF-8 text; save it as UTF-8") from error
+    except OSError as error:
+        raise ValueError(f"{shown} cannot be read: {error.strerror}") from error
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=resolve)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        hint = "; indent with spaces, not with tabs" if "\\t" in str(error.problem) else ""
+        raise ValueError(f"{shown}{where}: {error.problem or error.context}{hint}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, ValueError) as error:
+        raise ValueError(f"{shown}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+    except RecursionError as error:
+        raise ValueError(f"{shown}: a value is part of itself") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{shown}: must be settings, a line for each, such as title: My study")
+    return {str(key): value for key, value in values.items()}
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 @functools.cache
@@ -62,6 +103,13 @@ def default_choices() -> Mapping[str, str]:
     """What conf/config.yaml chooses in every group."""
     entries = _raw("config")["defaults"]
     return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items() if _ours(key)}
+
+
+@functools.cache
+def study_defaults() -> Mapping[str, Any]:
+    """Return what a study need not say (conf/study_defaults.yaml)."""
+    defaults: dict[str, Any] = _raw("study_defaults")["study"]
+    return defaults
 
 
 def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> CellConfig:
@@ -141,6 +189,16 @@ def override_values(override: Override) -> list[Any]:
     return [_plain(override.value())]
 
 
+def check_files(config: str, overridden: Iterable[str]) -> None:
+    """Do nothing where `config` and what it chooses can be read. Errors: ValueError naming the file that is broken.
+
+    Hydra would answer with a hundred lines. overridden: groups in which the command line chooses.
+    """
+    top = _top_level(config)
+    for group in set(groups()) & top.keys() - set(overridden):
+        read_settings(CONF / group / f"{top[group]}.yaml")
+
+
 def check_override(override: Override, config: str) -> None:
     """None. Errors: ValueError in one line, naming the alternatives, for a group, choice or key that does not exist."""
     key = override.key_or_group
@@ -152,7 +210,8 @@ def check_override(override: Override, config: str) -> None:
         raise ValueError(f"~{key}: every setting is needed; nothing can be taken away")
     if key in sections:
         for value in override_values(override):
-            choice(key, value, options(key))
+            check_option(key, value)
+            read_settings(CONF / key / f"{value}.yaml")  # Hydra would answer a broken file with a hundred lines
         return
     group = key.partition(".")[0]
     inside = _settings(group) if group in sections else []
@@ -163,16 +222,19 @@ def check_override(override: Override, config: str) -> None:
 
 
 def _settings(group: str) -> list[str]:
-    names = {name for option in options(group) for name in _load(CONF / group / f"{option}.yaml")}
+    names = set(study_defaults()) if group == "study" else set()
+    for option in options(group):
+        with contextlib.suppress(ValueError):  # a broken file matters to those who choose it
+            names |= set(_load(CONF / group / f"{option}.yaml"))
     return [f"{group}.{name}" for name in sorted(names)]
 
 
 def _top_level(config: str) -> dict[str, Any]:
     content = _raw(config)
-    keys: dict[str, Any] = dict.fromkeys(key for key in content if key not in ("defaults", "hydra"))
-    for entry in content["defaults"]:
+    keys = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
+    for entry in content.get("defaults", []):
         if isinstance(entry, dict):
-            keys |= dict.fromkeys(key for key in entry if _ours(key))
+            keys |= {key.removeprefix("override "): value for key, value in entry.items() if _ours(key)}
         elif entry != "_self_":
             keys |= _top_level(str(entry))
     return keys
@@ -183,9 +245,7 @@ def _ours(key: str) -> bool:
 
 
 def _raw(config: str) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(CONF / f"{config}.yaml"), resolve=False)
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return read_settings(CONF / f"{config}.yaml")
 
 
 def _near(key: str, known: Iterable[str]) -> str:

@@ -315,8 +315,9 @@ def _section(kind: type[T], key: str, values: object, floats: tuple[str, ...] = 
     return _build(kind, f"{key}.", converted)
 
 
-def _build(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+def check_keys(prefix: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Do nothing where `values` has the `known` keys and no others. Errors: ValueError in one sentence."""
+    known = list(known)
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
@@ -325,4 +326,8 @@ def _build(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:
     missing = [prefix + name for name in known if name not in values]
     if missing:
         raise ValueError(f"{', '.join(missing)}: not set")
+
+
+def _build(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:
+    check_keys(prefix, values, [field.name for field in dataclasses.fields(kind)])  # type: ignore[arg-type]
     return kind(**values)

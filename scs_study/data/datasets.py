@@ -24,6 +24,7 @@ class KnownSet:
     digest: of the whole ImageSet; split_digests: of its training and of its test half, to say which one differs.
     Both are None where the project has no original to compare with. reader: gives torchvision's class for it, which
     knows the addresses and checksums. layout: the folder that torchvision keeps it in. download: how much is fetched.
+    archive, pickles: the names of CIFAR's archive and of the files in it; "" and () for sets in MNIST's format.
     """
 
     name: str
@@ -38,13 +39,15 @@ class KnownSet:
     reader: Callable[[], type[CIFAR10] | type[MNIST]]
     layout: str
     download: str
+    archive: str = ""
+    pickles: tuple[str, ...] = ()
 
     def label(self, folder: str) -> int | None:
         """The label that a folder's name stands for: a number 0..9, or a class's name whatever its case and signs."""
         if folder.isdecimal():
             return int(folder) if folder == str(int(folder)) and int(folder) < len(self.classes) else None
-        names = [_letters(name) for name in self.classes]
-        return names.index(_letters(folder)) if _letters(folder) in names else None
+        names = [letters(name) for name in self.classes]
+        return names.index(letters(folder)) if letters(folder) in names else None
 
 
 def _torchvision(name: str) -> Callable[[], type[CIFAR10] | type[MNIST]]:
@@ -74,6 +77,8 @@ CIFAR10_SET = KnownSet(
     reader=_torchvision("CIFAR10"),
     layout="cifar-10-batches-py",
     download="170 MB",
+    archive="cifar-10-python.tar.gz",
+    pickles=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
 )
 MNIST_SET = KnownSet(
     name="mnist",
@@ -152,5 +157,6 @@ def check_content(known: KnownSet, images: ImageSet) -> None:
     )
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
+    """Return a name without its signs and in lower case: CIFAR-10 and cifar10 are one."""
     return "".join(sign for sign in name.casefold() if sign.isalnum())

@@ -11,17 +11,24 @@ from PIL import Image, UnidentifiedImageError
 
 from scs_study.data.datasets import KnownSet, check_count
 from scs_study.data.image_set import DataError, Pixels, Split
+from scs_study.foreign_files import is_foreign
 
+SPLITS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LOSSLESS_MODES = ("1", "L", "P", "RGB")
 """Pillow's modes that become RGB without losing anything: no transparency, no 16-bit grey."""
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Return whether train/ or test/ in a folder has folders in it, whatever they are called."""
+    return any(_folders(folder / split) for split in SPLITS if (folder / split).is_dir())
 
 
 def has_tree(known: KnownSet, folder: Path) -> bool:
     """Whether a folder looks like a tree of this data set, complete or not: it has a split, and its name or the name of
     a class says which set that is. (One folder may be looked at for several sets.)
     """
-    splits = [folder / split for split in ("train", "test") if (folder / split).is_dir()]
+    splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
     classes = [path.name for split in splits for path in _folders(split)]
     return bool(splits) and (folder.name == known.name or any(known.label(name) is not None for name in classes))
 
@@ -40,7 +47,7 @@ def read_tree(known: KnownSet, folder: Path) -> tuple[Split, Split]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_foreign(path))
 
 
 def _class_files(known: KnownSet, folder: Path, split: str, label: int, count: int) -> list[Path]:
@@ -61,7 +68,7 @@ def _class_files(known: KnownSet, folder: Path, split: str, label: int, count: i
         raise DataError(
             f"{named[0]} and {named[1]} are both the class {name} of {known.title}: one of them is too many"
         )
-    files = sorted(path for path in named[0].iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in named[0].iterdir() if path.suffix.lower() in SUFFIXES and not is_foreign(path))
     check_count(known, name, len(files), count, str(named[0]))
     return files
 

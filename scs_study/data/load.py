@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -13,9 +14,9 @@ from scs_study.config.schema import DataConfig
 from scs_study.console import say, say_once
 from scs_study.data.datasets import KNOWN, KnownSet, check_content, check_split
 from scs_study.data.digits import load_digits
-from scs_study.data.image_folder import has_tree, read_tree
 from scs_study.data.image_set import DataError, ImageSet, canonical, image_set
-from scs_study.data.torchvision_files import address, download_files, has_files, read_files
+from scs_study.data.sources import Source, find_source, forms, refuse_other_forms
+from scs_study.data.torchvision_files import address, download_files
 
 CACHE_VERSION = 1
 """Part of the cache files' names; another number when the arrays that are cached change."""
@@ -24,9 +25,10 @@ CACHE_VERSION = 1
 def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool) -> ImageSet:
     """The training and test images of `data.name`, on the CPU, the same whatever files they come from.
 
-    root: a folder with images (data.root, SCS_DATA_DIR): root/<name>/{train,test}/<class>/*.png or
-    root/{train,test}/<class>/*.png (or JPEG), or torchvision's cifar-10-batches-py, MNIST/raw or FashionMNIST/raw in
-    root or root/<name>. The folder that `cache` is in is looked at after it, and is where downloads go.
+    root: what has the images (data.root, SCS_DATA_DIR): a tree, {train,test}/<class>/*.png (or JPEG), CIFAR's archive,
+    or the folder with CIFAR's pickles or MNIST's files (data/sources.py); or a folder that holds one of them, by itself
+    or in a folder named after the data set. The folder that `cache` is in is looked at after it, and is where downloads
+    go; with a root, nothing is downloaded.
     cache: the folder of the decoded images; they are decoded once, checked whenever they are read, and decoded again,
     with a word on stderr, when they are damaged. download: whether what is nowhere to be found is fetched with
     torchvision; workers say no. The bundled digits need none of these.
@@ -41,17 +43,15 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
 def load_known(known: KnownSet, root: Path | None, cache: Path, download: bool) -> ImageSet:
     """Like `load_images`, for a data set that is read from files."""
     home = cache.parent
-    try:
-        if root is not None and not root.is_dir():
-            raise DataError(
-                f"data.root={root}: there is no such folder (data.root, or SCS_DATA_DIR, says where images are)"
-            )
-        source = find_source(known, root, home)
-    except OSError as error:
-        raise DataError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
+    if root is not None and not root.exists():
+        raise DataError(
+            f"data.root={root}: there is no such folder (data.root, or SCS_DATA_DIR, says where images are)"
+        )
+    with _readable():
+        source = find_source(known, [home] if root is None else [root, home])
     paths = [place / f"{known.name}-{CACHE_VERSION}.safetensors" for place in (cache, *_own_cache())]
     for path in paths:
-        if (images := _read_cache(known, path, source)) is not None:
+        if (images := _read_cache(known, path, source.place if source else None, root)) is not None:
             return images
     images = _read_source(known, source or _download(known, root, home, download))
     _keep(known, images, paths)
@@ -86,29 +86,27 @@ def _keep(known: KnownSet, images: ImageSet, paths: Sequence[Path]) -> None:
     say_once(said, error=True)
 
 
-def find_source(known: KnownSet, root: Path | None, home: Path) -> Path | None:
-    """The folder that holds the data set's tree or torchvision's folder of it, complete or not; None without one."""
-    for base in [home] if root is None else [root, home]:
-        for folder in (base / known.name, base):
-            if has_tree(known, folder) or has_files(known, folder):
-                return folder.resolve()
-    return None
-
-
-def _read_source(known: KnownSet, folder: Path) -> ImageSet:
-    """The images of a tree or of torchvision's files, checked against everything known about the data set."""
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """A context in which a file or folder that cannot be read is the user's to mend."""
     try:
-        splits = read_tree(known, folder) if has_tree(known, folder) else read_files(known, folder)
+        yield
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def _read_source(known: KnownSet, source: Source) -> ImageSet:
+    """The images of a source, checked against everything known about the data set."""
+    with _readable():
+        splits = source.read()
     for split, counts, name in zip(splits, (known.train_counts, known.test_counts), ("training", "test"), strict=True):
-        check_split(known, split, counts, f"the {name} set in {folder}")
-    images = image_set(canonical(*splits[0]), canonical(*splits[1]), known.classes, str(folder))
+        check_split(known, split, counts, f"the {name} set in {source.place}")
+    images = image_set(canonical(*splits[0]), canonical(*splits[1]), known.classes, str(source.place))
     check_content(known, images)
     return images
 
 
-def _read_cache(known: KnownSet, path: Path, source: Path | None) -> ImageSet | None:
+def _read_cache(known: KnownSet, path: Path, source: Path | None, root: Path | None) -> ImageSet | None:
     """The images of a cache file, None where there is none or it holds something else; a damaged one is set aside."""
     try:
         loaded, notes = tensors.load_tensors(path)
@@ -125,17 +123,27 @@ def _read_cache(known: KnownSet, path: Path, source: Path | None) -> ImageSet | 
         say_once(f"{error}; {aside}, decoding again", error=True)
         return None
     # With a known digest the content speaks for itself. Without one, the cache stands only for the files it came from.
-    stale = notes["digest"] != known.digest if known.digest else source is not None and notes["origin"] != str(source)
+    if known.digest:
+        stale = notes["digest"] != known.digest
+    else:
+        stale = root is not None if source is None else notes["origin"] != str(source)
     return None if stale else ImageSet(**loaded, classes=known.classes, digest=notes["digest"], origin=notes["origin"])
 
 
-def _download(known: KnownSet, root: Path | None, home: Path, download: bool) -> Path:
-    """The folder with the freshly downloaded files. Errors: DataError that says what to do instead."""
+def _download(known: KnownSet, root: Path | None, home: Path, download: bool) -> Source:
+    """The freshly downloaded files. Errors: DataError that says what to do instead.
+
+    Nothing is downloaded for who said where the images are: 170 MB are no answer to a wrong path.
+    """
     looked = " and ".join(str(folder) for folder in (root, home) if folder is not None)
-    remedy = (
-        f"put {known.title} there, as torchvision's {known.layout} or as {known.name}/{{train,test}}/<class>/*.png, "
-        f"or set data.root (SCS_DATA_DIR) to the folder that has it"
-    )
+    with _readable():
+        refuse_other_forms(known, [root] if root is not None else [home / known.name])
+    remedy = f"{forms(known)}, there, or where data.root (SCS_DATA_DIR) says"
+    if root is not None:
+        raise DataError(
+            f"data.root={root}: no {known.title} in {looked}; {forms(known)}, or leave data.root (SCS_DATA_DIR) out to "
+            f"have it downloaded ({known.download})"
+        )
     if not download:
         raise DataError(f"data.name={known.name}: no {known.title} in {looked}; {remedy}")
     target = home / known.name
@@ -147,7 +155,9 @@ def _download(known: KnownSet, root: Path | None, home: Path, download: bool) ->
             f"data.name={known.name}: no {known.title} in {looked}, and its download from {address(known)} failed "
             f"({reason}); {remedy}"
         ) from error
-    return target.resolve()
+    source = find_source(known, [home])
+    assert source is not None
+    return source
 
 
 def _named(images: ImageSet) -> dict[str, Tensor]:

@@ -15,12 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from scs_study.config.compose import (
     CELL_GROUPS,
     PROJECT,
+    check_option,
     compose_cell,
     default_choices,
     load_option,
     options,
     override_values,
     parse_overrides,
+    study_defaults,
 )
 from scs_study.config.schema import CellConfig, choice
 
@@ -28,7 +30,6 @@ PAPER = PROJECT / "results" / "paper"
 """The paper's tables."""
 ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
 """What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
-_KEYS = ("title", "paper", "include", "epochs_factor", "base", "set", "axes", "exclude", "seeds", "analyses")
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,22 @@ def study_of(name: str, config: DictConfig) -> Study:
 
 
 def _study(name: str, values: Mapping[str, Any]) -> Study:
+    file = f"conf/study/{name}.yaml"
+    defaults = study_defaults()
     for key in values:
-        choice(f"conf/study/{name}.yaml: key", key, _KEYS)
-    missing = [key for key in _KEYS if key not in values]
-    if missing:
-        raise ValueError(f"conf/study/{name}.yaml: {', '.join(missing)} not set")
+        choice(f"{file}: key", key, defaults)
+    values = {**defaults, **{key: value for key, value in values.items() if value is not None}}
+    if not values["axes"] and not values["include"]:
+        raise ValueError(f"{file}: needs axes, what it varies, such as axes: {{layer: [conv, scs]}} (or include)")
+    if values["title"] is not None and not isinstance(values["title"], (str, int, float)):
+        raise ValueError(f"study.title={values['title']}: must be a line of text")
     if not isinstance(values["seeds"], list) or not values["seeds"]:
         raise ValueError(f"study.seeds={values['seeds']}: must be a list of whole numbers, such as [0,1,2]")
     for key in ("base", "set", "axes"):
-        if not isinstance(values[key] or {}, dict):
+        if not isinstance(values[key], dict):
             raise ValueError(f"study.{key}={values[key]}: must be settings and their values")
     for key in ("include", "exclude", "analyses"):
-        if not isinstance(values[key] or [], list):
+        if not isinstance(values[key], list):
             raise ValueError(f"study.{key}={values[key]}: must be a list")
     factor = values["epochs_factor"]
     if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
@@ -95,31 +100,49 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
         raise ValueError(f"study.epochs_factor={factor} has no effect: it is for the studies in study.include")
     if values["paper"] is not None:
         choice("study.paper", values["paper"], sorted(path.stem for path in PAPER.glob("table*.csv")))
-    for analysis in values["analyses"] or []:
+    for analysis in values["analyses"]:
         choice("study.analyses", analysis, ANALYSES)
-    for axis, points in (values["axes"] or {}).items():
+    for axis, points in values["axes"].items():
         if not isinstance(points, list) or not points:
             raise ValueError(f"study.axes.{axis}={points}: must be a list of values")
-    for rule in values["exclude"] or []:
+    for rule in values["exclude"]:
         if not isinstance(rule, dict):
             raise ValueError(f"study.exclude: {rule}: must be axes and their values, such as {{layer: conv}}")
         for axis, value in rule.items():
-            choice(f"conf/study/{name}.yaml: exclude", axis, values["axes"])
+            choice(f"{file}: exclude", axis, values["axes"])
             if axis in CELL_GROUPS:  # a misspelt value would leave nothing out, and nobody would notice
                 choice(f"study.exclude: {axis}", value, options(axis))
+    check_includes(name, values["include"])
     return Study(
         name=name,
-        title=values["title"],
+        title=name if values["title"] is None else str(values["title"]),
         paper=values["paper"],
-        include=tuple(values["include"] or ()),
+        include=tuple(values["include"]),
         epochs_factor=float(values["epochs_factor"]),
-        base=values["base"] or {},
-        set=values["set"] or {},
-        axes=values["axes"] or {},
-        exclude=tuple(values["exclude"] or ()),
+        base=values["base"],
+        set=values["set"],
+        axes=values["axes"],
+        exclude=tuple(values["exclude"]),
         seeds=tuple(values["seeds"]),
-        analyses=tuple(dict.fromkeys(values["analyses"] or ())),
+        analyses=tuple(dict.fromkeys(values["analyses"])),
     )
+
+
+def check_includes(name: str, included: Sequence[object], above: tuple[str, ...] = ()) -> None:
+    """Do nothing where a study's includes end somewhere.
+
+    Errors: ValueError naming the file for a study that is not there, and for one that includes itself in the end.
+    """
+    file = f"conf/study/{(*above, name)[-1]}.yaml"
+    for each in included:
+        try:
+            check_option("study", each)
+        except ValueError as error:
+            raise ValueError(f"{file}: include: {error}") from error
+        if each in (chain := (*above, name)):
+            raise ValueError(f"{file}: a study includes itself ({' -> '.join((*chain, str(each)))})")
+        further = load_option("study", str(each)).get("include") or []
+        check_includes(str(each), further if isinstance(further, list) else [], chain)
 
 
 def cell_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -219,7 +242,7 @@ def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]
     """The study's own cells; of an override in `choosing` those that have its value anyway."""
     for key in choosing:
         if key in CELL_GROUPS:
-            choice(key, overrides[key], options(key))
+            check_option(key, overrides[key])
         points = _own_points(study, key)
         if points and overrides[key] not in points:
             return []
@@ -243,7 +266,7 @@ def _product(study: Study, overrides: Mapping[str, Any]) -> list[CellConfig]:
     axes = {axis: list(points) for axis, points in study.axes.items()}
     for axis in axes.keys() & overrides.keys():
         if axis in CELL_GROUPS:
-            choice(axis, overrides[axis], options(axis))
+            check_option(axis, overrides[axis])
         if overrides[axis] not in axes[axis]:
             known = ", ".join(_written(point) for point in axes[axis])
             raise ValueError(f"{axis}={_written(overrides[axis])}: not in study {study.name}, which has {known}")

@@ -31,9 +31,19 @@ COLOUR = KnownSet(
     reader=lambda: CIFAR10,
     layout="cifar-10-batches-py",
     download="nothing",
+    archive="cifar-10-python.tar.gz",
+    pickles=("data_batch_1", "data_batch_2", "test_batch", "batches.meta"),
 )
 GREY = dataclasses.replace(
-    COLOUR, name="grey", title="Small Grey Set", side=28, grey=True, reader=lambda: MNIST, layout="MNIST/raw"
+    COLOUR,
+    name="grey",
+    title="Small Grey Set",
+    side=28,
+    grey=True,
+    reader=lambda: MNIST,
+    layout="MNIST/raw",
+    archive="",
+    pickles=(),
 )
 
 

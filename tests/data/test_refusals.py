@@ -36,14 +36,14 @@ def test_a_root_that_is_not_there(tmp_path: Path) -> None:
 def test_nothing_to_be_found(tmp_path: Path) -> None:
     (tmp_path / ROOT).mkdir()
     message = refused(COLOUR, tmp_path)
-    assert message.startswith("data.name=colour: no Small Colour Set in /root and /home; put Small Colour Set there")
+    assert message.startswith("data.root=/root: no Small Colour Set in /root and /home; put cifar-10-python.tar.gz or")
     assert "cifar-10-batches-py" in message
     assert "colour/{train,test}/<class>/*.png" in message
     assert "SCS_DATA_DIR" in message
 
 
 def test_the_public_door_refuses_in_the_same_way(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.name=mnist: no MNIST in .*/home; put MNIST there"):
+    with pytest.raises(DataError, match=r"data\.name=mnist: no MNIST in .*/home; put torchvision's MNIST/raw"):
         load_images(DataConfig("mnist", 32, 4, False), None, tmp_path / "home" / "cache", download=False)
 
 

@@ -57,6 +57,8 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
     groups = variants(frame)
     rows = [row for group in groups for row in group]
     found, problems = targets(rows, identity_columns(frame), place.runs)
+    for sentence in too_few(found, settings, place):
+        print(f"robustness: {sentence}")
     progress = Progress.start(found, settings, place)
     say(f"robustness: {len(found)} runs, at most {progress.left:.1e} images x evaluations, less what is kept")
     with StopRequest().listening() as stop:
@@ -78,6 +80,18 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
     for path in paths:
         say(f"  {path}")
     return problems
+
+
+def too_few(found: Mapping[str, Target], settings: Robustness, place: Workplace) -> list[str]:
+    """Return a sentence for every data set with fewer test images than the settings ask for."""
+    there = {target.trained.cell.data.name: _test_images(target, place) for target in found.values()}
+    sentences = []
+    for data, count in there.items():
+        names = ("images", "check_images") if settings.checks else ("images",)
+        above = [f"attack.{name}={getattr(settings, name)}" for name in names if (getattr(settings, name) or 0) > count]
+        if above:
+            sentences.append(f"{data} has {count} test images, fewer than {' and '.join(above)}: all are attacked")
+    return sentences
 
 
 def publish(frame: pd.DataFrame, found: Mapping[str, Target], settings: Robustness, folder: Path) -> tuple[Path, ...]:
@@ -107,8 +121,9 @@ def publish(frame: pd.DataFrame, found: Mapping[str, Target], settings: Robustne
 def _suffix(settings: Robustness) -> str:
     """What tells results of other settings from the usual ones: "-fine", or a hash of settings without a name."""
     for name in options("attack"):
-        if robustness_of(load_option("attack", name)) == settings:
-            return "" if name == USUAL else f"-{name}"
+        with contextlib.suppress(ValueError):  # a broken file matters to those who choose it
+            if robustness_of(load_option("attack", name)) == settings:
+                return "" if name == USUAL else f"-{name}"
     return "-" + hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
 
 
@@ -146,7 +161,8 @@ class Progress:
         """Progress over the attacks on the runs `found`, on standard output."""
         left = 0.0
         for target in found.values():
-            images = settings.images or _test_images(target, place)
+            there = _test_images(target, place)
+            images = min(settings.images or there, there)
             checked = min(images, settings.check_images or images)
             for name in attack_names(target, settings):
                 left += _cost(name, settings) * (images if name == PGD else checked)

@@ -97,6 +97,7 @@ def _analyse(
 
     analysts: dict[str, Analyst] = {}
     problems = []
+    few: dict[str, int] = {}
     for row in rows:
         try:
             trained = load_trained(place.runs / row["run"])
@@ -105,7 +106,13 @@ def _analyse(
             continue
         images = place.images(trained.cell.data)
         _check_chosen(settings, images)
+        if settings.images is not None and settings.images > len(images.test_labels):
+            few[trained.cell.data.name] = len(images.test_labels)
         analysts[row["run"]] = Analyst(trained, images, settings, place.settings.device, check_stop)
+    for data, count in few.items():
+        print(
+            f"saliency: {data} has {count} test images, fewer than saliency.count={settings.images}: all are measured"
+        )
     todo = {name: left for name, analyst in analysts.items() if (left := analyst.left())}
     if todo:
         say(f"saliency: {len(analysts)} runs, {len(analysts) - len(todo)} done already")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.schema import choice, flag, whole
+from scs_study.config.schema import check_keys, choice, flag, whole
 from scs_study.evaluation.robustness.attacks import Method
 
 CHECKS = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer")
@@ -61,6 +61,11 @@ class Robustness:
                 raise ValueError(f"attack.{key}={_shown(radii)}: must increase")
         if not self.eps or self.eps[0] != 0:
             raise ValueError(f"attack.eps={_shown(self.eps)}: must begin with 0, the accuracy without an attack")
+        if 0 < self.eps[-1] < 1:
+            raise ValueError(
+                f"attack.eps={_shown(self.eps)}: radii are in 255ths of a pixel's range; {self.eps[-1]:g} of the whole "
+                f"range is written {self.eps[-1] * PIXEL:.4g}"
+            )
         if not set(self.check_eps) <= set(self.eps[1:]):
             raise ValueError(
                 f"attack.check_eps={_shown(self.check_eps)}: must be among the radii above 0 of attack.eps"
@@ -113,6 +118,7 @@ class Robustness:
 def robustness_of(config: DictConfig | Mapping[str, Any]) -> Robustness:
     """The settings of a composed `attack` group. Errors: ValueError in one sentence for what cannot be."""
     values = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config)  # type: ignore[arg-type]
+    check_keys("attack.", values, [each.name for each in fields(Robustness)])
     for key in ("eps", "check_eps", "checks"):
         if not isinstance(values[key], (list, tuple)):
             raise ValueError(f"attack.{key}={values[key]}: must be a list")

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.schema import choice, flag, whole
+from scs_study.config.schema import check_keys, choice, flag, whole
 
 METHODS = ("gradient", "integrated_gradients", "smoothgrad")
 TARGETS = ("predicted", "true")
@@ -113,6 +113,8 @@ def saliency_of(config: DictConfig) -> SaliencySettings:
     assert isinstance(values, dict)
     known = {str(key): value for key, value in values.items()}
     names = ("method", "target", "output", "steps", "samples", "noise")
+    others = ("count", "top", "perturbed", "points", "redrawn", "seed", "min_accuracy", "images", "chosen", "scale")
+    check_keys("saliency.", known, (*names, *others))
     chosen = known["chosen"]
     if chosen is not None and not isinstance(chosen, list):
         raise ValueError(f"saliency.chosen={chosen}: must be a list of whole numbers, such as [3,14,159]")

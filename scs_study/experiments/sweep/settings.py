@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.compose import CELL_GROUPS, compose_cell
-from scs_study.config.schema import CellConfig, choice
+from scs_study.config.schema import CellConfig, check_keys, choice
 from scs_study.models import check_cell
 
 SAMPLERS = ("tpe", "grid")
@@ -117,6 +117,7 @@ def sweep_of(name: str, config: DictConfig, overrides: Mapping[str, Any]) -> Swe
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     settings: dict[str, Any] = {str(key): value for key, value in values.items()}
+    check_keys("sweep.", settings, [each.name for each in fields(Sweep) if each.name != "sweep"])
     for key in _OWN:
         if key in overrides:
             raise ValueError(

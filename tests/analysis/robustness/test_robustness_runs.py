@@ -17,7 +17,7 @@ import torch
 from scs_study import files
 from scs_study.analysis.collect import collect, identity_columns
 from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, sources, targets
-from scs_study.analysis.robustness.study import attack_runs
+from scs_study.analysis.robustness.study import Progress, attack_runs, too_few
 from scs_study.analysis.variants import records
 from scs_study.config.compose import load_option
 from scs_study.evaluation.robustness import cache as keep
@@ -65,6 +65,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for each in (CONV, SCS):
         assert run_cell(each, place(runs)).state == "done"
     return runs
+
+
+def test_more_images_than_there_are_is_said_before_they_are_attacked(trained: Path) -> None:
+    frame = collect(trained, [CONV.run_name, SCS.run_name])
+    found, _ = targets(records(frame), identity_columns(frame), trained)
+    count = len(few_digits().test_labels)
+    which = settings(images=5000, check_images=count, checks=["square"])
+    assert too_few(found, which, place(trained)) == [
+        f"digits has {count} test images, fewer than attack.images=5000: all are attacked"
+    ]
+    both = too_few(found, settings(images=5000, check_images=5000), place(trained))
+    assert "fewer than attack.images=5000 and attack.check_images=5000:" in both[0]
+    assert too_few(found, settings(images=count, check_images=1), place(trained)) == []
+    assert too_few(found, settings(images=None, check_images=5000, checks=[], check_eps=[]), place(trained)) == []
+    announced = Progress.start(found, which, place(trained)).left
+    assert (
+        announced
+        == Progress.start(found, settings(images=count, check_images=count, checks=["square"]), place(trained)).left
+    )
 
 
 @pytest.fixture

@@ -51,6 +51,11 @@ def test_the_table_is_the_golden_one(tmp_path: Path) -> None:
         ({"eps": [1, 2]}, "attack.eps=1, 2: must begin with 0, the accuracy without an attack"),
         ({"eps": [0, 4, 2]}, "attack.eps=0, 4, 2: must increase"),
         ({"eps": 3}, "attack.eps=3: must be a list"),
+        (
+            {"eps": [0, 0.0314]},
+            "attack.eps=0, 0.0314: radii are in 255ths of a pixel's range; 0.0314 of the ",
+        ),
+        ({"eps": [0, 0.1, 0.2, 0.3]}, "attack.eps=0, 0.1, 0.2, 0.3: radii are in 255ths .* is written 76.5"),
         ({"eps": [0, "1"]}, "attack.eps=1: must be a number of at least 0 and at most 255"),
         ({"check_eps": [3]}, r"attack.check_eps=3: must be among the radii above 0 of attack.eps \(0, 1, 2, 4, 6, 8\)"),
         ({"check_eps": []}, r"attack.check_eps=\[\]: the attacks of attack.checks need a radius"),
@@ -72,3 +77,12 @@ def test_every_choice_of_attack_can_be_used() -> None:
         assert robustness_of(load_option("attack", name)).eps[0] == 0
     fine = robustness_of(load_option("attack", "fine")).eps
     assert np.allclose(np.diff(np.array(fine) / 255), 0.01)
+
+
+def test_an_own_file_of_settings_names_what_it_lacks() -> None:
+    values = load_option("attack", "pgd")
+    del values["seed"]
+    with pytest.raises(ValueError, match=r"attack\.seed: not set"):
+        robustness_of(values)
+    with pytest.raises(ValueError, match=r"attack\.sedd: no such setting \(did you mean attack\.seed\?\)"):
+        robustness_of({**values, "sedd": 0})

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from scs_study.config.compose import CONF, options
 from scs_study.config.schema import cell_from_dict
-from scs_study.experiments.sweep.settings import rounded
+from scs_study.experiments.sweep.settings import rounded, sweep_of
 from tests.experiments.sweep.sweeps import sweep
 
 
@@ -45,6 +45,16 @@ def test_every_sweep_of_the_project_is_one_of_fixed_p_scs_layers(name):
         return
     cell = sweep(name).cell(2.0, 0)
     assert (cell.layer.name, cell.layer.p) == ("scs", 2.0)
+
+
+def test_an_own_sweep_names_what_it_lacks_and_what_no_sweep_has():
+    config = OmegaConf.load(CONF / "sweep" / "quick.yaml")
+    del config["points"], config["pruner"]
+    with pytest.raises(ValueError, match=r"^sweep\.points, sweep\.pruner: not set$"):
+        sweep_of("mine", config, {})
+    config["trails"] = 3
+    with pytest.raises(ValueError, match=r"^sweep\.trails: no such setting \(did you mean sweep\.trials\?\)"):
+        sweep_of("mine", config, {})
 
 
 def test_the_papers_sweep_is_the_papers():
