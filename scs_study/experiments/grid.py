@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.compose import (
     CELL_GROUPS,
-    PROJECT,
     compose_cell,
     default_choices,
     load_option,
@@ -23,9 +22,8 @@ from scs_study.config.compose import (
     parse_overrides,
 )
 from scs_study.config.schema import CellConfig, choice
+from scs_study.places import PAPER
 
-PAPER = PROJECT / "results" / "paper"
-"""The paper's tables."""
 ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
 """What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
 _KEYS = ("title", "paper", "include", "epochs_factor", "base", "set", "axes", "exclude", "seeds", "analyses")
