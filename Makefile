@@ -2,7 +2,8 @@
 #   STUDY=name    the study (conf/study), quick unless said     LAUNCH=name   how it is run (conf/launch)
 #   SWEEP=name    the sweep over p (conf/sweep), quick unless said         PORT=8080     of the dashboard
 #   PYTEST="..."  further arguments of pytest, such as PYTEST="tests/layers -x"
-#   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1"
+#   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1". A shell reads them: what has a space
+#                 or another sign that means something to it needs quotes, ARGS="'runs=/home/me/R&D (1)' seed=1"
 
 STUDY ?= quick
 LAUNCH ?= inline
@@ -23,7 +24,11 @@ help: ## what there is to type
 
 setup: $(STAMP) ## the environment, from the pinned and hashed requirements.lock
 
-$(STAMP): requirements.lock pyproject.toml scripts/setup.sh
+# An environment whose Python is gone (upgraded away, or below a folder that was renamed) is no environment.
+GONE := $(shell test ! -e $(STAMP) || test -x $(PYTHON) || echo gone)
+.PHONY: gone
+
+$(STAMP): requirements.lock pyproject.toml scripts/setup.sh $(GONE)
 	@bash scripts/setup.sh $(VENV)
 
 replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=table3
@@ -66,7 +71,7 @@ bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, 
 	@$(PYTHON) scripts/bench.py $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
 
 lock: $(STAMP) ## resolve requirements.lock anew from pyproject.toml
 	@bash scripts/lock.sh $(VENV)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
 
 from omegaconf import DictConfig
 from tabulate import tabulate

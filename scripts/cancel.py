@@ -5,6 +5,14 @@ Runs in progress write a checkpoint first; `make replicate` continues them.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
+
 from omegaconf import DictConfig
 
 from scs_study.command import chosen_study, refuse_match, run_command

@@ -8,6 +8,13 @@ workers=0 writes the table and figures of what is there, dashboard=8080 opens Op
 from __future__ import annotations
 
 import contextlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
@@ -26,6 +33,7 @@ from scs_study.launch import sweep_slurm as cluster
 from scs_study.launch.registry import LAUNCHERS, check_writable, pool_of
 from scs_study.launch.sweep_pool import Job, run_workers
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.training.process import prepare_process
 from scs_study.training.stopping import Interrupted
 
@@ -53,6 +61,7 @@ def main(config: DictConfig) -> int:
         check_checkpoint(cells, overrides)
         keep_checkpoint(config, cells, overrides)
         say(f"{name}: {sweep.title}; {sweep.total} trials")
+        tell_unknown_commit()
         job = Job(
             sweep,
             name,

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
 
 from omegaconf import DictConfig
 
@@ -25,6 +32,7 @@ from scs_study.launch.registry import forecast, launch, unsettled
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.training.process import prepare_process
 from scs_study.training.run_dir import FINAL_STATES
 
@@ -52,6 +60,8 @@ def main(config: DictConfig) -> int:
     also = f" ({twins} of them convolutional twins that others start from)" if twins else ""
     done = len(work) - len(missing)
     say(f"{study.name}: {study.title}\n{len(work)} cells{also}, {done} done already")
+    if missing:
+        tell_unknown_commit()
     for data in dict.fromkeys(cell.data for cell in missing):
         place.images(data, download=True)
     for remark in remarks(missing):

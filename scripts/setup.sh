@@ -37,11 +37,23 @@ fi
 
 if ! "$venv/bin/python" -c '' 2>/dev/null; then
     say "making $venv with $python"
-    "$uv" venv --quiet --allow-existing --python "$python" "$venv"
+    # Relocatable: its commands look for their Python beside them, so that the project's folder can be renamed.
+    "$uv" venv --quiet --allow-existing --relocatable --python "$python" "$venv"
 fi
 say "installing $(grep -c '==' requirements.lock) pinned packages; a first time takes from half a minute to some minutes"
 # Bytecode now: a process whose Python may write none (PYTHONDONTWRITEBYTECODE) would compile torch at every start, for seconds.
 "$uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes requirements.lock
-# A path instead of an installation, which would fetch a build system that no lock pins.
-pwd >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/scs_study.pth"
+# A path instead of an installation, which would fetch a build system that no lock pins. From the environment upwards, so
+# that it holds when the folder is renamed. An environment elsewhere may serve several checkouts and names none: their
+# commands know where they lie, and whoever imports scs_study from another folder is told that there is none.
+"$venv/bin/python" - <<'END'
+import os, pathlib, sys, sysconfig
+
+packages, project = pathlib.Path(sysconfig.get_path("purelib")), pathlib.Path.cwd()
+path = packages / "scs_study.pth"
+if pathlib.Path(sys.prefix).resolve().is_relative_to(project.resolve()):
+    path.write_text(os.path.relpath(project.resolve(), packages.resolve()) + "\n")
+else:
+    path.unlink(missing_ok=True)
+END
 touch "$venv/.installed"

@@ -6,6 +6,14 @@ python scripts/show_results.py 'match=rohrer25k-scs-*'    (any runs, by their na
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
+
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect

@@ -6,7 +6,13 @@ Of a sweep over p: p_sweep=NAME, the name that scripts/p_sweep.py prints.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
 
 from omegaconf import DictConfig
 

@@ -6,6 +6,13 @@ The runs land in the same folders as a study's, so a study finds them done.
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study import environment
+
+environment.settle()
 
 from omegaconf import DictConfig
 
@@ -16,6 +23,7 @@ from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.training.process import prepare_process
 
 
@@ -40,6 +48,7 @@ def main(config: DictConfig) -> int:
     prepare_process()
     cell, place = cell_of(config), workplace(config)
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
+    tell_unknown_commit()
     place.images(cell.data, download=True)
     outcome = inline(with_sources([cell]), place)[cell.run_name]
     say(f"{place.runs / cell.run_name}: {outcome.state}")

@@ -18,16 +18,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scs_study import files
 from scs_study.config.compose import (
-    CONF,
     below_project,
     check_files,
     check_override,
     checkpoint_scheme,
     parse_overrides,
+    user_path,
 )
+from scs_study.config.free_text import quoted
 from scs_study.config.schema import CellConfig
 from scs_study.console import guarded, say
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
+from scs_study.places import CONF
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 
@@ -60,7 +62,8 @@ def _run(
     sys.argv[1:] = [flags.get(argument, argument) for argument in sys.argv[1:]]
     # Hydra's own parser: some of its options (--cfg job) take a word that is no override.
     line, _ = get_args_parser().parse_known_args(sys.argv[1:])
-    arguments = list(line.overrides)
+    sys.argv[1:] = [quoted(argument, line.multirun) for argument in sys.argv[1:]]
+    arguments = [quoted(argument, line.multirun) for argument in line.overrides]
     try:
         overrides = parse_overrides(arguments)
         check_files(config, [override.key_or_group for override in overrides])
@@ -167,7 +170,7 @@ def results_name(study: Study) -> str:
     for argument in sorted(last.values()):
         key, given = parse_overrides([argument])[0].key_or_group, cell_overrides([argument])
         if path := given.get("init.checkpoint"):  # where a file lies makes no other cells
-            given = {key: checkpoint_scheme(Path(str(path)).expanduser())}
+            given = {key: checkpoint_scheme(user_path(key, path))}
             argument = f"{key}={given[key]}"
         changed = any(name not in study.set or study.set[name] != value for name, value in given.items())
         if changed or (key.startswith("study.") and key != "study.analyses"):

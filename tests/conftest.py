@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+os.environ["MPLBACKEND"] = "agg"  # a notebook's `!make test` hands on a backend that only the notebook's Python has
 torch.set_num_threads(1)
 
 pytest_plugins = ["tests.support.undisturbed"]

@@ -10,7 +10,18 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scs_study"
 ORDER = (
-    *("console", "foreign_files", "source", "released", "identity", "randomness", "files", "tensors"),
+    *(
+        "console",
+        "places",
+        "environment",
+        "foreign_files",
+        "source",
+        "released",
+        "identity",
+        "randomness",
+        "files",
+        "tensors",
+    ),
     *("config", "layers", "data", "models", "training", "benchmark", "runs", "experiments", "launch"),
     *("evaluation", "analysis", "report", "command"),
 )

@@ -9,14 +9,11 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from scs_study.config.schema import DRAWN
-
-FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
-"""Where the paper's tables lie in this project."""
+from scs_study.places import PAPER
 
 TABLES = tuple(f"table{number}" for number in range(1, 9))
 
@@ -82,7 +79,7 @@ def paper_table(name: str) -> tuple[PaperRow, ...]:
     """
     if name not in TABLES:
         raise ValueError(f"{name}: the paper has {TABLES[0]} to {TABLES[-1]}")
-    path = FOLDER / f"{name}.csv"
+    path = PAPER / f"{name}.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: the paper's tables come with the project's checkout")
     with path.open(newline="") as file:

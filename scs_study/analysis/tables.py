@@ -274,6 +274,8 @@ def _caption(frame: pd.DataFrame, groups: Sequence[Sequence[Record]], paper_name
     if done:
         parts.append(f"device: {_devices(done) or 'not recorded'}")
     commits = dict.fromkeys(word for row in runs if row["commit"] for word in show(row["commit"]).split())
+    if any(not row["commit"] for row in done):
+        commits["unknown"] = None
     if commits:
         parts.append(f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}")
     ours = "Ours is the mean over finished seeds of the best test accuracy of a run, as the paper reports it"

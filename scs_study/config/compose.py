@@ -20,9 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
 from scs_study.foreign_files import is_foreign
 from scs_study.identity import code_of
+from scs_study.places import CONF, PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
-CONF = PROJECT / "conf"
 CELL_GROUPS = ("arch", "layer", "activation", "pooling", "norm", "data", "init", "train")
 """The groups that say what a run computes; every other group says how or where."""
 _NAME_ONLY = ("arch", "activation", "pooling", "norm", "init")
@@ -36,7 +35,16 @@ def below_project(path: object) -> Path:
     """
     if path is None or path == "":
         raise ValueError("runs and results: each must be the path of a folder")
-    return PROJECT / Path(str(path)).expanduser()
+    return PROJECT / user_path("runs and results", path)
+
+
+def user_path(key: str, path: object) -> Path:
+    """Return the path that a user gave for `key`; ~ is his home. Errors: ValueError where nobody knows that home."""
+    try:
+        return Path(str(path)).expanduser()
+    except RuntimeError as error:
+        name = Path(str(path)).parts[0]
+        raise ValueError(f"{key}: {path}: {name} is nobody's home; write ./{name} for a folder of that name") from error
 
 
 def options(group: str) -> list[str]:
@@ -136,7 +144,7 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     plain: dict[str, Any] = {group: values[group] for group in CELL_GROUPS if group not in _NAME_ONLY}
     plain |= {group: values[group]["name"] for group in _NAME_ONLY}
     if PRETRAINED in plain["init"] and values["init"]["checkpoint"] is not None:
-        scheme = checkpoint_scheme(Path(str(values["init"]["checkpoint"])).expanduser())
+        scheme = checkpoint_scheme(user_path("init.checkpoint", values["init"]["checkpoint"]))
         plain["init"] = plain["init"].replace(PRETRAINED, scheme)
     plain["code"] = dict(code_of({part: str(plain.get(part)) for part in _NAME_ONLY} | _named(plain, "layer", "data")))
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.compose import (
     CELL_GROUPS,
-    PROJECT,
     check_option,
     compose_cell,
     default_choices,
@@ -25,9 +24,8 @@ from scs_study.config.compose import (
     study_defaults,
 )
 from scs_study.config.schema import CellConfig, choice
+from scs_study.places import PAPER
 
-PAPER = PROJECT / "results" / "paper"
-"""The paper's tables."""
 ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
 """What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from scs_study import files
-from scs_study.config.compose import PROJECT
 from scs_study.config.schema import CellConfig, cell_from_dict
+from scs_study.places import CODE as HERE
+from scs_study.places import CONF, INSTALLED, PACKAGE
 from scs_study.runs.git_info import FROZEN, git_state
 
 SUBMISSIONS = ".submissions"
@@ -53,10 +54,8 @@ class Job:
     reason: str
 
 
-def freeze(
-    runs: Path, study: str, packs: Sequence[Sequence[CellConfig]], settings: Mapping[str, Any], root: Path = PROJECT
-) -> Submission:
-    """A new submission with a copy of the code and configs below `root`, which its tasks use whatever changes later."""
+def freeze(runs: Path, study: str, packs: Sequence[Sequence[CellConfig]], settings: Mapping[str, Any]) -> Submission:
+    """A new submission with a copy of this code and its configs, which its tasks use whatever changes later."""
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         folder = runs / SUBMISSIONS / f"scs-{study}-{stamp}-{secrets.token_hex(3)}"
@@ -65,9 +64,9 @@ def freeze(
             break
         except FileExistsError:  # another study started in the same second, and drew the same number
             continue
-    for part in ("scs_study", "conf"):
-        _copy(root / part, folder / CODE / part)
-    files.write_json(folder / CODE / FROZEN, git_state(root))
+    for part in (PACKAGE,) if INSTALLED else (PACKAGE, CONF):
+        _copy(part, folder / CODE / part.name)
+    files.write_json(folder / CODE / FROZEN, git_state(HERE))
     files.write_json(folder / _CELLS, [[cell.identity() for cell in pack] for pack in packs])
     names = [[cell.run_name for cell in pack] for pack in packs]
     files.write_json(folder / _SUBMISSION, {"study": study, "settings": dict(settings), "runs": names})

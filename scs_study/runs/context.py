@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.compose import PROJECT, below_project
+from scs_study.config.compose import below_project, user_path
 from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, choice, flag, whole
 from scs_study.data import ImageSet, load_images
 from scs_study.models import initial_weights
 from scs_study.models.pretrained import keep, read_checkpoint
+from scs_study.places import PROJECT
 from scs_study.runs.state import INITIAL
 from scs_study.training.run import ENGINES, Settings
 
@@ -52,8 +53,8 @@ def workplace(config: DictConfig) -> Workplace:
     return Workplace(
         runs=below_project(config.runs),
         settings=Settings(pick_device(device), name, whole("engine.checkpoint_every", engine.checkpoint_every, 1)),
-        data_root=Path(str(root)).expanduser() if root is not None and root != "" else None,
-        data_cache=PROJECT / "data",
+        data_root=user_path("data.root", root) if root is not None and root != "" else None,
+        data_cache=PROJECT / "data" / ".cache",  # so the data's default folder is data/ (data.load_images)
         retry_failed=flag("retry_failed", config.retry_failed),
     )
 
@@ -97,7 +98,7 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
     starts = {(cell.arch, cell.seed, cell.init) for cell in cells if CHECKPOINT.search(cell.init)}
     if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
         try:
-            keep(read_checkpoint(Path(str(path)).expanduser()), folder)
+            keep(read_checkpoint(user_path("init.checkpoint", path)), folder)
         except OSError as error:
             raise ValueError(f"runs={config.runs}: nothing can be written there: {error.strerror or error}") from error
     for arch, seed, scheme in starts:

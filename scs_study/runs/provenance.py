@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import socket
@@ -13,8 +14,9 @@ from typing import Any
 
 import torch
 
-from scs_study.config.compose import PROJECT
 from scs_study.config.schema import CellConfig
+from scs_study.console import say
+from scs_study.places import CODE
 from scs_study.runs.git_info import git_state
 from scs_study.training.run import Settings, device_name
 
@@ -24,12 +26,19 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "scikit-learn")
 JOB = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "CUDA_VISIBLE_DEVICES")
 
 
+@functools.cache
+def tell_unknown_commit() -> None:
+    """Say on stderr, once a process, why the runs that are to be computed will not know their commit, if they won't."""
+    if reason := git_state(CODE).get("unknown"):
+        say(f"note: runs and tables will not name the commit of this code: {reason}", error=True)
+
+
 def provenance(cell: CellConfig, settings: Settings, restart: int) -> dict[str, Any]:
     """One start of a run as a JSON-able record; `restart` counts the starts before it."""
     return {
         "restart": restart,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **git_state(PROJECT),
+        **git_state(CODE),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "host": socket.gethostname(),

@@ -58,7 +58,7 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
     rows = [row for group in groups for row in group]
     found, problems = targets(rows, identity_columns(frame), place.runs)
     for sentence in too_few(found, settings, place):
-        print(f"robustness: {sentence}")
+        say(f"robustness: {sentence}")
     progress = Progress.start(found, settings, place)
     say(f"robustness: {len(found)} runs, at most {progress.left:.1e} images x evaluations, less what is kept")
     with StopRequest().listening() as stop:
