@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures results saliency robustness sweep dashboard chaos bench lint lock clean
+.PHONY: help setup replicate test status cancel tables figures results claims saliency robustness sweep dashboard chaos bench simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ figures: $(STAMP) ## a study's figures from its run folders as they are now
 results: $(STAMP) ## test errors of a study's runs, finished or not, and their error curves
 	@$(PYTHON) scripts/show_results.py study=$(STUDY) $(ARGS)
 
+claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUDY=paper, or ARGS="runs=PATH match='...'"
+	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
+
 saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
 	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)
 
@@ -69,6 +72,9 @@ chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes 
 
 bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, as ratios; CSV and a chart
 	@$(PYTHON) scripts/bench.py $(ARGS)
+
+simulate: $(STAMP) ## coverage and error rates of the statistics on simulated studies, into docs/statistics.md
+	@$(PYTHON) scripts/simulate.py $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy

@@ -1,0 +1,69 @@
+"""Holds the claims of the paper against runs, and prints and writes the verdicts: python scripts/claims.py study=paper
+
+python scripts/claims.py                                                 (all runs of the folder)
+python scripts/claims.py 'match=rohrer47k-*' runs=elsewhere only=[1,6]   (any runs, by their names)
+python scripts/claims.py 'folders=[results/cifar10_4ep/records]'         (and those of further folders)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from scs_study.analysis.claims.cells import Runs
+from scs_study.analysis.claims.decide import decide
+from scs_study.analysis.claims.load import chosen_claims, load_claims
+from scs_study.analysis.claims.speed import read_benchmark
+from scs_study.analysis.claims.table import tally, write_claims
+from scs_study.analysis.collect import collect
+from scs_study.command import (
+    chosen_study,
+    matching_runs,
+    results_folder,
+    results_name,
+    run_command,
+    task_overrides,
+)
+from scs_study.config.compose import below_project
+
+
+def main(config: DictConfig) -> int:
+    """Exit status 0. Errors: ValueError for a wrong file of claims, or when no run matches."""
+    file = chosen_claims(load_claims(below_project(config.file)), list(config.only))
+    frames, name = chosen_frames(config)
+    verdicts = decide(file, Runs(frames), read_benchmark(below_project(config.benchmark)))
+    folder = results_folder(config, name) / "tables"
+    for verdict in verdicts:
+        print(f"{verdict.claim.id:>3}  {verdict.word:<26} {verdict.claim.sentence}")
+    print(f"\n{file.title}: {tally(verdicts)}")
+    for path in write_claims(verdicts, folder, file.title):
+        print(f"  {path}")
+    return 0
+
+
+def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:
+    """The collected runs by folder, and the name of the results folder."""
+    runs = below_project(config.runs)
+    frames = {}
+    if config.match:
+        names, name = matching_runs(config)
+        frames[runs] = collect(runs, names)
+    elif any(override.startswith("study=") for override in task_overrides()):
+        study, cells = chosen_study(config)
+        frames[runs] = collect(runs, {cell.run_name: cell.identity() for cell in cells})
+        name = results_name(study)
+    else:
+        frames[runs] = collect(runs)
+        name = "claims"
+    for folder in config.folders:
+        further = below_project(folder)
+        if not further.is_dir():
+            raise ValueError(f"folders: {folder}: there is no such folder")
+        frames[further] = collect(further)
+    return frames, name
+
+
+if __name__ == "__main__":
+    run_command(main, "claims")

@@ -1,0 +1,71 @@
+"""p-values: against a margin, of equivalence, of several among many, and of a family of claims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
+
+from scs_study.analysis.statistics.summary import FEWEST
+
+ALPHA = 0.05
+
+
+def above_p(differences: Sequence[float], margin: float) -> float:
+    """Return the p-value of "the mean is above `margin`", at most ALPHA exactly where the 95 % t interval is above it.
+
+    Twice the one-sided t test's, so that a claim is held to the interval that is printed. NaN below FEWEST values.
+    Where all values are equal: 0 above the margin, else 1.
+    """
+    if len(differences) < FEWEST:
+        return math.nan
+    if np.ptp(differences) == 0:
+        return 0.0 if differences[0] > margin else 1.0
+    return min(1.0, 2 * float(stats.ttest_1samp(differences, margin, alternative="greater").pvalue))
+
+
+def below_p(differences: Sequence[float], margin: float) -> float:
+    """Return the p-value of "the mean is below `margin`": as `above_p`, from the other side."""
+    return above_p([-value for value in differences], -margin)
+
+
+def equivalence_p(differences: Sequence[float], low: float, high: float) -> float:
+    """Return the p-value of two one-sided t tests that the mean is above `low` and below `high`; NaN below FEWEST.
+
+    At most ALPHA exactly where the 90 % t interval lies inside (Schuirmann 1987).
+    """
+    assert low < high
+    if len(differences) < FEWEST:
+        return math.nan
+    if np.ptp(differences) == 0:
+        return 0.0 if low < differences[0] < high else 1.0
+    return float(DescrStatsW(np.asarray(differences, dtype=np.float64)).ttost_mean(low, high)[0])
+
+
+def several_p(p_values: Sequence[float], least: int) -> float:
+    """Return the p-value of "at least `least` of these hold" (partial conjunction, Bonferroni's form).
+
+    All of them: the largest p, without a correction (intersection-union test). One of them: the smallest, times their
+    number (Benjamini and Heller 2008). NaN where one of the p-values is, since then nobody knows.
+    """
+    many = len(p_values)
+    assert 1 <= least <= many
+    if any(math.isnan(p) for p in p_values):
+        return math.nan
+    return min(1.0, (many - least + 1) * sorted(p_values)[least - 1])
+
+
+def holm(p_values: Iterable[float]) -> list[float]:
+    """Return the p-values adjusted by Holm's method, in their order. A NaN stays NaN but counts as a test.
+
+    A claim that is not decided yet will be, and the others must not look better until then.
+    """
+    given = list(p_values)
+    if not given:
+        return []
+    adjusted = multipletests([1.0 if math.isnan(p) else p for p in given], ALPHA, method="holm")[1]
+    return [math.nan if math.isnan(p) else float(a) for p, a in zip(given, adjusted, strict=True)]
