@@ -51,6 +51,7 @@ def main(config: DictConfig) -> int:
     print(f"{study.name}: {study.title}\n{len(work)} cells{also}, {done} done already", flush=True)
     for data in dict.fromkeys(cell.data for cell in missing):
         place.images(data, download=True)
+    place.check_batches(missing)
     for remark in remarks(missing):
         print(f"note: {remark}")
     if words := forecast(missing, place, config):

@@ -40,6 +40,7 @@ def main(config: DictConfig) -> int:
     cell, place = cell_of(config), workplace(config)
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
     place.images(cell.data, download=True)
+    place.check_batches([cell])
     outcome = inline(with_sources([cell]), place)[cell.run_name]
     print(f"{place.runs / cell.run_name}: {outcome.state}")
     return FAILED if outcome.state == "failed" else 0

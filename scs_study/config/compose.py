@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
+from scs_study.files import check_path
 from scs_study.identity import code_of
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,9 @@ def below_project(path: object) -> Path:
     """
     if path is None or path == "":
         raise ValueError("runs and results: each must be the path of a folder")
-    return PROJECT / Path(str(path)).expanduser()
+    found = PROJECT / Path(str(path)).expanduser()
+    check_path("runs and results", found)
+    return found
 
 
 def options(group: str) -> list[str]:

@@ -90,8 +90,12 @@ def _read_cache(known: KnownSet, path: Path, source: Path | None) -> ImageSet | 
             print(f"{error}; kept as {tensors.set_aside(path)}, decoding again", file=sys.stderr, flush=True)
         return None
     # With a known digest the content speaks for itself. Without one, the cache stands only for the files it came from.
-    stale = notes["digest"] != known.digest if known.digest else source is not None and notes["origin"] != str(source)
-    return None if stale else ImageSet(**loaded, classes=known.classes, digest=notes["digest"], origin=notes["origin"])
+    try:
+        images = ImageSet(**loaded, classes=known.classes, digest=notes["digest"], origin=notes["origin"])
+    except (KeyError, TypeError):  # another of this project's files, put here under that name
+        return None
+    stale = images.digest != known.digest if known.digest else source is not None and images.origin != str(source)
+    return None if stale else images
 
 
 def _download(known: KnownSet, root: Path | None, home: Path, download: bool) -> Path:

@@ -43,7 +43,9 @@ def load_trained(folder: Path) -> Trained:
         tensors, notes = load_tensors(folder / run_folder.WEIGHTS)
     except FileNotFoundError as error:
         raise ValueError(f"{folder.name} is not finished: it has no {Path(str(error.filename)).name}") from None
-    if notes["run"] != folder.name or cell.run_name != folder.name:
-        raise ValueError(f"{folder} holds the weights of another run, {notes['run']}")
+    if notes.get("run") != folder.name or cell.run_name != folder.name:
+        raise ValueError(
+            f"{folder} holds the weights of another run, {notes.get('run', 'which its file does not name')}"
+        )
     network = fold_pools(restore_variant(cell, tensors)).eval()
     return Trained(folder, cell, network, result, checksum(tensors))

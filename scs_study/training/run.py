@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study import files
 from scs_study.config.schema import CellConfig
-from scs_study.data import Batches, ImageSet
+from scs_study.data import Batches, ImageSet, check_batch_size
 from scs_study.models import InitialWeights, build_variant, count_parameters, layer_paths, not_swapped
 from scs_study.models.pool_fusion import fold_pools
 from scs_study.tensors import checksum, save_tensors
@@ -129,7 +129,11 @@ def train(
 
 
 def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Parts:
-    """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
+    """The parts of a run before its first step.
+
+    Errors: ValueError for numerics that the device does not have, and a batch larger than the training set.
+    """
+    check_batch_size(cell.train.batch_size, images)
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
     network = fold_pools(build_variant(cell, shared.tensors))
