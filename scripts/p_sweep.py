@@ -25,7 +25,7 @@ from scs_study.analysis.sweep.rows import rows_of
 from scs_study.command import FAILED, results_folder, run_command, task_overrides
 from scs_study.config.schema import choice, whole
 from scs_study.console import say
-from scs_study.data import load_images
+from scs_study.data import check_batch_size, load_images
 from scs_study.experiments.grid import cell_overrides
 from scs_study.experiments.sweep.settings import sweep_of
 from scs_study.experiments.sweep.storage import check_command_line, check_settings, check_url, load
@@ -99,7 +99,8 @@ def on_cluster(job: Job, config: DictConfig) -> str | None:
     assert isinstance(launch, dict)
     assert isinstance(engine, dict)
     job_cell = job.sweep.cell(job.sweep.low, job.sweep.seeds[0])
-    load_images(job_cell.data, job.data_root, job.data_cache, download=True)  # no worker downloads
+    images = load_images(job_cell.data, job.data_root, job.data_cache, download=True)  # no worker downloads
+    check_batch_size(job_cell.train.batch_size, images)
     numbers = cluster.submit(job, config.workers, {str(k): v for k, v in launch.items()},
                              {str(k): v for k, v in engine.items()})  # fmt: skip
     say(f"SLURM jobs: {' '.join(numbers)}")

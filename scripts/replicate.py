@@ -64,6 +64,7 @@ def main(config: DictConfig) -> int:
         tell_unknown_commit()
     for data in dict.fromkeys(cell.data for cell in missing):
         place.images(data, download=True)
+    place.check_batches(missing)
     for remark in remarks(missing):
         say(f"note: {remark}")
     if words := forecast(missing, place, config):

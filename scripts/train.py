@@ -50,6 +50,7 @@ def main(config: DictConfig) -> int:
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
     tell_unknown_commit()
     place.images(cell.data, download=True)
+    place.check_batches([cell])
     outcome = inline(with_sources([cell]), place)[cell.run_name]
     say(f"{place.runs / cell.run_name}: {outcome.state}")
     return FAILED if outcome.state == "failed" else 0

@@ -175,7 +175,8 @@ def results_name(study: Study) -> str:
         changed = any(name not in study.set or study.set[name] != value for name, value in given.items())
         if changed or (key.startswith("study.") and key != "study.analyses"):
             changes.append(argument.lstrip("+"))
-    return "-".join([study.name, *(re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes)])
+    words = [re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes]
+    return files.shortened("-".join([study.name, *words]))  # of any number of overrides
 
 
 def results_folder(config: DictConfig, name: str) -> Path:
@@ -184,6 +185,7 @@ def results_folder(config: DictConfig, name: str) -> Path:
     It is not made: a folder for results that never come would be a riddle.
     """
     folder = below_project(config.results) / name
+    files.check_path(f"results={config.results}", folder)
     try:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir():

@@ -80,7 +80,7 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file. Errors: ValueError naming the file when it is damaged, OSError when it is not there."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
@@ -119,7 +119,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}, line {number}, is damaged: {error}") from error
         if not isinstance(record, dict):
             raise ValueError(f"{path}, line {number}, is damaged: not a JSON object")

@@ -77,6 +77,26 @@ def part_digest(part: str, name: str) -> str | None:
     return None if digest == RELEASED.get(part, {}).get(name) else digest
 
 
+def check_code(code: Code, names: Mapping[str, str]) -> None:
+    """Raise ValueError in one sentence where `code`, a cell's, is of other source than `names` stand for here and now.
+
+    A part that nobody has released and of which the cell says nothing passes: commits that knew no digests wrote it.
+    """
+    then = dict(code)
+    for part, name in names.items():
+        released = name in (RELEASED["arch"] if part == "arch" else DEFINITIONS[part])
+        now = part_digest(part, name)
+        if then.get(part) != now and (released or part in then):
+            there, here = _said(then.get(part)), _said(now)
+            raise ValueError(
+                f"{part}={name}: its source was changed since this run was made ({there} then, {here} now)"
+            )
+
+
+def _said(digest: str | None) -> str:
+    return f"digest {digest}" if digest else "as released"
+
+
 @functools.cache
 def _digest(part: str, name: str) -> str | None:
     if part == "arch":

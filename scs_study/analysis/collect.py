@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from scs_study.config.schema import cell_from_dict
+from scs_study.config.schema import MOST, cell_from_dict
 from scs_study.files import read_json, read_lines
 from scs_study.training.record import message
 from scs_study.training.run_dir import FINAL_STATES
@@ -85,8 +86,11 @@ def history(run: Path) -> pd.DataFrame:
     columns = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "train_seconds", "eval_seconds"]
     rows = read_epochs(run / "history.jsonl")
     columns += sorted({key for row in rows for key in row} - set(columns))
-    data = {name: pd.Series([row.get(name) for row in rows], dtype="float64") for name in columns if name != "epoch"}
-    return pd.DataFrame({"epoch": pd.Series([row["epoch"] for row in rows], dtype="int64"), **data})
+    with _named(run / "history.jsonl"):
+        data = {
+            name: pd.Series([row.get(name) for row in rows], dtype="float64") for name in columns if name != "epoch"
+        }
+        return pd.DataFrame({"epoch": pd.Series([row["epoch"] for row in rows], dtype="int64"), **data})
 
 
 def layer_history(run: Path) -> pd.DataFrame:
@@ -95,17 +99,28 @@ def layer_history(run: Path) -> pd.DataFrame:
     Usable while the run is being written. q is NaN and p None where a layer has none.
     Errors: as `history`.
     """
-    rows = [
-        {**values, "epoch": record["epoch"], "path": path}
-        for record in read_epochs(run / "layers.jsonl")
-        for path, values in record.get("layers", {}).items()
-    ]
-    frame: dict[str, pd.Series[Any]] = {"epoch": pd.Series([row["epoch"] for row in rows], dtype="int64")}
-    frame["path"] = pd.Series([row["path"] for row in rows], dtype=object)
-    for name in ("weight_norm", "gradient_norm", "q"):
-        frame[name] = pd.Series([row.get(name) for row in rows], dtype="float64")
-    frame["p"] = pd.Series([row.get("p") for row in rows], dtype=object)
-    return pd.DataFrame(frame)
+    records = read_epochs(run / "layers.jsonl")
+    with _named(run / "layers.jsonl"):
+        rows = [
+            {**values, "epoch": record["epoch"], "path": path}
+            for record in records
+            for path, values in record.get("layers", {}).items()
+        ]
+        frame: dict[str, pd.Series[Any]] = {"epoch": pd.Series([row["epoch"] for row in rows], dtype="int64")}
+        frame["path"] = pd.Series([row["path"] for row in rows], dtype=object)
+        for name in ("weight_norm", "gradient_norm", "q"):
+            frame[name] = pd.Series([row.get(name) for row in rows], dtype="float64")
+        frame["p"] = pd.Series([row.get("p") for row in rows], dtype=object)
+        return pd.DataFrame(frame)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A context in which whatever is wrong with a file's values is a ValueError that names the file."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def identity_columns(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -146,12 +161,12 @@ def _row(folder: Path, planned: Mapping[str, Any] | None) -> dict[str, Any]:
     damage: list[str] = []
     try:
         row |= flatten(_object(folder / "config.json"))
-    except (ValueError, OSError) as error:
+    except Exception as error:  # whatever somebody put there: it must not hide the other runs
         damage.append(_sentence(folder / "config.json", error))
     for part in (_status, _result, _provenance):
         try:
             row |= part(folder, row)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # as above
             damage.append(_sentence(folder, error))
     if damage:
         row |= {"state": "damaged", "message": "; ".join(damage)}
@@ -193,8 +208,10 @@ def _checked(file: str, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if name in INTEGERS:
             kind, sound = "a whole number", isinstance(value, int) and not isinstance(value, bool)
+            sound = sound and abs(value) <= MOST  # type: ignore[arg-type]
         elif name in FLOATS:
             kind, sound = "a number", isinstance(value, (int, float)) and not isinstance(value, bool)
+            sound = sound and (isinstance(value, float) or abs(value) <= MOST)  # type: ignore[arg-type]
         else:
             kind, sound = "a text", isinstance(value, str)
         if value is not None and not sound:
@@ -222,13 +239,16 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
     """
     epochs = {}
     for record in read_lines(path):
-        if not isinstance(record.get("epoch"), int):
+        epoch = record.get("epoch")
+        if not isinstance(epoch, int) or abs(epoch) > MOST:
             raise ValueError(f"{path} is damaged: a record without an epoch: {json.dumps(record)[:80]}")
-        epochs[record["epoch"]] = record
+        epochs[epoch] = record
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 
 def _sentence(path: Path, error: Exception) -> str:
+    if not isinstance(error, (ValueError, OSError)):
+        return f"{path.name} is damaged: {type(error).__name__}: {error}"
     if isinstance(error, FileNotFoundError):
         return f"no {Path(error.filename or path).name}"
     # Folder names of the machine that collects are no business of a table.

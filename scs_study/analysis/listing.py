@@ -10,7 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from scs_study.analysis.writers import LATEX, MARKDOWN, latex_float
-from scs_study.files import write_text
+from scs_study.files import shortened, write_text
 
 
 def write_listing(
@@ -33,7 +33,7 @@ def write_listing(
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(machines[0])
     writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in machines[1])
-    paths = folder / f"{name}.md", folder / f"{name}.csv"
+    paths = folder / f"{shortened(name)}.md", folder / f"{shortened(name)}.csv"
     for path, content in zip(paths, (text, file.getvalue()), strict=True):
         write_text(path, content)
     return paths
@@ -58,6 +58,6 @@ def write_latex(
     lines = [" & ".join(map(escaped, row)) for row in (heads, *rows)]
     align = "l" + "r" * (len(heads) - 1)
     text = latex_float(name, escaped(caption), align, lines, [escaped(note) for note in notes], gap="3pt")
-    path = folder / f"{name}.tex"
+    path = folder / f"{shortened(name)}.tex"
     write_text(path, text)
     return path

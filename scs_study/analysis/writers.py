@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from scs_study.analysis.tables import Table, TableRow
 from scs_study.analysis.variants import short, show
-from scs_study.files import write_text
+from scs_study.files import shortened, write_text
 
 TERMINAL = 120
 """Characters of a terminal's line that the text form stays within."""
@@ -59,7 +59,7 @@ def write_table(table: Table, folder: Path, name: str | None = None) -> tuple[Pa
     forms = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex, ".txt": to_text}
     paths = []
     for suffix, form in forms.items():
-        path = folder / f"{name or table.name}{suffix}"
+        path = folder / f"{shortened(name or table.name)}{suffix}"
         write_text(path, form(table))
         paths.append(path)
     return tuple(paths)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
+from scs_study.files import check_path
 from scs_study.foreign_files import is_foreign
 from scs_study.identity import code_of
 from scs_study.places import CONF, PROJECT
@@ -35,7 +36,9 @@ def below_project(path: object) -> Path:
     """
     if path is None or path == "":
         raise ValueError("runs and results: each must be the path of a folder")
-    return PROJECT / user_path("runs and results", path)
+    found = PROJECT / user_path("runs and results", path)
+    check_path("runs and results", found)
+    return found
 
 
 def user_path(key: str, path: object) -> Path:

@@ -131,6 +131,15 @@ class Batches:
         return torch.Generator().manual_seed(number)
 
 
+def check_batch_size(batch_size: int, images: ImageSet) -> None:
+    """Raise ValueError in one sentence for a batch that is larger than the training set."""
+    if batch_size > len(images.train_labels):
+        raise ValueError(
+            f"train.batch_size={batch_size}: the training set has {len(images.train_labels)} images, and no batch can "
+            "have more"
+        )
+
+
 def to_inputs(images: Tensor, image_size: int, white: Tensor | None = None) -> Tensor:
     """What networks see of images, uint8 (B, 32, 32, 3): float32 (B, 3, S, S) in [0, 1], channels_last, same device.
 

@@ -123,11 +123,15 @@ def _read_cache(known: KnownSet, path: Path, source: Path | None, root: Path | N
         say_once(f"{error}; {aside}, decoding again", error=True)
         return None
     # With a known digest the content speaks for itself. Without one, the cache stands only for the files it came from.
+    try:
+        images = ImageSet(**loaded, classes=known.classes, digest=notes["digest"], origin=notes["origin"])
+    except (KeyError, TypeError):  # another of this project's files, put here under that name
+        return None
     if known.digest:
-        stale = notes["digest"] != known.digest
+        stale = images.digest != known.digest
     else:
-        stale = root is not None if source is None else notes["origin"] != str(source)
-    return None if stale else ImageSet(**loaded, classes=known.classes, digest=notes["digest"], origin=notes["origin"])
+        stale = root is not None if source is None else images.origin != str(source)
+    return None if stale else images
 
 
 def _download(known: KnownSet, root: Path | None, home: Path, download: bool) -> Source:

@@ -45,7 +45,9 @@ def load_trained(folder: Path) -> Trained:
         raise ValueError(f"{folder.name} is not finished: it has no {Path(str(error.filename)).name}") from None
     except OSError as error:
         raise ValueError(f"{error.filename or folder} cannot be read: {error.strerror or error}") from error
-    if notes["run"] != folder.name or cell.run_name != folder.name:
-        raise ValueError(f"{folder} holds the weights of another run, {notes['run']}")
+    if notes.get("run") != folder.name or cell.run_name != folder.name:
+        raise ValueError(
+            f"{folder} holds the weights of another run, {notes.get('run', 'which its file does not name')}"
+        )
     network = fold_pools(restore_variant(cell, tensors)).eval()
     return Trained(folder, cell, network, result, checksum(tensors))

@@ -58,7 +58,7 @@ def freeze(runs: Path, study: str, packs: Sequence[Sequence[CellConfig]], settin
     """A new submission with a copy of this code and its configs, which its tasks use whatever changes later."""
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        folder = runs / SUBMISSIONS / f"scs-{study}-{stamp}-{secrets.token_hex(3)}"
+        folder = runs / SUBMISSIONS / f"scs-{_short(study)}-{stamp}-{secrets.token_hex(3)}"
         try:
             folder.mkdir(parents=True)
             break
@@ -95,7 +95,12 @@ def submissions(runs: Path, study: str | None = None) -> dict[str, Path]:
     """The folders of all submissions of these runs (of one study, or of all), by name."""
     home = runs / SUBMISSIONS
     known = {path.name: path for path in sorted(home.iterdir()) if path.is_dir()} if home.is_dir() else {}
-    return {name: path for name, path in known.items() if study in (None, name.rsplit("-", 3)[0].removeprefix("scs-"))}
+    wanted = study and _short(study)
+    return {name: path for name, path in known.items() if wanted in (None, name.rsplit("-", 3)[0].removeprefix("scs-"))}
+
+
+def _short(study: str) -> str:
+    return files.shortened(study, 100)  # a job's name is shown in one line
 
 
 def live_jobs(runs: Path, study: str | None = None) -> list[Job]:

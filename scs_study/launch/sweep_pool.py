@@ -56,7 +56,9 @@ def run_workers(job: Job, workers: int) -> str | None:
         again = desk.retry_failed() if job.retry_failed else 0
         if again:
             say(f"{again} trials that failed before are tried again")
-        workplace(job).images(job.sweep.cell(job.sweep.low, job.sweep.seeds[0]).data, download=True)
+        place, cell = workplace(job), job.sweep.cell(job.sweep.low, job.sweep.seeds[0])
+        place.images(cell.data, download=True)
+        place.check_batches([cell])
         if workers > 1:
             return _processes(job, workers, stop)
         try:

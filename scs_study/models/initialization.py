@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
 from scs_study.console import say
+from scs_study.files import shortened
+from scs_study.identity import part_digest
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.models.pretrained import check_fit
+from scs_study.models.pretrained import check_fit, scheme_of
 from scs_study.randomness import derived, own_random_state
 from scs_study.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
 
@@ -35,7 +38,8 @@ def initial_weights(
 
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
     every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"); kaiming_normal: N(0, 2 / fan in)
-    for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file is set aside and drawn again.
+    for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file, or one of another network of that
+    name, is set aside and drawn again.
     checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: those of the `trained` plain network.
     a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
     Errors: ValueError when there are no such weights, or they are not this architecture's.
@@ -52,10 +56,13 @@ def initial_weights(
             raise ValueError(f"init={PRETRAINED}: these weights are a trained network's, and none is given")
         return from_trained(arch, seed, trained)
     choice("init", scheme, DRAWN)
-    path = folder / f"{arch}-s{seed}-{scheme}.safetensors"
+    path = _file(folder, arch, seed, scheme)
+    notes = {"arch": arch, "seed": seed, "scheme": scheme}
     try:
-        tensors, _ = load_tensors(path)
-        return InitialWeights(tensors, checksum(tensors))
+        tensors, theirs = load_tensors(path)
+        if theirs == notes and _shapes(tensors) == _shapes_of(arch, part_digest("arch", arch)):
+            return InitialWeights(tensors, checksum(tensors))
+        say(f"{path} holds the weights of another network; set aside as {set_aside(path).name} and drawn again")
     except FileNotFoundError:
         pass
     except Unreadable as error:
@@ -64,7 +71,22 @@ def initial_weights(
         say(f"{error}; set aside as {set_aside(path).name} and drawn again")
     tensors = draw(arch, seed, scheme)
     # Two processes may draw at once: the numbers are the same, and the file is replaced whole.
-    return InitialWeights(tensors, save_tensors(path, tensors, {"arch": arch, "seed": seed, "scheme": scheme}))
+    return InitialWeights(tensors, save_tensors(path, tensors, notes))
+
+
+def _file(folder: Path, arch: str, seed: int, scheme: str) -> Path:
+    digest = part_digest("arch", arch)  # another network of the same name has other weights
+    name = arch if digest is None else f"{arch}-{digest}"
+    return folder / f"{shortened(f'{name}-s{seed}-{scheme}')}.safetensors"
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+@functools.cache
+def _shapes_of(arch: str, digest: str | None) -> dict[str, tuple[int, ...]]:
+    return _shapes(draw(arch, 0, DRAWN[0]))
 
 
 def from_trained(arch: str, seed: int, trained: Mapping[str, Tensor]) -> InitialWeights:
@@ -91,6 +113,10 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> Initial
     except FileNotFoundError:
         raise ValueError(f"init={scheme}: there is no {path}; give init.checkpoint=<their file>") from None
     plain = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if not name.endswith(f".{UNIT_P}")}
+    if scheme_of(tensors) != scheme:
+        raise ValueError(
+            f"init={scheme}: {path} holds other weights; take it away and give init.checkpoint=<their file>"
+        )
     # The public ResNet20 was saved before BatchNorm counted its batches.
     tensors = {**{name: value for name, value in plain.items() if name.endswith("num_batches_tracked")}, **tensors}
     check_fit(tensors, plain, arch, scheme)

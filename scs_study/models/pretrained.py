@@ -12,7 +12,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from scs_study.tensors import checksum, save_tensors
+from scs_study.console import say
+from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
 
 PREFIX = "module."
 """What nn.DataParallel puts before every name (the public ResNet20 was saved so, systems.md 5)."""
@@ -31,9 +32,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"init.checkpoint={path}: there is no such file") from None
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"init.checkpoint={path}: cannot be read as weights: {first}") from error
+    except Exception as error:  # a file of another kind can make an unpickler fail in any way
+        known = isinstance(error, (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, ValueError))
+        first = (str(error).splitlines() or [""])[0] if known else ""
+        raise ValueError(
+            f"init.checkpoint={path}: cannot be read as weights: {first or 'it is a file of another kind'}"
+        ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     tensors = (
@@ -43,6 +47,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     )
     if not tensors:
         raise ValueError(f"init.checkpoint={path}: holds no weights (a state dict, or a dict with one as state_dict)")
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_complex():
+            raise ValueError(f"init.checkpoint={path}: {name} is {value.dtype}, {value.layout}: no plain real numbers")
     return tensors
 
 
@@ -53,19 +60,36 @@ def scheme_of(tensors: Mapping[str, Tensor]) -> str:
 
 def keep(tensors: Mapping[str, Tensor], folder: Path) -> Path:
     """The file in `folder`, beside the shared initial weights, that every run which starts from these reads."""
-    path = folder / f"{scheme_of(tensors)}.safetensors"
-    if not path.exists():
-        save_tensors(path, tensors)
+    scheme = scheme_of(tensors)
+    path = folder / f"{scheme}.safetensors"
+    try:
+        if scheme_of(load_tensors(path)[0]) == scheme:
+            return path
+        say(f"{path} holds other weights; set aside as {set_aside(path).name} and written anew")
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        say(f"{error}; set aside as {set_aside(path).name} and written anew")
+    save_tensors(path, tensors)
     return path
 
 
-def check_fit(tensors: Mapping[str, Tensor], plain: Mapping[str, Tensor], arch: str, scheme: str) -> None:
-    """None. Errors: ValueError in one sentence unless the weights fit `plain`, the architecture's state dict."""
+def check_fit(
+    tensors: Mapping[str, Tensor], plain: Mapping[str, Tensor], arch: str, scheme: str, kind: str = "checkpoint"
+) -> None:
+    """Raise ValueError in one sentence unless the weights fit `plain`, the architecture's state dict.
+
+    scheme: where they come from, the init scheme or, of kind "weights", the run.
+    """
+    start = f"init={scheme}" if kind == "checkpoint" else scheme
     for words, names in (("lacks", plain.keys() - tensors.keys()), ("has also", tensors.keys() - plain.keys())):
         if names:
             listed = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
-            raise ValueError(f"init={scheme}: these are not the weights of {arch}: the checkpoint {words} {listed}")
+            raise ValueError(f"{start}: these are not the weights of {arch}: the {kind} {words} {listed}")
     for name, value in plain.items():
         if tensors[name].shape != value.shape:
             shapes = f"{tuple(tensors[name].shape)}, not {tuple(value.shape)}"
-            raise ValueError(f"init={scheme}: these are not the weights of {arch}: {name} has shape {shapes}")
+            raise ValueError(f"{start}: these are not the weights of {arch}: {name} has shape {shapes}")
+        if tensors[name].is_floating_point() != value.is_floating_point():
+            types = f"{tensors[name].dtype}, not {value.dtype}"
+            raise ValueError(f"{start}: these are not the weights of {arch}: {name} is of type {types}")

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.schema import CellConfig, LayerConfig, choice
+from scs_study.identity import check_code
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.conversion import swap, swap_modules
 from scs_study.models.initialization import UNIT_P, build
+from scs_study.models.pretrained import check_fit
 from scs_study.randomness import own_random_state
 
 
@@ -20,6 +22,7 @@ def check_cell(cell: CellConfig) -> None:
     """None. Errors: ValueError in one sentence for a cell that cannot be built."""
     choice("arch", cell.arch, ARCHITECTURES)
     choice("layer.name", cell.layer.name, LAYERS)
+    check_code(cell.code, _names(cell))
     architecture = ARCHITECTURES[cell.arch]
     if architecture.image_sizes and cell.data.image_size not in architecture.image_sizes:
         sizes = ", ".join(str(size) for size in architecture.image_sizes)
@@ -47,8 +50,19 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
 def restore_variant(cell: CellConfig, trained: Mapping[str, Tensor]) -> nn.Module:
     """The network of `cell` on the CPU with the `trained` weights of one of its runs (weights.safetensors)."""
     network = _swapped(cell, None)
+    check_fit(trained, network.state_dict(), cell.arch, cell.run_name, "weights")
     network.load_state_dict(trained)
     return network
+
+
+def _names(cell: CellConfig) -> dict[str, str]:
+    return {
+        "arch": cell.arch,
+        "layer": cell.layer.name,
+        "pooling": cell.pooling,
+        "activation": cell.activation,
+        "norm": cell.norm,
+    }
 
 
 def not_swapped(cell: CellConfig) -> tuple[tuple[str, str], ...]:

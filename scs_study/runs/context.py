@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.compose import below_project, user_path
 from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, choice, flag, whole
-from scs_study.data import ImageSet, load_images
+from scs_study.data import ImageSet, check_batch_size, load_images
+from scs_study.files import check_path
 from scs_study.models import initial_weights
 from scs_study.models.pretrained import keep, read_checkpoint
 from scs_study.places import PROJECT
@@ -39,6 +40,11 @@ class Workplace:
             self._images[data.name] = load_images(data, self.data_root, self.data_cache, download)
         return self._images[data.name]
 
+    def check_batches(self, cells: Iterable[CellConfig]) -> None:
+        """Raise ValueError in one sentence for a cell whose batch is larger than its training set."""
+        for cell in cells:
+            check_batch_size(cell.train.batch_size, self.images(cell.data))
+
 
 def workplace(config: DictConfig) -> Workplace:
     """The folders and settings that a composed config names. Relative folders are below the project's own."""
@@ -50,6 +56,8 @@ def workplace(config: DictConfig) -> Workplace:
         device = "auto"  # the word is for the nodes; the machine that one submits from need not have such a GPU
     name = choice("engine.name", engine.name, ENGINES)
     root = config.data.root
+    if root is not None:
+        check_path("data.root", Path(str(root)))
     return Workplace(
         runs=below_project(config.runs),
         settings=Settings(pick_device(device), name, whole("engine.checkpoint_every", engine.checkpoint_every, 1)),

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scs_study import files
 from scs_study.config.schema import CellConfig
+from scs_study.console import say
 from scs_study.models import InitialWeights, initial_weights
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Busy, Lease, LeaseLost, Watch, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
 from scs_study.runs.state import INITIAL, Outcome, run_state
 from scs_study.runs.validate import repair, settled, unreadable
-from scs_study.tensors import load_tensors
-from scs_study.training import record
+from scs_study.tensors import load_tensors, set_aside
+from scs_study.training import checkpoint, record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import train
 from scs_study.training.stopping import Interrupted
@@ -82,10 +83,22 @@ def _compute(
     images = place.images(cell.data)
     starts = files.read_lines(folder / PROVENANCE)
     start = provenance(cell, place.settings, len(starts))
+    _check_origins(folder, starts, {"shared_checksum": shared.checksum, "data_digest": images.digest})
     files.append_line(folder / PROVENANCE, {**start, "shared_checksum": shared.checksum, "data_digest": images.digest})
     result = train(cell, folder, images, shared, place.settings, stop_or_lost, report, lease.check)
     (folder / run_folder.ERROR).unlink(missing_ok=True)
     return Outcome(result["state"], record.message(result))
+
+
+def _check_origins(folder: Path, starts: Sequence[Mapping[str, Any]], origins: Mapping[str, str]) -> None:
+    """Set a checkpoint aside that is of other images or initial weights than the run has now: it starts again."""
+    words = {"shared_checksum": "initial weights", "data_digest": "images"}
+    other = [words[key] for key, value in origins.items() if starts and starts[-1].get(key, value) != value]
+    if other and (path := folder / checkpoint.NAME).exists():
+        say(
+            f"{path} is of other {' and '.join(other)} than the run has now; set aside as {set_aside(path).name}, and "
+            "the run starts again from its first epoch"
+        )
 
 
 def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:

@@ -68,7 +68,7 @@ def _state(folder: Path, epochs: int, now: float | None) -> RunState:
         state, epoch, message = str(status["state"]), int(status["epoch"]), str(status["message"])
     except (FileNotFoundError, NotADirectoryError):
         state, epoch, message = "missing", 0, ""
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
         state, epoch, message = "damaged", 0, f"{run_folder.STATUS} is damaged: {error}"
     if state in run_folder.FINAL_STATES:
         return RunState(state, epoch, epochs, None, message)

@@ -128,7 +128,7 @@ def _result_damage(folder: Path, cell: CellConfig) -> Iterator[Damage]:
             continue
         try:
             check(path)
-        except (ValueError, LookupError, TypeError, OSError) as error:
+        except (ValueError, LookupError, TypeError, OverflowError, OSError) as error:
             sentence = str(error) if isinstance(error, ValueError) else f"{path} is damaged: {error}"
             yield Damage(path, sentence, True)
 
@@ -139,7 +139,7 @@ def _unreadable(path: Path, read: Any) -> Iterator[Damage]:
             read(path)
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
             sentence = str(error) if str(path) in str(error) else f"{path} is damaged: {error}"
             yield Damage(path, sentence, False)
 

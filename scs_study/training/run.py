@@ -14,7 +14,7 @@ import torch
 
 from scs_study import files
 from scs_study.config.schema import CellConfig
-from scs_study.data import Batches, ImageSet
+from scs_study.data import Batches, ImageSet, check_batch_size
 from scs_study.models import InitialWeights, count_parameters, not_swapped
 from scs_study.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
@@ -126,7 +126,11 @@ def train(
 
 
 def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Training:
-    """The parts of a run before its first step. Errors: ValueError for numerics that the device does not have."""
+    """The parts of a run before its first step.
+
+    Errors: ValueError for numerics that the device does not have, and a batch larger than the training set.
+    """
+    check_batch_size(cell.train.batch_size, images)
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
     objective = objective_of(cell)

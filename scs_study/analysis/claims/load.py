@@ -27,10 +27,10 @@ from scs_study.analysis.claims.schema import (
     Settings,
     Test,
 )
-from scs_study.config.compose import PROJECT
 from scs_study.config.schema import choice, whole
+from scs_study.places import PAPER
 
-PATH = PROJECT / "results" / "paper" / "claims.yaml"
+PATH = PAPER / "claims.yaml"
 """The claims of the paper and its sources."""
 NAME = re.compile(r"[a-z0-9_]+")
 _FILE = ("title", "base", "chance", "dead_margin", "images", "attacks", "choices", "families", "environments", "claims")

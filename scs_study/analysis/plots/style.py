@@ -21,7 +21,7 @@ from PIL import Image
 from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.variants import Record, finished, label, spans, variants, varying
 from scs_study.config.schema import CHECKPOINT
-from scs_study.files import write_bytes
+from scs_study.files import shortened, write_bytes
 from scs_study.layers.registry import LAYERS
 
 STRANGE, STRANGERS = 48.0, 1e-4
@@ -89,7 +89,7 @@ def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tupl
     small = io.BytesIO()
     picture = Image.open(drawn).convert("RGB")
     (picture if colours else _in_palette(picture)).save(small, format="png", optimize=True)
-    paths = folder / f"{name}.png", folder / f"{name}.pdf"
+    paths = folder / f"{shortened(name)}.png", folder / f"{shortened(name)}.pdf"
     for path, file in zip(paths, (small, page), strict=True):
         write_bytes(path, file.getvalue())
     return paths

@@ -12,7 +12,7 @@ from scs_study.analysis.variants import label, spans
 from scs_study.analysis.writers import LATEX, latex_float
 from scs_study.evaluation.robustness.masking import MUCH_ZERO, Verdict
 from scs_study.evaluation.robustness.settings import LONGER, WORDS, Robustness
-from scs_study.files import write_text
+from scs_study.files import shortened, write_text
 
 NOT_YET = "–"
 
@@ -45,7 +45,7 @@ def robustness_table(
         for run, each in rows
     ]
     paths = write_listing(folder, name, words, (heads, cells), _machines(rows, checks))
-    latex = folder / f"{name}.tex"
+    latex = folder / f"{shortened(name)}.tex"
     write_text(latex, to_latex(heads, cells, words, name))
     return (*paths, latex)
 

@@ -72,7 +72,7 @@ def simulate(studies: int, seed: int = 0) -> Iterator[Check]:
 
 
 def plans() -> list[Plan]:
-    """Return what is simulated. Bands of error rates begin at 0; those of power say what a study of this size can do."""
+    """Return what is simulated. Bands of error rates begin at 0; those of power say what this size can do."""
     return [*_intervals(), *_rules(), *_images(), *_shares(), *_families(), *_counts(), *_trends()]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.compose import CELL_GROUPS, compose_cell
-from scs_study.config.schema import CellConfig, check_keys, choice
+from scs_study.config.schema import CellConfig, check_keys, choice, whole
+from scs_study.files import shortened
 from scs_study.models import check_cell
 
 SAMPLERS = ("tpe", "grid")
@@ -86,7 +87,7 @@ class Sweep:
     def study_name(self) -> str:
         """The study's name unless the user gives one: sweep, architecture, data, epochs."""
         cell = self.cell(self.low, self.seeds[0])
-        return f"{self.sweep}-{cell.arch}-{cell.data.name}-{cell.train.epochs}ep"
+        return shortened(f"{self.sweep}-{cell.arch}-{cell.data.name}-{cell.train.epochs}ep")
 
     def shared(self) -> dict[str, Any]:
         """What all workers of a study must agree on, JSON-able and flat: the cell without p and seed, and the search.
@@ -134,6 +135,8 @@ def sweep_of(name: str, config: DictConfig, overrides: Mapping[str, Any]) -> Swe
     numbers = isinstance(seeds, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in seeds)
     if not numbers or not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"sweep.seeds={seeds}: must be a list of different whole numbers, such as [0,1,2]")
+    for each in seeds:
+        whole("sweep.seeds", each, 0)
     choice("sweep.sampler", settings["sampler"], SAMPLERS)
     choice("sweep.pruner", settings["pruner"], PRUNERS)
     for key, least in _WHOLE.items():

@@ -86,6 +86,8 @@ def study_folder(runs: Path, name: str) -> Path:
     """The folder of a study's own files. Errors: ValueError for a name that is no folder name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(f"name={name}: letters, digits and . _ - only")
+    if len(name) > files.LONGEST:
+        raise ValueError(f"name={name[:40]}...: {len(name)} characters; {files.LONGEST} is the most")
     return runs / SWEEPS / name
 
 
