@@ -18,10 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scs_study import files
 from scs_study.config.compose import below_project, check_override, checkpoint_scheme, parse_overrides, user_path
+from scs_study.config.free_text import quoted
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.places import CONF
-from scs_study.study.free_text import quoted
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 
@@ -109,7 +109,10 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
     """
     runs = below_project(config.runs)
     if config.match:
-        names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
+        try:
+            names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
+        except (NotImplementedError, ValueError):  # pathlib's words for /... and a**
+            names = []
         if not names:
             raise ValueError(f"match={config.match}: no run in {runs} has such a name")
         return names, "matched"

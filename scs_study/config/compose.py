@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,11 @@ def below_project(path: object) -> Path:
 
 def user_path(key: str, path: object) -> Path:
     """Return the path that a user gave for `key`; ~ is his home. Errors: ValueError where nobody knows that home."""
-    try:
-        return Path(str(path)).expanduser()
-    except RuntimeError as error:
-        name = Path(str(path)).parts[0]
-        raise ValueError(f"{key}: {path}: {name} is nobody's home; write ./{name} for a folder of that name") from error
+    expanded = os.path.expanduser(str(path))
+    if expanded.startswith("~"):
+        name = Path(expanded).parts[0]
+        raise ValueError(f"{key}: {path}: {name} is nobody's home; write ./{name} for a folder of that name")
+    return Path(expanded)
 
 
 def options(group: str) -> list[str]:
