@@ -208,10 +208,10 @@ def _checked(file: str, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if name in INTEGERS:
             kind, sound = "a whole number", isinstance(value, int) and not isinstance(value, bool)
-            sound = sound and abs(value) <= MOST  # type: ignore[arg-type]
+            sound = sound and abs(value) <= MOST
         elif name in FLOATS:
             kind, sound = "a number", isinstance(value, (int, float)) and not isinstance(value, bool)
-            sound = sound and (isinstance(value, float) or abs(value) <= MOST)  # type: ignore[arg-type]
+            sound = sound and (isinstance(value, float) or abs(value) <= MOST)
         else:
             kind, sound = "a text", isinstance(value, str)
         if value is not None and not sound:

@@ -6,11 +6,12 @@ import contextlib
 import difflib
 import functools
 import io
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -43,11 +44,11 @@ def below_project(path: object) -> Path:
 
 def user_path(key: str, path: object) -> Path:
     """Return the path that a user gave for `key`; ~ is his home. Errors: ValueError where nobody knows that home."""
-    try:
-        return Path(str(path)).expanduser()
-    except RuntimeError as error:
-        name = Path(str(path)).parts[0]
-        raise ValueError(f"{key}: {path}: {name} is nobody's home; write ./{name} for a folder of that name") from error
+    expanded = os.path.expanduser(str(path))
+    if expanded.startswith("~"):
+        name = Path(expanded).parts[0]
+        raise ValueError(f"{key}: {path}: {name} is nobody's home; write ./{name} for a folder of that name")
+    return Path(expanded)
 
 
 def options(group: str) -> list[str]:

@@ -163,7 +163,7 @@ def _again(claim: Claim, test: Test, parts: Sequence[Part], judge: Judge) -> tup
 
 def _holm(file: ClaimFile, judged: dict[int, Judged]) -> dict[int, float]:
     """The adjusted p of each claim that is in a family. Those without a p yet count as tests."""
-    found = {}
+    found: dict[int, float] = {}
     for family in file.families:
         members = [claim.id for claim in file.claims if claim.family == family and claim.id in judged]
         found |= dict(zip(members, holm(judged[number].p for number in members), strict=True))
