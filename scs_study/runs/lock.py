@@ -138,14 +138,19 @@ def _alive(path: Path, watch: Watch) -> dict[str, Any] | None:
         return None
     seen, since = watch.get(path, (None, 0.0))
     if seen != beat:
-        watch[path] = (beat, time.monotonic())
+        watch[path] = (beat, _clock())
         return owner
-    return owner if time.monotonic() - since < STALE else None
+    return owner if _clock() - since < STALE else None
 
 
 def _give_back(path: Path) -> None:
     with contextlib.suppress(OSError):  # where even this is refused, silence says the same after STALE seconds
         os.utime(path, (0, 0))
+
+
+def _clock() -> float:
+    """Seconds by which this process measures another one's silence."""
+    return time.monotonic()
 
 
 def _awake() -> float:

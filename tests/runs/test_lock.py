@@ -18,7 +18,25 @@ import pytest
 from scs_study.config.compose import PROJECT
 from scs_study.runs import lock as lease
 from scs_study.runs.lock import Busy, LeaseLost, acquire, owner_of
-from tests.support.work import CONTEXT, start, until
+from tests.gates import PATIENCE, state_of, until
+from tests.support.work import CONTEXT, start
+
+
+class Clock:
+    """The observer's clock, which goes on when it is told to: no test waits for a heartbeat to be missed."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(lease, "_clock", made)
+    return made
 
 
 def hold(folder: Path, go: Any, outcomes: Any) -> None:
@@ -96,7 +114,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from scs_study.runs import lock as lease
-lease.HEARTBEAT = 0.2
+lease.HEARTBEAT = 0.02
 {clock}
 held = lease.acquire(Path(sys.argv[1]))
 print("held", flush=True)
@@ -132,76 +150,90 @@ needs_node = pytest.mark.skipif(not can_unshare(), reason="needs the right to ma
 @needs_node
 @pytest.mark.parametrize("skew", [0.0, 86400.0, -86400.0], ids=["same clock", "a day ahead", "a day behind"])
 def test_an_owner_on_another_node_is_followed_only_when_its_heartbeat_stops(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skew: float
+    tmp_path: Path, clock: Clock, skew: float
 ) -> None:
-    monkeypatch.setattr(lease, "STALE", 1.5)
     process = on_another_node(tmp_path, SKEWED.format(skew=skew) if skew else "")
+    path, watch = tmp_path / "lease-1.json", lease.Watch()
     try:
-        watch: lease.Watch = {}
-        for _ in range(25):  # longer than STALE: it lives, whatever its clock says
+        for _ in range(4):
             with pytest.raises(Busy, match="on elsewhere"):
                 acquire(tmp_path, watch)
-            time.sleep(0.1)
+            beat = path.stat().st_mtime_ns
+            until(lambda beat=beat: path.stat().st_mtime_ns != beat)
+            clock.now += lease.STALE  # by now it has beaten again: it lives, whatever its clock says
     finally:
-        process.kill()
+        os.kill(first_child(process.pid), signal.SIGKILL)
         process.wait()
-    with pytest.raises(Busy):
-        acquire(tmp_path, watch)
-    stopped = time.monotonic()
-    taken = until(lambda: _try(tmp_path, watch), seconds=10)
-    assert time.monotonic() - stopped > 1.0
-    taken.release()
+    for seconds in (0.0, lease.STALE - 1):
+        clock.now += seconds
+        with pytest.raises(Busy):
+            acquire(tmp_path, watch)
+    clock.now += 1
+    acquire(tmp_path, watch).release()
 
 
-def _try(folder: Path, watch: lease.Watch) -> Any:
-    try:
-        return acquire(folder, watch)
-    except Busy:
-        return None
+def first_child(pid: int) -> int:
+    """The process that `unshare` has made: the first of its namespace, with which all of them end."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-def suspended(folder: Path, told: Any) -> None:
-    lease.HEARTBEAT, lease.STALE = 0.2, 1.0
+def suspended(folder: Path, told: Any, beats: bool) -> None:
+    """Takes the run and steps on until it has lost it. Its clock stands still while it does not beat."""
+    lease.HEARTBEAT = 0.02 if beats else 1e6
+    time_ = folder / "time"
+    lease._awake = (lambda: 0.0) if beats else lambda: float(time_.read_text())
     held = acquire(folder)
     told.send("held")
     while True:
-        time.sleep(0.05)
         try:
             held.check_if_silent()
         except LeaseLost as lost:
             told.send(str(lost))
             return
+        with (folder / "steps").open("a") as steps:
+            steps.write(".")
 
 
-def test_a_process_that_was_suspended_is_followed_and_notices_before_it_does_another_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: Any
+@pytest.mark.parametrize("beats", [False, True], ids=["by its silence", "by its next heartbeat"])
+def test_a_process_that_was_suspended_is_followed_and_notices(
+    tmp_path: Path, clock: Clock, members: Any, beats: bool
 ) -> None:
-    monkeypatch.setattr(lease, "STALE", 1.0)
+    """By its own clock it was silent for long, and then it does not even one more step."""
     ours, theirs = CONTEXT.Pipe()
-    members.append(start(suspended, tmp_path, theirs))
+    (tmp_path / "time").write_text("0.0")
+    folder = tmp_path
+    members.append(start(suspended, folder, theirs, beats))
     assert until(lambda: ours.poll(0.05) and ours.recv()) == "held"
+    steps = folder / "steps"
+    until(steps.exists)
     pid = members[0].pid
     os.kill(pid, signal.SIGSTOP)
-    watch: lease.Watch = {}
-    taken = until(lambda: _try(tmp_path, watch), seconds=10)
+    until(lambda: state_of(pid) == "T")
+    (folder / "time").write_text(f"{lease.STALE / 2 + 1}")
+    done, watch = steps.stat().st_size, lease.Watch()
+    with pytest.raises(Busy):
+        acquire(folder, watch)
+    clock.now += lease.STALE
+    taken = acquire(folder, watch)
     os.kill(pid, signal.SIGCONT)
     assert "taken this run over" in until(lambda: ours.poll(0.05) and ours.recv())
+    assert beats or steps.stat().st_size <= done + 1, "one that it was in the middle of"
     taken.check()
     taken.release()
 
 
-def test_an_unreadable_lease_is_respected_until_it_has_been_silent_long_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_lease_is_respected_until_it_has_been_silent_long_enough(tmp_path: Path, clock: Clock) -> None:
     """Its writer died between creating and writing it, or is about to write."""
-    monkeypatch.setattr(lease, "STALE", 0.5)
     for content in (b"", b'{"host": "no', b"[1]"):
         number = len(list(tmp_path.iterdir())) + 1
         (tmp_path / f"lease-{number}.json").write_bytes(content)
-        watch: lease.Watch = {}
-        with pytest.raises(Busy):
-            acquire(tmp_path, watch)
-        until(lambda watch=watch: _try(tmp_path, watch), seconds=10).release()
+        watch = lease.Watch()
+        for seconds in (0.0, lease.STALE - 1):
+            clock.now += seconds
+            with pytest.raises(Busy):
+                acquire(tmp_path, watch)
+        clock.now += 1
+        acquire(tmp_path, watch).release()
 
 
 TRY = """
@@ -256,7 +288,7 @@ def test_containers_that_share_a_host_name_and_show_no_processes_do_not_take_eac
         killed_in_the_end(holder),
         unshared(TRY, tmp_path, deeper + hide, *apart) as other,
     ):
-        assert other.communicate(timeout=60)[0] == "busy\n"
+        assert other.communicate(timeout=PATIENCE)[0] == "busy\n"
 
 
 @needs_node
@@ -269,18 +301,19 @@ def test_a_process_that_is_only_hidden_from_this_one_is_not_gone(tmp_path: Path)
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     hide = f'mount --bind "{empty}" /proc/{holder.pid}'
     with holder, killed_in_the_end(holder), unshared(TRY, run, hide) as other:
-        assert other.communicate(timeout=60)[0] == "busy\n"
+        assert other.communicate(timeout=PATIENCE)[0] == "busy\n"
 
 
 def test_a_number_that_now_belongs_to_another_process_is_not_the_owner(tmp_path: Path) -> None:
     """Process numbers are used again: the start time tells."""
     held = acquire(tmp_path)
     text = held.path.read_text()
-    held._stop.set()
+    assert owner_of(tmp_path) is not None
     ticks = str(lease._started(os.getpid()))
     held.path.write_text(text.replace(f'"{ticks}"', '"1"'))
     assert owner_of(tmp_path) is None
     acquire(tmp_path).release()
+    held.release()
 
 
 def test_a_run_that_nobody_has_had_has_no_owner(tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,57 +24,78 @@ from scs_study.runs.state import run_state
 from scs_study.training import checkpoint
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted, StopRequest
-from tests.support.work import SCS, cell, content, place, start, until
+from tests.gates import Gate, until
+from tests.support.work import SCS, cell, content, place, start
+
+Shut = Callable[..., Gate]
 
 
-def compute(runs: Path, which: CellConfig) -> None:
-    """A process that computes one cell, as the entry points do."""
+def compute(runs: Path, which: CellConfig, log: Path | None = None) -> None:
+    """A process that computes one cell, as the entry points do; what it says is in `log`."""
+    if log is not None:
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 1)
     try:
         inline([which], place(runs))
     except Interrupted:
         sys.exit(130)
 
 
+# What is about to be written when a process is killed, one process after the other, and how many lines it has by then.
+WRITES: list[tuple[str, int | None]] = [
+    ("lease-1.json", None),
+    (run_folder.CONFIG, None),
+    (run_folder.STATUS, None),
+    (run_folder.STEPS, 0),
+    (run_folder.HISTORY, 0),
+    (f".{checkpoint.NAME}.*.tmp", None),
+    (checkpoint.NAME, None),
+    (run_folder.LAYERS, 1),
+    (checkpoint.NAME, None),
+    (run_folder.HISTORY, 2),
+    (checkpoint.NAME, None),
+    (run_folder.WEIGHTS, None),
+    (run_folder.RESULT, None),
+]
+
+
 def test_a_run_killed_again_and_again_ends_like_one_that_was_left_alone(
-    tmp_path: Path, undisturbed: dict[str, Any]
+    tmp_path: Path, undisturbed: dict[str, Any], shut: Shut
 ) -> None:
-    """SIGKILL at arbitrary moments: in a step, in the middle of a record, of a checkpoint, before the first of them."""
-    rng = random.Random(0)
+    """SIGKILL before its first word, between the records of an epoch, in the middle of a checkpoint ...
+
+    All that a killed process leaves is on the disk, so a kill in a step is one before the next write.
+    """
     folder = tmp_path / SCS.run_name
-    kills = 0
-    while kills < 12:
+    for name, lines in WRITES:
+        gate = shut(folder / name, lines=lines, kill=True)
         process = start(compute, tmp_path, SCS)
-        until(lambda process=process: (folder / run_folder.STATUS).exists() or not process.is_alive())
-        process.join(rng.uniform(0.0, 0.6))
-        if not process.is_alive():
-            break
-        process.kill()
         process.join()
-        kills += 1
-    assert kills >= 3
+        gate.open()
+        assert process.exitcode == -signal.SIGKILL, f"it never came to {name}"
     process = start(compute, tmp_path, SCS)
     process.join()
     assert process.exitcode == 0
     assert content(folder) == undisturbed
     assert not list(folder.glob(".*.tmp")), "what killed writers left behind is taken away"
-    assert len(files.read_lines(folder / PROVENANCE)) <= kills + 1
+    assert len(files.read_lines(folder / PROVENANCE)) == len(WRITES) - 1, "two never got so far as to say they began"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_ends_with_a_checkpoint_inside_the_epoch_from_which_the_run_continues(
-    tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
+    tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals, shut: Shut
 ) -> None:
-    folder = tmp_path / SCS.run_name
-    process = start(compute, tmp_path, SCS)
-    until(lambda: (folder / run_folder.HISTORY).exists() or not process.is_alive())
-    os.kill(process.pid or 0, number)
+    second = shut(tmp_path / SCS.run_name / run_folder.HISTORY, lines=1)
+    process = start(compute, tmp_path, SCS, tmp_path / "log")
+    os.kill(second.reached(), number)
+    until(lambda: f"{number.name}: writing a checkpoint" in (tmp_path / "log").read_text())
+    second.open()
     process.join()
     assert process.exitcode == 130
     state = run_state(tmp_path, SCS)
     assert state.state == "interrupted"
-    assert state.message.startswith("stopped in epoch")
+    assert state.message == "stopped in epoch 3"
     compute(tmp_path, SCS)
-    assert content(folder) == undisturbed
+    assert content(tmp_path / SCS.run_name) == undisturbed
 
 
 def test_whoever_waited_for_slurms_warning_gets_it_after_the_checkpoint(tmp_path: Path) -> None:
@@ -93,9 +113,14 @@ def test_whoever_waited_for_slurms_warning_gets_it_after_the_checkpoint(tmp_path
 
 
 def test_of_two_processes_that_want_a_run_one_works_and_both_end_with_the_result(
-    tmp_path: Path, undisturbed: dict[str, Any]
+    tmp_path: Path, undisturbed: dict[str, Any], shut: Shut
 ) -> None:
-    processes = [start(compute, tmp_path, SCS) for _ in range(2)]
+    gate = shut(tmp_path / SCS.run_name / run_folder.HISTORY)
+    processes = [start(compute, tmp_path, SCS, tmp_path / f"log-{k}") for k in range(2)]
+    owner = gate.reached()
+    until(lambda: "left for later" in "".join(path.read_text() for path in tmp_path.glob("log-?")))
+    assert gate.held() == [owner], "the other one does not work on it meanwhile"
+    gate.open()
     for process in processes:
         process.join()
         assert process.exitcode == 0
@@ -104,17 +129,22 @@ def test_of_two_processes_that_want_a_run_one_works_and_both_end_with_the_result
 
 
 def test_a_process_that_waits_for_another_takes_over_when_that_one_is_killed(
-    tmp_path: Path, undisturbed: dict[str, Any]
+    tmp_path: Path, undisturbed: dict[str, Any], shut: Shut
 ) -> None:
-    folder = tmp_path / SCS.run_name
+    gate = shut(tmp_path / SCS.run_name / run_folder.HISTORY, lines=1)
     first = start(compute, tmp_path, SCS)
-    until(lambda: (folder / run_folder.STATUS).exists())
-    second = start(compute, tmp_path, SCS)
-    time.sleep(0.2)
+    assert gate.reached() == first.pid
+    second = start(compute, tmp_path, SCS, tmp_path / "log")
+    until(lambda: (tmp_path / "log").exists() and "left for later" in (tmp_path / "log").read_text())
     first.kill()
+    first.join()
+    assert first.exitcode == -signal.SIGKILL
+    assert gate.reached() == second.pid, "it goes on where the first one was"
+    gate.open()
     second.join()
     assert second.exitcode == 0
-    assert content(folder) == undisturbed
+    assert content(tmp_path / SCS.run_name) == undisturbed
+    assert len(files.read_lines(tmp_path / SCS.run_name / PROVENANCE)) == 2
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:

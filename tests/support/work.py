@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
@@ -19,12 +18,14 @@ from scs_study import files
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig, DataConfig
 from scs_study.data import ImageSet, load_images
+from scs_study.launch.pool import _without_main as without_main
 from scs_study.runs.context import Workplace
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["scs_study.launch.worker", "tests.support.work"])
+CONTEXT.set_forkserver_preload(["scs_study.launch.worker", "tests.support.work", "sklearn.datasets", "torch._dynamo"])
+"""What every process of the tests would otherwise import for itself, for a second or two."""
 
 
 def cell(layer: str = "conv", seed: int = 0, epochs: int = 3, batch: int = 16) -> CellConfig:
@@ -37,6 +38,8 @@ def cell(layer: str = "conv", seed: int = 0, epochs: int = 3, batch: int = 16) -
 
 
 SCS = cell("scs")
+ENDLESS = 1_000_000
+"""Epochs that no machine gets to the end of while a test waits: for runs that are stopped, and never finished."""
 
 
 def few_digits() -> ImageSet:
@@ -62,17 +65,9 @@ def place(runs: Path, **settings: Any) -> Workplace:
 def start(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     """A process that runs `function`, forked from one that has torch imported."""
     process = CONTEXT.Process(target=function, args=arguments)
-    process.start()
+    with without_main():
+        process.start()
     return process
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0, every: float = 0.02) -> Any:
-    """What `condition` gives as soon as it is true. Errors: AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"did not happen in {seconds} s"
-        time.sleep(every)
-    return value
 
 
 def content(folder: Path) -> dict[str, Any]:
