@@ -16,7 +16,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.launch.code_snapshot import LOGS, SUBMISSIONS
 from scs_study.runs.context import Workplace
 from scs_study.training.run import Settings
-from tests.launch import work
+from tests.support import work
 
 ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}
 EVERY = 0.2

@@ -21,7 +21,7 @@ from scs_study.runs.state import run_state
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
-from tests.launch import work
+from tests.support import work
 from tests.support.work import content, until
 
 TWO = PoolSize(2, 1, (torch.device("cpu"),))

@@ -10,7 +10,7 @@ from torch import nn
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import LayerConfig
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
-from scs_study.models import conversion as swap
+from scs_study.models import swap
 
 
 def layer(name: str, **settings: object) -> LayerConfig:
