@@ -33,13 +33,13 @@ def signed_power(v: Tensor, scale: Tensor | None, p: Exponent, eps: float) -> Te
     if isinstance(p, Tensor):
         p = p.expand(kernels).reshape(-1, 1, 1)
     groups = 1 if scale is None else scale.shape[1]
-    if groups > 1:
+    if groups not in (1, kernels):
         assert scale is not None
         v = v.reshape(v.shape[0], groups, kernels // groups, *v.shape[2:])
         scale = scale.unsqueeze(2)
         p = p.reshape(groups, -1, 1, 1) if isinstance(p, Tensor) else p
     y = _plain(v, scale, p, eps) if torch.compiler.is_compiling() else _SignedPower.apply(v, scale, p, eps)
-    return y.flatten(1, 2) if groups > 1 else y
+    return y if groups in (1, kernels) else y.flatten(1, 2)
 
 
 def _plain(v: Tensor, scale: Tensor | None, p: Exponent, eps: float) -> Tensor:
@@ -58,7 +58,7 @@ def _plain_gradients(
     grad_p = _sum_to_kernels(through * size.log())
     if scale is None:
         return grad_c, None, grad_p
-    return grad_c * scale, (grad_c * v).sum(-3, keepdim=True), grad_p
+    return grad_c * scale, _sum_to_scale(grad_c * v, scale), grad_p
 
 
 class _SignedPower(Function):
@@ -106,7 +106,7 @@ class _SignedPower(Function):
                 continue
             part.mul_(exponent)
             if wants_scale:
-                rates.append((part * v[piece]).sum(-3, keepdim=True))
+                rates.append(_sum_to_scale(part * v[piece], scale))
             _product(part, scale[piece], grad_v[piece])
         grad_scale = torch.cat(rates) if wants_scale else None
         grad_p = torch.stack(sums).sum(0) if wants_p else None
@@ -134,6 +134,19 @@ def pieces(v: Tensor) -> Iterator[slice]:
     step = max(1, size * batch // v.numel())
     for start in range(0, batch, step):
         yield slice(start, start + step)
+
+
+def _sum_to_scale(values: Tensor, scale: Tensor) -> Tensor:
+    """Return values (B, ..., K, H, W) summed over the kernels that share a map of the scale, in the scale's layout.
+
+    avg_pool2d, where the scale comes from, takes nine times as long to send its gradient back in another layout.
+    """
+    if scale.shape[-3] > 1:
+        return values
+    sums = values.sum(-3, keepdim=True)
+    if scale.dim() == 5 and scale.stride(1) == 1:
+        sums = sums.movedim(-4, -1).contiguous().movedim(-1, -4)
+    return sums
 
 
 def _sum_to_kernels(values: Tensor) -> Tensor:
