@@ -55,7 +55,10 @@ def test_nothing_of_the_machine_is_published(runs: Path, tmp_path: Path) -> None
     assert "seed=1" in text
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b'{"run":"../x","file":"f","text":""}\n')])
+LEADS_OUT = gzip.compress(b'{"run":"../x","file":"f","text":""}\n', mtime=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", LEADS_OUT], ids=["empty", "no archive", "leads out"])
 def test_a_damaged_archive_is_named(content: bytes, tmp_path: Path) -> None:
     archive = tmp_path / "records.jsonl.gz"
     archive.write_bytes(content)
