@@ -20,6 +20,7 @@ from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
 from scs_study.runs.context import pick_device, workplace
 from scs_study.tensors import save_tensors
+from tests.gates import PATIENCE
 
 HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]
 QUICK = ["layer=conv", "activation=relu", "pooling=max", *HERE]
@@ -29,7 +30,7 @@ Replicated = tuple[Path, subprocess.CompletedProcess[str]]
 def command(script: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:scs_study"}
     line = [sys.executable, str(PROJECT / "scripts" / script), *arguments]
-    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment, timeout=240, check=False)
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment, timeout=PATIENCE, check=False)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

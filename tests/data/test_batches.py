@@ -31,7 +31,7 @@ def same(one: Plan, other: Plan, *names: str) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names or vars(one))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 40), batch_size=st.integers(1, 50), epoch=st.integers(0, 800))
 def test_an_epoch_shows_every_image_once_and_keeps_the_last_partial_batch(
     count: int, batch_size: int, epoch: int

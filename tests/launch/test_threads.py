@@ -21,6 +21,7 @@ from scs_study.runs.state import run_state
 from scs_study.tensors import checksum
 from scs_study.training.graphed import GraphedEngine
 from scs_study.training.stopping import Interrupted
+from tests.gates import PATIENCE, until
 from tests.support.work import cell, content, place
 
 CELLS = [cell(layer, seed, epochs=2, batch=32) for seed, layer in enumerate(("scs", "conv", "sdp"))]
@@ -45,7 +46,7 @@ def test_cells_side_by_side_equal_single_cells_bit_for_bit(
     compute = module.run_cell
 
     def all_at_once(which: CellConfig, *arguments: Any) -> Any:
-        together.wait(60)
+        together.wait(PATIENCE)
         return compute(which, *arguments)
 
     monkeypatch.setattr(module, "run_cell", all_at_once)
@@ -85,18 +86,19 @@ def test_a_signal_stops_all_of_them_with_a_checkpoint_from_which_they_continue(
     sent: list[int] = []
     epoch = module._epoch
 
-    def signals(*arguments: Any) -> None:
-        epoch(*arguments)
+    def signals(table: Any, *arguments: Any) -> None:
+        epoch(table, *arguments)
         if not sent:
             sent.append(1)
             os.kill(os.getpid(), signal.SIGTERM)
+        until(table.stop)  # nobody goes on before the main thread has heard it
 
-    monkeypatch.setattr(module, "_epoch", signals)
-    with pytest.raises(Interrupted):
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(module, "_epoch", signals)
         side_by_side(CELLS, place(tmp_path), 3)
     states = {run_state(tmp_path, each).state for each in CELLS}
     assert "interrupted" in states
-    assert "failed" not in states
+    assert states <= {"interrupted", "done", "missing"}
     side_by_side(CELLS, place(tmp_path), 2)
     assert contents(tmp_path) == alone
 

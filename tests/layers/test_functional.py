@@ -51,7 +51,7 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 paddings = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=shapes, stride=pairs, padding=paddings, channels_last=st.booleans())
 def test_cosine_similarity_is_its_definition(shape, stride, padding, channels_last):
     leaves = draw(**shape)
@@ -61,7 +61,7 @@ def test_cosine_similarity_is_its_definition(shape, stride, padding, channels_la
     assert_same_with_gradients(ours, reference.layer(*leaves, **options), leaves)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shape=shapes, stride=pairs, padding=paddings)
 def test_dot_product_is_its_definition(shape, stride, padding):
     x, weight, p, q = draw(**shape)
@@ -70,7 +70,7 @@ def test_dot_product_is_its_definition(shape, stride, padding):
     assert_same_with_gradients(ours, reference.layer(x, weight, p, q, cosine=False, **options), [x, weight, p])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 99), dilation=pairs, stride=pairs, padding=paddings, groups=st.integers(1, 2))
 def test_dilation_is_its_definition(seed, dilation, stride, padding, groups):
     leaves = draw(seed, groups=groups, size=(8, 8))
@@ -191,7 +191,7 @@ def test_at_exactly_zero_the_gradient_is_zero():
         assert all(not g.any() for g in torch.autograd.grad(y, (x, weight, p)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), scale=st.floats(1e-3, 1e3))
 def test_the_length_of_a_kernel_does_not_matter(seed, scale):
     x, weight, p, q = draw(seed)
@@ -200,7 +200,7 @@ def test_the_length_of_a_kernel_does_not_matter(seed, scale):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), padding=st.integers(0, 2), scale=st.floats(1e-3, 1e3))
 def test_a_cosine_is_at_most_one(seed, padding, scale):
     x, weight, _, _ = draw(seed)

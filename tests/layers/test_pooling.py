@@ -25,7 +25,7 @@ def pools(draw):
 sizes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(4, 8), st.integers(4, 8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pool=pools(), size=sizes, seed=st.integers(0, 999), ties=st.booleans(), channels_last=st.booleans())
 def test_each_value_is_the_largest_magnitude_of_its_window(pool, size, seed, ties, channels_last):
     x = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -41,7 +41,7 @@ def test_each_value_is_the_largest_magnitude_of_its_window(pool, size, seed, tie
         assert y[b, c, i, j] == reference.max_abs(window)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pool=pools(), size=sizes, seed=st.integers(0, 999), ties=st.booleans(), channels_last=st.booleans())
 def test_after_a_relu_it_is_max_pooling_in_values_and_gradients(pool, size, seed, ties, channels_last):
     x = torch.randn(size, generator=torch.Generator().manual_seed(seed))
@@ -57,7 +57,7 @@ def test_after_a_relu_it_is_max_pooling_in_values_and_gradients(pool, size, seed
     assert torch.equal(results[0][1], results[1][1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pool=pools(), size=sizes, seed=st.integers(0, 999), ties=st.booleans())
 def test_the_gradient_of_a_window_goes_to_one_element_that_holds_its_value(pool, size, seed, ties):
     x = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

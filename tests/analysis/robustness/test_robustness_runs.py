@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +27,8 @@ from scs_study.evaluation.robustness.settings import Robustness, robustness_of
 from scs_study.runs.run_one import run_cell
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
-from tests.support.work import cell, few_digits, place, start, until
+from tests.gates import Gate
+from tests.support.work import cell, few_digits, place, start
 
 CONV, SCS = cell("conv"), cell("scs")
 
@@ -54,7 +54,7 @@ def attack(
     return [each for each in results if each]
 
 
-def attack_slowly(runs: Path) -> None:
+def attack_to_the_end(runs: Path) -> None:
     """None; as `attack`, in a process of its own."""
     attack(runs, settings(checks=["apgd_ce"]))
 
@@ -139,16 +139,16 @@ def test_a_run_is_attacked_as_any_network_would_be(runs: Path) -> None:
     assert accuracies[0] == each.left(settings())[0]
 
 
-def test_an_attack_killed_in_the_middle_ends_as_if_nothing_had_happened(runs: Path, tmp_path_factory: Any) -> None:
+def test_an_attack_killed_in_the_middle_ends_as_if_nothing_had_happened(runs: Path, shut: Callable[..., Gate]) -> None:
     attack(runs, settings(checks=["apgd_ce"]))
     whole = kept(runs)
     for path in runs.glob(f"*/{keep.FOLDER}/*"):
         path.unlink()
-    process = start(attack_slowly, runs)
-    until(lambda: len(list(runs.glob(f"*/{keep.FOLDER}/apgd_ce-*"))) > 0)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
+    second = shut(f"{runs}/*/{keep.FOLDER}/apgd_ce-*", after=1, kill=True)
+    process = start(attack_to_the_end, runs)
     process.join()
+    second.open()
+    assert process.exitcode == -signal.SIGKILL
     assert kept(runs) != whole
     fresh: list[bool] = []
     attack(runs, settings(checks=["apgd_ce"]), lambda done: fresh.append(done.fresh))

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from scs_study.runs.context import Workplace
 from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
+from tests.gates import PATIENCE, until
 
 CPU = torch.device("cpu")
 SETTINGS = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, False, (3, 14), "map")
@@ -259,10 +259,10 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> None:
-    """A real process, interrupted in the middle: it keeps what is done, and the next one does the rest."""
+    """A real process, interrupted in the middle of curves of more points than there is time for: it keeps what is done."""
     line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*", f"runs={place.runs}",
             f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.count=20", "saliency.chosen=[3]",
-            "saliency.perturbed=20", "saliency.points=100000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip
+            "saliency.perturbed=20", "saliency.points=1000000000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     folder = place.runs / cell("scs", "none").run_name / "saliency"
     before = set(folder.glob("*.safetensors")) if folder.exists() else set()
@@ -270,10 +270,9 @@ def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> 
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
     )
     try:
-        while process.poll() is None and not set(folder.glob("measures-*.safetensors")) - before:
-            time.sleep(0.05)
+        until(lambda: process.poll() is not None or set(folder.glob("measures-*.safetensors")) - before)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 130, out + err

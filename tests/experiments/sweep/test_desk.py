@@ -12,8 +12,10 @@ from optuna.trial import TrialState
 
 from scs_study.experiments.sweep.scheduler import MOST_DEATHS, Desk
 from scs_study.experiments.sweep.storage import JOURNAL, PLACE, join, load, study_folder
+from scs_study.runs import lock as lease
 from scs_study.runs.lock import acquire
 from tests.experiments.sweep.sweeps import sweep, write_run
+from tests.gates import PATIENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 NAME = "a-study"
@@ -43,7 +45,7 @@ def in_another_process(runs, made, action):
 
     process = multiprocessing.get_context("fork").Process(target=live, daemon=True)
     process.start()
-    assert here.poll(60)
+    assert here.poll(PATIENCE)
     return process, here.recv()
 
 
@@ -118,15 +120,15 @@ def test_a_worker_that_dies_between_taking_and_drawing_leaves_its_trial_to_other
     assert taken[0].trial.user_attrs["retry_of"] == number
 
 
-def test_a_worker_that_dies_in_its_turn_holds_nobody_up(tmp_path):
+def test_a_worker_that_dies_in_its_turn_holds_nobody_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "STALE", math.inf)  # so it is not by its silence that its death is noticed
+
     def hold(desk):
         acquire(desk.folder / "turn")
 
     worker, _ = in_another_process(tmp_path, sweep(trials=4), hold)
     kill(worker)
-    started = time.monotonic()
     assert open_desk(tmp_path).take() is not None
-    assert time.monotonic() - started < 10
 
 
 def test_a_trial_given_back_is_the_next_one_taken(tmp_path):

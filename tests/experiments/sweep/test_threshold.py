@@ -85,7 +85,7 @@ def test_few_trials_and_trials_of_which_none_is_done_are_no_answer():
     assert answer(None).startswith("No answer yet")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.permutations(range(len(GRID))))
 def test_the_order_of_the_trials_does_not_matter(order):
     rows = step(1.0, noise=0.01)

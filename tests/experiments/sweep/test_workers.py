@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,15 @@ from scs_study.experiments.sweep.storage import load
 from scs_study.launch.sweep_pool import Job, run_workers
 from scs_study.training.run import Settings
 from tests.experiments.sweep.sweeps import sweep
+from tests.gates import PATIENCE, state_of, until
+from tests.support.work import ENDLESS
 
 NAME = "a-study"
 # The draws of this seed: a good p (1.44), then bad ones (below 0.16 or above 7), so that some must be pruned.
 CELL = {"arch": "rohrer47k", "train.epochs": 2}
 SEARCH = {"trials": 4, "sampler_seed": 4219, "warmup": 1, "prune_startup": 1}
-LONG = ("arch=rohrer68k", "train.batch_size=256", "train.epochs=400")
+LONG = ("arch=rohrer68k", "train.batch_size=256", f"train.epochs={ENDLESS}")
 """Trials of short epochs that do not end by themselves."""
-PATIENCE = 240
 
 
 class Command:
@@ -52,22 +52,25 @@ class Command:
         return self.log.read_text()
 
 
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.05)
-    return value
+def in_the_middle(shut, where):
+    """A gate for processes that have computed the second epoch of any run and not recorded it."""
+    return shut(f"{where}/runs/*/history.jsonl", lines=1)
 
 
 def unfinished(runs):
-    """The runs in the middle: an epoch is done, and not all."""
-    found = []
-    for status in runs.glob("*/status.json"):
-        known = json.loads(status.read_text())
-        if known["state"] == "running" and 0 < known["epoch"] < known["epochs"]:
-            found.append(status.parent)
-    return found
+    """The runs that say they are running: those of dead processes among them."""
+    return [status.parent for status in runs.glob("*/status.json") if state(status.parent) == "running"]
+
+
+def state(run):
+    return json.loads((run / "status.json").read_text())["state"]
+
+
+def run_of(runs, pid):
+    """The folder of the run that a process works on."""
+    leases = {run: json.loads(max(run.glob("lease-*.json")).read_text())["pid"] for run in unfinished(runs)}
+    (run,) = [run for run, owner in leases.items() if owner == pid]
+    return run
 
 
 def lines(path):
@@ -85,18 +88,21 @@ def trials_of(url, runs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["journal", "postgresql"])
-def test_two_workers_share_a_study_and_one_that_is_killed_costs_nothing(storage, tmp_path, request):
+def test_two_workers_share_a_study_and_one_that_is_killed_costs_nothing(storage, tmp_path, request, shut):
     url = request.getfixturevalue("postgresql") if storage == "postgresql" else None
     runs = tmp_path / "runs"
+    gate = in_the_middle(shut, tmp_path)
     first = Command(tmp_path, url=url)
     second = Command(tmp_path, url=url)
-    (orphan, *_) = until(lambda: unfinished(runs), "a trial is in the middle")
-    pid = json.loads(max(orphan.glob("lease-*.json")).read_text())["pid"]
+    pid = gate.reached()
+    orphan = run_of(runs, pid)
     killed, left = (first, second) if first.process.pid == pid else (second, first)
     assert killed.process.pid == pid
+    until(lambda: left.process.pid in gate.held())  # both have a trial, and so it is the other's to take this one over
     killed.process.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     before = (orphan / "history.jsonl").read_bytes()
+    gate.open()
 
     assert left.wait() == 0, left.output
 
@@ -125,11 +131,14 @@ def test_two_workers_share_a_study_and_one_that_is_killed_costs_nothing(storage,
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_study_that_continues(tmp_path):
+def test_ctrl_c_leaves_a_study_that_continues(tmp_path, shut):
     runs = tmp_path / "runs"
+    gate = in_the_middle(shut, tmp_path)
     both = Command(tmp_path, "workers=2", "sweep.trials=2", "sweep.pruner=none")
-    until(lambda: unfinished(runs), "a trial is in the middle")
+    gate.reached()
     both.process.send_signal(signal.SIGINT)
+    until(lambda: both.output.count("SIGTERM: writing a checkpoint"))  # what the workers are told then
+    gate.open()
     assert both.wait() == 130, both.output
     assert "goes on from here when the same command is given again" in both.output
     assert "Traceback" not in both.output
@@ -146,27 +155,34 @@ def test_ctrl_c_leaves_a_study_that_continues(tmp_path):
     assert [path.read_bytes() for path in sorted(runs.glob("*/provenance.jsonl"))] == starts
 
 
-def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path):
+def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path, shut):
     """Else the same command, given again, would make them twice as many."""
     runs = tmp_path / "runs"
+    gate = in_the_middle(shut, tmp_path)
     both = Command(tmp_path, "workers=2", "sweep.pruner=none", *LONG)
-    until(lambda: len(unfinished(runs)) == 2, "two trials are in the middle")
+    until(lambda: len(gate.held()) == 2)
     both.process.kill()
-    both.wait()
-    until(lambda: not unfinished(runs), "both have stopped")
-    for folder in runs.glob("*-s0-*"):
-        assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+    assert both.wait() == -signal.SIGKILL
+    gate.open()
+    until(lambda: not unfinished(runs))
+    trials = list(runs.glob("*-s0-*"))
+    assert len(trials) == 2
+    for folder in trials:
+        assert state(folder) == "interrupted"
         assert (folder / "checkpoint.safetensors").exists()
 
 
-def test_ctrl_c_twice_ends_at_once_and_without_a_traceback(tmp_path):
+def test_ctrl_c_twice_ends_at_once_and_without_a_traceback(tmp_path, shut):
+    """Even if a worker is stuck: the gate is never opened."""
+    gate = in_the_middle(shut, tmp_path)
     command = Command(tmp_path, "workers=2", "sweep.pruner=none", *LONG)
-    until(lambda: unfinished(tmp_path / "runs"), "a trial is in the middle")
+    worker = gate.reached()
     command.process.send_signal(signal.SIGINT)
-    time.sleep(0.02)
+    until(lambda: "SIGINT: writing a checkpoint" in command.output)
     command.process.send_signal(signal.SIGINT)
-    assert command.process.wait(60) == 130, command.output
+    assert command.wait() == 130, command.output
     assert "Traceback" not in command.output
+    until(lambda: state_of(worker) in ("", "Z"))
 
 
 def _work(where, name):
