@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -24,9 +24,9 @@ from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig, choice, whole
-from scs_study.console import say
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.runs.context import workplace
+from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, device_name
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 
 from scs_study.command import chosen_study, refuse_match, run_command
 from scs_study.config.compose import below_project
-from scs_study.console import say
 from scs_study.launch.code_snapshot import cancel, submissions
+from scs_study.system.console import say
 
 
 def main(config: DictConfig) -> int:

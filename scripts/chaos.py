@@ -31,16 +31,14 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
 import torch
 
-from scs_study import files
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
-from scs_study.console import say
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool
 from scs_study.runs.context import Workplace
@@ -48,6 +46,8 @@ from scs_study.runs.lock import owner_of
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import INITIAL, run_state
 from scs_study.runs.validate import settled
+from scs_study.system import files
+from scs_study.system.console import say
 from scs_study.training import checkpoint
 from scs_study.training.process import prepare_process
 from scs_study.training.run import Settings

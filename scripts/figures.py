@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -19,8 +19,8 @@ from scs_study.analysis.collect import collect
 from scs_study.analysis.publish import publish_figures, publish_matching, study_frame
 from scs_study.command import chosen_parts, matching_runs, results_folder, results_name, run_command
 from scs_study.config.compose import below_project
-from scs_study.console import say
 from scs_study.experiments.grid import united
+from scs_study.system.console import say
 
 
 def main(config: DictConfig) -> int:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -24,7 +24,6 @@ from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
 from scs_study.command import FAILED, results_folder, run_command, task_overrides
 from scs_study.config.schema import choice, whole
-from scs_study.console import say
 from scs_study.data import check_batch_size, load_images
 from scs_study.experiments.grid import cell_overrides
 from scs_study.experiments.sweep.settings import sweep_of
@@ -34,6 +33,7 @@ from scs_study.launch.registry import LAUNCHERS, check_writable, pool_of
 from scs_study.launch.sweep_pool import Job, run_workers
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
+from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.stopping import Interrupted
 

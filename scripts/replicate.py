@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -26,13 +26,13 @@ from scs_study.command import (
 )
 from scs_study.config.compose import below_project
 from scs_study.config.schema import choice
-from scs_study.console import lost, say
 from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.registry import forecast, launch, unsettled
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
+from scs_study.system.console import lost, say
 from scs_study.training.process import prepare_process
 from scs_study.training.run_dir import FINAL_STATES
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from scs_study.analysis.collect import collect
 from scs_study.analysis.robustness.study import attack_runs
 from scs_study.command import FAILED, matching_runs, results_folder, run_command
-from scs_study.console import say
 from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.runs.context import workplace
+from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 
 

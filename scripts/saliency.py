@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -28,9 +28,9 @@ from scs_study.command import (
     results_name,
     run_command,
 )
-from scs_study.console import say
 from scs_study.evaluation.saliency.settings import saliency_of
 from scs_study.runs.context import workplace
+from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -28,7 +28,7 @@ from scs_study.command import (
     run_command,
 )
 from scs_study.config.compose import below_project
-from scs_study.console import say
+from scs_study.system.console import say
 
 
 def main(config: DictConfig) -> int:

@@ -13,7 +13,7 @@ from scs_study.analysis.statistics.simulation import simulate, table
 from scs_study.command import FAILED, run_command
 from scs_study.config.compose import below_project
 from scs_study.config.schema import whole
-from scs_study.files import write_text
+from scs_study.system.files import write_text
 
 MARKED = re.compile(r"(<!-- simulated -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 
 from scs_study.command import FAILED, chosen_study, refuse_match, run_command
 from scs_study.config.compose import below_project
-from scs_study.console import lost, say
 from scs_study.experiments.grid import with_sources
 from scs_study.launch.monitor import follow
 from scs_study.launch.status import jobs_text, status_text
+from scs_study.system.console import lost, say
 from scs_study.training.run_dir import FINAL_STATES
 
 

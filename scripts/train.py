@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
-from scs_study import environment
+from scs_study.system import environment
 
 environment.settle()
 
@@ -18,12 +18,12 @@ from omegaconf import DictConfig
 
 from scs_study.command import FAILED, run_command, task_overrides
 from scs_study.config.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
-from scs_study.console import say
 from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
+from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 
 

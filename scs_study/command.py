@@ -16,7 +16,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from scs_study import files
 from scs_study.config.compose import (
     below_project,
     check_files,
@@ -27,9 +26,10 @@ from scs_study.config.compose import (
 )
 from scs_study.config.free_text import quoted
 from scs_study.config.schema import CellConfig
-from scs_study.console import guarded, say
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
-from scs_study.places import CONF
+from scs_study.system import files
+from scs_study.system.console import guarded, say
+from scs_study.system.places import CONF
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 

@@ -19,7 +19,7 @@ from scs_study.config.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
 from scs_study.runs.context import pick_device, workplace
-from scs_study.tensors import save_tensors
+from scs_study.system.tensors import save_tensors
 from tests.gates import PATIENCE
 
 HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]

@@ -10,19 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scs_study"
 ORDER = (
-    *(
-        "console",
-        "places",
-        "environment",
-        "foreign_files",
-        "source",
-        "released",
-        "identity",
-        "randomness",
-        "files",
-        "tensors",
-    ),
-    *("config", "layers", "data", "models", "training", "benchmark", "runs", "experiments", "launch"),
+    *("system", "config", "layers", "data", "models", "training", "benchmark", "runs", "experiments", "launch"),
     *("evaluation", "analysis", "report", "command"),
 )
 """From the bottom to the top: a room may look into those before it."""

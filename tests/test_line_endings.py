@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.places import PROJECT
+from scs_study.system.places import PROJECT
 
 
 def git(folder: Path, *arguments: str) -> None:

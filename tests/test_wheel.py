@@ -13,14 +13,14 @@ import pytest
 
 from scs_study.config.compose import compose_cell
 from scs_study.experiments.grid import load_study, plan
-from scs_study.places import PROJECT
+from scs_study.system.places import PROJECT
 
 USE = """
 from pathlib import Path
 
 import torch
 
-from scs_study import places
+from scs_study.system import places
 from scs_study.analysis.paper import paper_table
 from scs_study.config.compose import below_project, compose_cell, groups, options
 from scs_study.experiments.grid import load_study, plan

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from scs_study.config.schema import MOST, cell_from_dict
-from scs_study.files import read_json, read_lines
+from scs_study.system.files import read_json, read_lines
 from scs_study.training.record import message
 from scs_study.training.run_dir import FINAL_STATES
 

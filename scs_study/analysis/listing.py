@@ -10,7 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from scs_study.analysis.writers import LATEX, MARKDOWN, latex_float
-from scs_study.files import shortened, write_text
+from scs_study.system.files import shortened, write_text
 
 
 def write_listing(

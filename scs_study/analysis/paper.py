@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scs_study.config.schema import DRAWN
-from scs_study.places import PAPER
+from scs_study.system.places import PAPER
 
 TABLES = tuple(f"table{number}" for number in range(1, 9))
 

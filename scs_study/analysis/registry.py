@@ -12,9 +12,9 @@ from scs_study.analysis.publish import home
 from scs_study.analysis.robustness import study as robustness
 from scs_study.analysis.saliency import study as saliency
 from scs_study.config.schema import CellConfig
-from scs_study.console import say
 from scs_study.experiments.grid import Part, Study
 from scs_study.runs.context import Workplace
+from scs_study.system.console import say
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from scs_study.analysis.tables import Table, TableRow
 from scs_study.analysis.variants import short, show
-from scs_study.files import shortened, write_text
+from scs_study.system.files import shortened, write_text
 
 TERMINAL = 120
 """Characters of a terminal's line that the text form stays within."""

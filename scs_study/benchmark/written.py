@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scs_study import files
+from scs_study.system import files
 
 
 def write_csv(path: Path, rows: Sequence[Any]) -> Path:

@@ -18,11 +18,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from scs_study.config.identity import code_of
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
-from scs_study.files import check_path
-from scs_study.foreign_files import is_foreign
-from scs_study.identity import code_of
-from scs_study.places import CONF, PROJECT
+from scs_study.system.files import check_path
+from scs_study.system.foreign_files import is_foreign
+from scs_study.system.places import CONF, PROJECT
 
 CELL_GROUPS = ("arch", "layer", "activation", "pooling", "norm", "data", "init", "train")
 """The groups that say what a run computes; every other group says how or where."""

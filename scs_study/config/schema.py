@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from scs_study.files import shortened
-from scs_study.identity import Code
+from scs_study.config.identity import Code
+from scs_study.system.files import shortened
 
 FORMAT = 1
 """Version of the identity; a run folder of another format is refused, never guessed at."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scs_study import tensors
 from scs_study.data.image_set import DataError, ImageSet, Split
+from scs_study.system import tensors
 
 if TYPE_CHECKING:  # torchvision takes seconds to import, which only a run that reads its files should pay
     from torchvision.datasets import CIFAR10, MNIST

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from scs_study.data.datasets import KnownSet, check_count
 from scs_study.data.image_set import DataError, Pixels, Split
-from scs_study.foreign_files import is_foreign
+from scs_study.system.foreign_files import is_foreign
 
 SPLITS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scs_study import tensors
+from scs_study.system import tensors
 
 SIDE = 32
 """Height and width in pixels of every image of every set: the size that the paper's architectures take."""

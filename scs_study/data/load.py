@@ -9,14 +9,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from scs_study import tensors
 from scs_study.config.schema import DataConfig
-from scs_study.console import say, say_once
 from scs_study.data.datasets import KNOWN, KnownSet, check_content, check_split
 from scs_study.data.digits import load_digits
 from scs_study.data.image_set import DataError, ImageSet, canonical, image_set
 from scs_study.data.sources import Source, find_source, forms, refuse_other_forms
 from scs_study.data.torchvision_files import address, download_files
+from scs_study.system import tensors
+from scs_study.system.console import say, say_once
 
 CACHE_VERSION = 1
 """Part of the cache files' names; another number when the arrays that are cached change."""

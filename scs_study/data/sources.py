@@ -12,7 +12,7 @@ from scs_study.data.datasets import KnownSet, letters
 from scs_study.data.idx_files import find_idx, read_idx
 from scs_study.data.image_folder import has_class_folders, has_tree, read_tree
 from scs_study.data.image_set import DataError, Split
-from scs_study.foreign_files import is_foreign
+from scs_study.system.foreign_files import is_foreign
 
 KERAS = "-target"
 """What Keras adds to the name of the folder that it unpacks."""

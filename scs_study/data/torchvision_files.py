@@ -10,8 +10,8 @@ import tempfile
 import urllib.error
 from pathlib import Path
 
-from scs_study.console import say
 from scs_study.data.datasets import KnownSet
+from scs_study.system.console import say
 
 SILENCE = 60.0
 """Seconds without a byte after which a download has failed. CIFAR-10's host is slow at times, but not that slow."""

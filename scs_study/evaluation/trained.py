@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from scs_study import files
 from scs_study.config.schema import CellConfig, cell_from_dict
 from scs_study.models import restore_variant
 from scs_study.models.pool_fusion import fold_pools
-from scs_study.tensors import checksum, load_tensors
+from scs_study.system import files
+from scs_study.system.tensors import checksum, load_tensors
 from scs_study.training import run_dir as run_folder
 
 

@@ -24,7 +24,7 @@ from scs_study.config.compose import (
     study_defaults,
 )
 from scs_study.config.schema import CellConfig, choice
-from scs_study.places import PAPER
+from scs_study.system.places import PAPER
 
 ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
 """What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scs_study import files
 from scs_study.config.schema import CellConfig, cell_from_dict
-from scs_study.places import CODE as HERE
-from scs_study.places import CONF, INSTALLED, PACKAGE
 from scs_study.runs.git_info import FROZEN, git_state
+from scs_study.system import files
+from scs_study.system.places import CODE as HERE
+from scs_study.system.places import CONF, INSTALLED, PACKAGE
 
 SUBMISSIONS = ".submissions"
 """Folder of the submissions, beside the runs."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scs_study.config.schema import CellConfig
-from scs_study.console import say
 from scs_study.launch.code_snapshot import LOGS, Job, jobs_of, submissions
 from scs_study.runs.progress import QUIET
 from scs_study.runs.state import Outcome, run_states
+from scs_study.system.console import say
 from scs_study.training.stopping import Interrupted, StopRequest
 
 POLL = 3.0

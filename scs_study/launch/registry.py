@@ -7,7 +7,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study import files
 from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.estimate import estimate
 from scs_study.launch.inline import inline
@@ -17,6 +16,7 @@ from scs_study.launch.threads import side_by_side
 from scs_study.runs.context import Workplace
 from scs_study.runs.state import Outcome, run_states
 from scs_study.runs.validate import settled
+from scs_study.system import files
 from scs_study.training.run import device_name
 
 LAUNCHERS = ("inline", "pool", "slurm")

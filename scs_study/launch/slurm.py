@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scs_study.config.schema import CellConfig, whole
-from scs_study.console import say
 from scs_study.launch import slurm_task as task
 from scs_study.launch.code_snapshot import CODE, LOGS, Job, Submission, covered, freeze, jobs_of
 from scs_study.launch.monitor import follow
 from scs_study.runs.context import Workplace
 from scs_study.runs.state import Outcome
 from scs_study.runs.validate import settled
+from scs_study.system.console import say
 
 START = "scs_study/launch/start.sh"
 ENDING = 60.0

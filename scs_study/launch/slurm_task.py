@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scs_study.console import say
 from scs_study.launch.code_snapshot import load
 from scs_study.launch.inline import PATIENCE
 from scs_study.launch.pool import pool, pool_size
 from scs_study.runs.context import Workplace, pick_device
+from scs_study.system.console import say
 from scs_study.training.run import Settings
 from scs_study.training.stopping import WARNING, Interrupted
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import optuna
 import torch
 
-from scs_study.console import say
 from scs_study.experiments.sweep.scheduler import Desk
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.experiments.sweep.storage import join
@@ -23,6 +22,7 @@ from scs_study.experiments.sweep.worker import work
 from scs_study.launch.worker import BLOCKED
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Watch
+from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted, StopRequest

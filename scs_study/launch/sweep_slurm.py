@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from optuna.trial import TrialState
 
-from scs_study.console import say
 from scs_study.experiments.sweep import storage
 from scs_study.experiments.sweep.sampler import RETRY_OF
 from scs_study.experiments.sweep.settings import Sweep
@@ -25,6 +24,7 @@ from scs_study.launch.slurm import check_cluster, decided, send
 from scs_study.launch.slurm_task import queue_again, requeue_by_ourselves, settings_of, workplace_of
 from scs_study.launch.sweep_pool import Job as Work
 from scs_study.launch.sweep_pool import run_workers, workplace
+from scs_study.system.console import say
 from scs_study.training.stopping import Interrupted, StopRequest
 
 URL = "SCS_SWEEP_STORAGE"

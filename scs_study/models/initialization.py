@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from scs_study.config.identity import part_digest
 from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
-from scs_study.console import say
-from scs_study.files import shortened
-from scs_study.identity import part_digest
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.pretrained import check_fit, scheme_of
-from scs_study.randomness import derived, own_random_state
-from scs_study.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
+from scs_study.system.console import say
+from scs_study.system.files import shortened
+from scs_study.system.randomness import derived, own_random_state
+from scs_study.system.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
 
 UNIT_P = "unit_p"
 """<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from scs_study.console import say
-from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
+from scs_study.system.console import say
+from scs_study.system.tensors import checksum, load_tensors, save_tensors, set_aside
 
 PREFIX = "module."
 """What nn.DataParallel puts before every name (the public ResNet20 was saved so, systems.md 5)."""

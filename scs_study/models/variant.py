@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from scs_study.config.identity import check_code
 from scs_study.config.schema import CellConfig, LayerConfig, choice
-from scs_study.identity import check_code
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.conversion import swap, swap_modules
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.pretrained import check_fit
-from scs_study.randomness import own_random_state
+from scs_study.system.randomness import own_random_state
 
 
 def check_cell(cell: CellConfig) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scs_study import files
 from scs_study.runs.provenance import PROVENANCE
+from scs_study.system import files
 from scs_study.training import run_dir
 
 SUFFIX = ".jsonl.gz"

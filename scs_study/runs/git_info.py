@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from scs_study import files
+from scs_study.system import files
 
 FROZEN = "frozen.json"
 """Beside a copy of the code that was frozen for the cluster: the state of the checkout it was copied from."""

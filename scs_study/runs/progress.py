@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scs_study import console
 from scs_study.config.schema import CellConfig
+from scs_study.system import console
 
 QUIET = 10.0
 """Seconds between two lines of the same run where lines cannot be rewritten (a log file, a CI page)."""

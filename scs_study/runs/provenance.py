@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from scs_study.config.schema import CellConfig
-from scs_study.console import say
-from scs_study.places import CODE
 from scs_study.runs.git_info import git_state
+from scs_study.system.console import say
+from scs_study.system.places import CODE
 from scs_study.training.run import Settings, device_name
 
 PROVENANCE = "provenance.jsonl"

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scs_study import files
 from scs_study.config.schema import CellConfig
-from scs_study.console import say
 from scs_study.models import InitialWeights, initial_weights
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Busy, Lease, LeaseLost, Watch, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
 from scs_study.runs.state import INITIAL, Outcome, run_state
 from scs_study.runs.validate import repair, settled, unreadable
-from scs_study.tensors import load_tensors, set_aside
+from scs_study.system import files
+from scs_study.system.console import say
+from scs_study.system.tensors import load_tensors, set_aside
 from scs_study.training import checkpoint, record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import train

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scs_study import files
 from scs_study.config.schema import CellConfig
 from scs_study.runs.lock import owner_of
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
 INITIAL = ".initial"

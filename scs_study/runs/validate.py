@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scs_study import files
 from scs_study.config.schema import FORMAT, CellConfig
-from scs_study.console import say
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
-from scs_study.tensors import load_tensors, set_aside
+from scs_study.system import files
+from scs_study.system.console import say
+from scs_study.system.tensors import load_tensors, set_aside
 from scs_study.training import checkpoint, record
 from scs_study.training.run_dir import (
     CONFIG,

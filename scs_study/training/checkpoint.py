@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scs_study.console import say
-from scs_study.tensors import Unreadable, load_tensors, save_tensors, set_aside
+from scs_study.system.console import say
+from scs_study.system.tensors import Unreadable, load_tensors, save_tensors, set_aside
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.state import Phase, TrainState

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
-from scs_study.randomness import derived, own_random_state
+from scs_study.system.randomness import derived, own_random_state
 from scs_study.training.objectives import Objective
 from scs_study.training.state import Phase, TrainState
 from scs_study.training.step_log import StepLog

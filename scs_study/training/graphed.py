@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
-from scs_study.randomness import moved, states
+from scs_study.system.randomness import moved, states
 from scs_study.training.eager import CHECK_EVERY, EagerEngine, Stopped
 from scs_study.training.flat import FlatOptimizer
 from scs_study.training.objectives import Objective

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scs_study import files
 from scs_study.layers.registry import spec_of
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.step_log import StepLog
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from scs_study import files
 from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet, check_batch_size
 from scs_study.models import InitialWeights, count_parameters, not_swapped
-from scs_study.tensors import checksum, save_tensors
+from scs_study.system import files
+from scs_study.system.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.checkpoint import Progress

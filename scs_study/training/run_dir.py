@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from scs_study import files
+from scs_study.system import files
 
 CONFIG, STATUS, RESULT, WEIGHTS, ERROR = "config.json", "status.json", "result.json", "weights.safetensors", "error.txt"
 HISTORY, LAYERS, STEPS = "history.jsonl", "layers.jsonl", "steps.jsonl"

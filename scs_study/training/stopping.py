@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from scs_study.console import interject
+from scs_study.system.console import interject
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 WARNING = (signal.SIGUSR1, signal.SIGUSR2)

@@ -5,8 +5,8 @@ import math
 import random
 from pathlib import Path
 
-from scs_study import files
 from scs_study.config.schema import CellConfig, cell_from_dict
+from scs_study.system import files
 
 LAYERS = {
     "conv": {"name": "conv", "parameterisation": None, "p_init": None, "w_max": None},

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from scs_study import files
 from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.trained import load_trained
 from scs_study.runs.context import Workplace
 from scs_study.runs.run_one import run_cell
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
 

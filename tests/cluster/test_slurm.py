@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from scs_study import files
 from scs_study.config.compose import PROJECT, compose_cell
 from scs_study.launch.code_snapshot import SUBMISSIONS, cancel, jobs_of
 from scs_study.launch.inline import inline
@@ -19,6 +18,7 @@ from scs_study.launch.slurm import slurm as launch_slurm
 from scs_study.launch.slurm import submit
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import ENGINE, cell, control, logs, place, settings, state_of
 from tests.support.work import until

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from scs_study import files
 from scs_study.launch.code_snapshot import cancel, live_jobs
 from scs_study.launch.slurm import submit
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import ENGINE, EVERY, cell, control, logs, place, processes_of, settings, start_now, state_of
 from tests.support.work import until

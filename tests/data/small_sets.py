@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets import CIFAR10, MNIST
 
-from scs_study import tensors
 from scs_study.data.datasets import KnownSet
 from scs_study.data.image_set import Pixels, Split, canonical, image_set
+from scs_study.system import tensors
 
 Splits = tuple[Split, Split]
 

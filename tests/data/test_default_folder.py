@@ -12,8 +12,8 @@ from small_sets import COLOUR, draw, write_tree
 
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
-from scs_study.places import CONF, PROJECT
 from scs_study.runs import context as workplace
+from scs_study.system.places import CONF, PROJECT
 
 
 @pytest.fixture

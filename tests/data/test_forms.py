@@ -15,7 +15,7 @@ from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, wri
 from scs_study.data import DataError
 from scs_study.data.datasets import KnownSet
 from scs_study.data.load import load_known
-from scs_study.foreign_files import is_foreign
+from scs_study.system.foreign_files import is_foreign
 
 LAYOUT, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 

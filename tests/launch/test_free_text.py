@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 
 from scs_study.config.compose import below_project, cell_of, parse_overrides, user_path
 from scs_study.config.free_text import FREE_TEXT, quoted
-from scs_study.places import CONF, PROJECT
 from scs_study.runs.context import workplace
-from scs_study.tensors import save_tensors
+from scs_study.system.places import CONF, PROJECT
+from scs_study.system.tensors import save_tensors
 
 ODD = [
     "~/x", "/home/me/Dropbox (Uni)/runs", "/Übung/größe", "/R&D", "/a=b", "/a#b", "/a[1]", "/it's", '/12" disk', "/a,b",

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from scs_study import files
 from scs_study.config.compose import PROJECT
 from scs_study.launch.status import plan_records, status_text
 from scs_study.runs import lock as lease
 from scs_study.runs.state import INDEX, RunState, clock, run_state, run_states
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from tests.opened import counted
 from tests.support.work import cell

@@ -18,7 +18,7 @@ from scs_study.launch.threads import side_by_side
 from scs_study.models import build_variant
 from scs_study.models.initialization import draw
 from scs_study.runs.state import run_state
-from scs_study.tensors import checksum
+from scs_study.system.tensors import checksum
 from scs_study.training.graphed import GraphedEngine
 from scs_study.training.stopping import Interrupted
 from tests.gates import PATIENCE, until

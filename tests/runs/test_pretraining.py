@@ -11,7 +11,6 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from scs_study import files
 from scs_study.config.compose import PROJECT, compose_cell
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.grid import with_sources
@@ -23,7 +22,8 @@ from scs_study.runs.lock import acquire
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import run_state
-from scs_study.tensors import load_tensors, save_tensors
+from scs_study.system import files
+from scs_study.system.tensors import load_tensors, save_tensors
 from scs_study.training import run_dir as run_folder
 from tests.support.work import place
 

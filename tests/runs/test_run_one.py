@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from scs_study import files
 from scs_study.config.schema import CellConfig
 from scs_study.launch.inline import inline
 from scs_study.runs import run_one as runner
@@ -21,6 +20,7 @@ from scs_study.runs.lock import acquire
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import run_state
+from scs_study.system import files
 from scs_study.training import checkpoint
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted, StopRequest

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from scs_study import files
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import INITIAL
 from scs_study.runs.validate import settled
+from scs_study.system import files
 from scs_study.training import checkpoint
 from scs_study.training.run_dir import CONFIG, EPOCHS, HISTORY, LAYERS, RESULT, STATUS, STEPS, WEIGHTS
 from scs_study.training.stopping import Interrupted

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scs_study import files
 from scs_study.data import ImageSet
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.objectives.classification import Classification
 from scs_study.training.step_log import StepLog

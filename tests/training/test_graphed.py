@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scs_study import files
 from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet, load_images
 from scs_study.models.initialization import InitialWeights, draw
-from scs_study.tensors import load_tensors
+from scs_study.system import files
+from scs_study.system.tensors import load_tensors
 from scs_study.training import fused_adam, graphed
 from scs_study.training import run_dir as run_folder
 from scs_study.training.eager import CHECK_EVERY

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from scs_study import files
 from scs_study.config.compose import compose_cell
 from scs_study.data import Batches, ImageSet
 from scs_study.models import build_variant, initial_weights
-from scs_study.tensors import load_tensors
+from scs_study.system import files
+from scs_study.system.tensors import load_tensors
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.objectives.classification import Classification

@@ -7,8 +7,8 @@ from typing import Any
 
 from scs_study.analysis.collect import read_epochs
 from scs_study.analysis.variants import Record
-from scs_study.files import read_lines
-from scs_study.tensors import checksum, load_tensors
+from scs_study.system.files import read_lines
+from scs_study.system.tensors import checksum, load_tensors
 from scs_study.training import run_dir as run_folder
 
 NOT_COMPUTED = ("train_seconds", "eval_seconds")

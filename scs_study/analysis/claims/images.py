@@ -26,8 +26,8 @@ from scs_study.evaluation.saliency.cache import FOLDER as SALIENCY
 from scs_study.evaluation.saliency.measures import spearman
 from scs_study.evaluation.saliency.perturbation import area
 from scs_study.evaluation.saliency.settings import MapSettings
-from scs_study.files import read_lines
-from scs_study.tensors import checksum, load_tensors
+from scs_study.system.files import read_lines
+from scs_study.system.tensors import checksum, load_tensors
 from scs_study.training import run_dir as run_folder
 
 Subject = tuple[Record, ...]

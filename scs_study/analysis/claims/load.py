@@ -28,7 +28,7 @@ from scs_study.analysis.claims.schema import (
     Test,
 )
 from scs_study.config.schema import choice, whole
-from scs_study.places import PAPER
+from scs_study.system.places import PAPER
 
 PATH = PAPER / "claims.yaml"
 """The claims of the paper and its sources."""

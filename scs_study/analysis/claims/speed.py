@@ -16,7 +16,7 @@ import pandas as pd
 
 from scs_study.analysis.claims.rules import Finding
 from scs_study.analysis.claims.schema import Test
-from scs_study.places import PROJECT
+from scs_study.system.places import PROJECT
 
 FOLDER = PROJECT / "results" / "bench"
 BATCHES = 3

@@ -21,8 +21,8 @@ from PIL import Image
 from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.variants import Record, finished, label, spans, variants, varying
 from scs_study.config.schema import CHECKPOINT
-from scs_study.files import shortened, write_bytes
 from scs_study.layers.registry import LAYERS
+from scs_study.system.files import shortened, write_bytes
 
 STRANGE, STRANGERS = 48.0, 1e-4
 """A pixel farther than this (in 0-255 RGB) from every colour of the palette is strange; a share of more than STRANGERS

@@ -20,7 +20,6 @@ from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
 from scs_study.config.compose import load_option, options
 from scs_study.config.schema import CellConfig
-from scs_study.console import fitted, say
 from scs_study.evaluation.robustness import cache as keep
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
@@ -29,6 +28,7 @@ from scs_study.experiments.grid import Study
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Busy, Lease, acquire
 from scs_study.runs.progress import QUIET, duration
+from scs_study.system.console import fitted, say
 from scs_study.training.stopping import Interrupted, StopRequest
 
 NAME, USUAL = "robustness", "pgd"

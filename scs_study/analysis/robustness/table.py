@@ -12,7 +12,7 @@ from scs_study.analysis.variants import label, spans
 from scs_study.analysis.writers import LATEX, latex_float
 from scs_study.evaluation.robustness.masking import MUCH_ZERO, Verdict
 from scs_study.evaluation.robustness.settings import LONGER, WORDS, Robustness
-from scs_study.files import shortened, write_text
+from scs_study.system.files import shortened, write_text
 
 NOT_YET = "–"
 

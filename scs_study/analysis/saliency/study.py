@@ -18,7 +18,6 @@ from scs_study.analysis.saliency.figure import Column, draw_checks, draw_maps, d
 from scs_study.analysis.saliency.table import write_tables
 from scs_study.analysis.variants import Record, records
 from scs_study.config.schema import CellConfig
-from scs_study.console import fitted, say
 from scs_study.data import ImageSet
 from scs_study.evaluation.saliency.runs import Analyst
 from scs_study.evaluation.saliency.settings import SaliencySettings, saliency_of
@@ -26,6 +25,7 @@ from scs_study.evaluation.trained import load_trained
 from scs_study.experiments.grid import Study
 from scs_study.runs.context import Workplace
 from scs_study.runs.progress import duration
+from scs_study.system.console import fitted, say
 from scs_study.training.stopping import Interrupted, StopRequest
 
 

@@ -16,7 +16,7 @@ from scs_study.analysis.sweep.tables import caption, to_csv, to_markdown
 from scs_study.analysis.sweep.threshold import answer, threshold
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.experiments.sweep.storage import VERSION
-from scs_study.files import write_text
+from scs_study.system.files import write_text
 
 LEAST_FOR_IMPORTANCE = 8
 

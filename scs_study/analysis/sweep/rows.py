@@ -8,11 +8,11 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from scs_study import files
 from scs_study.experiments.sweep.sampler import RETRY_OF
 from scs_study.experiments.sweep.scheduler import MESSAGE
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.runs.state import run_state
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
 FINISHED = ("done", "pruned", "diverged")

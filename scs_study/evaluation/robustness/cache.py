@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scs_study import files
-from scs_study.console import say_once
-from scs_study.tensors import Unreadable, set_aside
+from scs_study.system import files
+from scs_study.system.console import say_once
+from scs_study.system.tensors import Unreadable, set_aside
 
 FOLDER = "robustness"
 """Below a run's folder."""

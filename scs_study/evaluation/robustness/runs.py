@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scs_study import console
 from scs_study.data import Batches
 from scs_study.evaluation.robustness import cache as keep
 from scs_study.evaluation.robustness.attacks import Watched
@@ -24,6 +23,7 @@ from scs_study.evaluation.robustness.evaluate import NEVER, falls, zero_gradient
 from scs_study.evaluation.robustness.settings import PIXEL, Robustness
 from scs_study.evaluation.trained import Trained
 from scs_study.runs.context import Workplace
+from scs_study.system import console
 from scs_study.training.objectives.classification import EVAL_BATCH
 from scs_study.training.precision import numerics
 from scs_study.training.run import denormals_flushed, device_name

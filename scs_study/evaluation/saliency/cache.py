@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from scs_study.console import say, say_once
 from scs_study.evaluation.saliency.settings import key_of
-from scs_study.tensors import Unreadable, load_tensors, save_tensors, set_aside
+from scs_study.system.console import say, say_once
+from scs_study.system.tensors import Unreadable, load_tensors, save_tensors, set_aside
 
 FOLDER = "saliency"
 """In the run's folder."""

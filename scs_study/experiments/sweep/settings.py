@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.compose import CELL_GROUPS, compose_cell
 from scs_study.config.schema import CellConfig, check_keys, choice, whole
-from scs_study.files import shortened
 from scs_study.models import check_cell
+from scs_study.system.files import shortened
 
 SAMPLERS = ("tpe", "grid")
 PRUNERS = ("median", "hyperband", "none")

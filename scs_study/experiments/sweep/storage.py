@@ -17,10 +17,10 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from scs_study import files
 from scs_study.experiments.sweep.sampler import RoundedTPE, make_pruner
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.runs.lock import Busy, Watch, acquire
+from scs_study.system import files
 from scs_study.training.stopping import Interrupted
 
 SWEEPS = ".sweeps"

@@ -10,13 +10,13 @@ from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 
-from scs_study import files
 from scs_study.experiments.sweep.scheduler import Desk, Taken
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import LeaseLost
 from scs_study.runs.progress import QUIET
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import Outcome
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scs_study.arguments import Sides
 from scs_study.layers.autograd import signed_power
 from scs_study.layers.functional import box_sum, group_energy, sharpened_cosine_similarity
 from scs_study.layers.published.forms import Form
 from scs_study.layers.published.parts import Floor, lengths, sigplus_of
+from scs_study.system.arguments import Sides
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 # The floor of the layer that `layers.functional` computes.

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from scs_study import files
 from scs_study.analysis.collect import collect, identity_columns
 from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, sources, targets
 from scs_study.analysis.robustness.study import Progress, attack_runs, too_few
@@ -25,6 +24,7 @@ from scs_study.evaluation.robustness.evaluate import NEVER, curve
 from scs_study.evaluation.robustness.runs import PGD, Done, Evaluation, identity
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
 from scs_study.runs.run_one import run_cell
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 from tests.gates import Gate

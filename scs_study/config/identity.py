@@ -10,8 +10,8 @@ and layout make no difference. Not covered: other packages that are installed (o
 has the versions), files that the code reads, what it imports by a name that is computed; of this package the harness
 around them, training, augmentation and swapping (provenance.jsonl has the commit).
 
-Nothing here imports the code it looks at, nor torch: a study's status is told without. `python -m scs_study.identity`
-prints released.py as it would have to be for the code as it is.
+Nothing here imports the code it looks at, nor torch: a study's status is told without.
+`python -m scs_study.config.identity` prints released.py as it would have to be for the code as it is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scs_study.released import RELEASED
-from scs_study.source import PACKAGE, Closure, closure_digest, hash_of, installed, module_of, modules_digest, top_of
+from scs_study.config.released import RELEASED
+from scs_study.config.source import (
+    PACKAGE,
+    Closure,
+    closure_digest,
+    hash_of,
+    installed,
+    module_of,
+    modules_digest,
+    top_of,
+)
 
 REGISTRY = "scs_study.models.architectures", "ARCHITECTURES"
 """The module and the name in it where a user adds a network."""

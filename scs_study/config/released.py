@@ -2,8 +2,8 @@
 its name alone.
 
 A test holds them equal to the code. When it fails, one of these definitions was changed. If its runs still compute the
-same, print this file anew (python -m scs_study.identity > FILE): their names stay. If they do not, it is a network or
-layer of its own, and needs another name.
+same, print this file anew (python -m scs_study.config.identity > FILE): their names stay. If they do not, it is a
+network or layer of its own, and needs another name.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from types import ModuleType
 
 import pytest
 
-from scs_study.places import PROJECT
+from scs_study.system.places import PROJECT
 
 SCRIPTS = sorted((PROJECT / "scripts").glob("*.py"))
 MINE = "mine"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from scs_study.places import CODE
+from scs_study.system.places import CODE
 
 
 def settle() -> None:

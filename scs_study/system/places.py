@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 CODE = PACKAGE.parent
 """The folder that the package lies in: a checkout, a copy of one for the cluster, or site-packages."""
 INSTALLED = (PACKAGE / "conf").is_dir()

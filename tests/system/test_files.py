@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study import files
+from scs_study.system import files
 
 
 def test_a_written_file_reads_back(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def _path(name: str) -> Path | None:
         file = getattr(running, "__file__", None)
         return Path(file) if file else None
     if name.partition(".")[0] == PACKAGE:
-        base = Path(__file__).parent.joinpath(*name.split(".")[1:])
+        base = Path(__file__).parents[1].joinpath(*name.split(".")[1:])
         files = (base / "__init__.py", base.with_suffix(".py"))
         return next((path for path in files if path.is_file()), None)
     where: Iterable[str] | None = None

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from scs_study import files
+from scs_study.system import files
 
 
 class Unreadable(ValueError):

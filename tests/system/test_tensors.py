@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from scs_study.tensors import checksum, load_tensors, save_tensors, set_aside
+from scs_study.system.tensors import checksum, load_tensors, save_tensors, set_aside
 
 TENSORS = {"weight": torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), "step": torch.tensor(7.0)}
 
