@@ -22,8 +22,8 @@ from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig, choice, whole
+from scs_study.experiments.compose import compose_cell
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.runs.context import workplace
 from scs_study.system.console import say

@@ -16,9 +16,9 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import chosen_study, refuse_match, run_command
-from scs_study.config.compose import below_project
 from scs_study.launch.code_snapshot import cancel, submissions
 from scs_study.system.console import say
+from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:

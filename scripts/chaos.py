@@ -37,8 +37,8 @@ environment.settle()
 
 import torch
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import compose_cell
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool
 from scs_study.runs.context import Workplace

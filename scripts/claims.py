@@ -26,7 +26,7 @@ from scs_study.command import (
     run_command,
     task_overrides,
 )
-from scs_study.config.compose import below_project
+from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:

@@ -24,7 +24,6 @@ from scs_study.command import (
     run_command,
     task_overrides,
 )
-from scs_study.config.compose import below_project
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.registry import forecast, launch, unsettled
@@ -33,6 +32,7 @@ from scs_study.models.variant import check_cell, remarks
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import lost, say
+from scs_study.system.places import below_project
 from scs_study.training.process import prepare_process
 from scs_study.training.run_dir import FINAL_STATES
 

@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.plots.ridgelines import ridgelines
 from scs_study.command import matching_runs, results_folder, run_command
-from scs_study.config.compose import below_project
 from scs_study.system.console import say
+from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:

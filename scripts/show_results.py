@@ -27,8 +27,8 @@ from scs_study.command import (
     results_name,
     run_command,
 )
-from scs_study.config.compose import below_project
 from scs_study.system.console import say
+from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.statistics.simulation import simulate, table
 from scs_study.command import FAILED, run_command
-from scs_study.config.compose import below_project
 from scs_study.config.schema import whole
 from scs_study.system.files import write_text
+from scs_study.system.places import below_project
 
 MARKED = re.compile(r"(<!-- simulated -->\n).*?(<!-- end -->)", re.DOTALL)
 

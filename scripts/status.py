@@ -17,11 +17,11 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import FAILED, chosen_study, refuse_match, run_command
-from scs_study.config.compose import below_project
 from scs_study.experiments.grid import with_sources
 from scs_study.launch.monitor import follow
 from scs_study.launch.status import jobs_text, status_text
 from scs_study.system.console import lost, say
+from scs_study.system.places import below_project
 from scs_study.training.run_dir import FINAL_STATES
 
 

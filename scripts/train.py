@@ -17,7 +17,7 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import FAILED, run_command, task_overrides
-from scs_study.config.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
+from scs_study.experiments.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
 from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell

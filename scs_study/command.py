@@ -16,20 +16,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from scs_study.config.compose import (
-    below_project,
-    check_files,
-    check_override,
-    checkpoint_scheme,
-    parse_overrides,
-    user_path,
-)
 from scs_study.config.free_text import quoted
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import check_files, check_override, checkpoint_scheme, parse_overrides
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.system import files
 from scs_study.system.console import guarded, say
-from scs_study.system.places import CONF
+from scs_study.system.places import CONF, below_project, user_path
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 

@@ -15,7 +15,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from scs_study.command import results_name, run_command
-from scs_study.config.compose import CONF, PROJECT, checkpoint_scheme
+from scs_study.experiments.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
 from scs_study.runs.context import pick_device, workplace

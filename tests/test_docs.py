@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.config.compose import PROJECT, options
+from scs_study.experiments.compose import PROJECT, options
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 TEXTS = {path: path.read_text() for path in PAGES}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.config.compose import compose_cell
+from scs_study.experiments.compose import compose_cell
 from scs_study.experiments.grid import load_study, plan
 from scs_study.system.places import PROJECT
 
@@ -22,7 +22,8 @@ import torch
 
 from scs_study.system import places
 from scs_study.analysis.paper import paper_table
-from scs_study.config.compose import below_project, compose_cell, groups, options
+from scs_study.experiments.compose import compose_cell, groups, options
+from scs_study.system.places import below_project
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.inline import inline
 from scs_study.launch.code_snapshot import CODE, freeze

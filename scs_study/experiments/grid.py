@@ -12,7 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.compose import (
+from scs_study.config.schema import CellConfig, choice
+from scs_study.experiments.compose import (
     CELL_GROUPS,
     check_option,
     compose_cell,
@@ -23,7 +24,6 @@ from scs_study.config.compose import (
     parse_overrides,
     study_defaults,
 )
-from scs_study.config.schema import CellConfig, choice
 from scs_study.system.places import PAPER
 
 ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")

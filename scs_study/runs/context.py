@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.compose import below_project, user_path
 from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, choice, flag, whole
 from scs_study.data import ImageSet, check_batch_size, load_images
 from scs_study.models import initial_weights
 from scs_study.models.pretrained import keep, read_checkpoint
 from scs_study.runs.state import INITIAL
 from scs_study.system.files import check_path
-from scs_study.system.places import PROJECT
+from scs_study.system.places import PROJECT, below_project, user_path
 from scs_study.training.run import ENGINES, Settings
 
 DEVICES = ("cpu", "cuda")

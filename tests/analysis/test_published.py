@@ -14,8 +14,8 @@ from scs_study.analysis.publish import publish_tables, study_frame
 from scs_study.analysis.robustness.evaluated import targets
 from scs_study.analysis.robustness.study import publish
 from scs_study.analysis.variants import variants
-from scs_study.config.compose import PROJECT, load_option
 from scs_study.evaluation.robustness.settings import robustness_of
+from scs_study.experiments.compose import PROJECT, load_option
 from scs_study.experiments.grid import load_study, parts, plan
 from scs_study.runs.archive import RECORDS, unpack
 from scs_study.training.run_dir import WEIGHTS

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.trained import load_trained
+from scs_study.experiments.compose import compose_cell
 from scs_study.runs.context import Workplace
 from scs_study.runs.run_one import run_cell
 from scs_study.system import files

@@ -16,8 +16,8 @@ from scs_study.benchmark import side as side_module
 from scs_study.benchmark.cost import floor_seconds, kernel_count, peak_bytes
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import compose_cell
 from scs_study.training.run import Settings
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 
 from scs_study.benchmark.naive import NaiveMaxAbsPool2d, NaiveSharpenedCosineSimilarity2d
 from scs_study.benchmark.step import Timing, contestants, measure
-from scs_study.config.compose import compose_cell
+from scs_study.experiments.compose import compose_cell
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d
 
 

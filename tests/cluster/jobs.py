@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from scs_study.config.compose import load_option
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import load_option
 from scs_study.launch.code_snapshot import LOGS, SUBMISSIONS
 from scs_study.runs.context import Workplace
 from scs_study.training.run import Settings

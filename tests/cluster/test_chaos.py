@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 
 
 @pytest.mark.slow

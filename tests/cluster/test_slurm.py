@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.config.compose import PROJECT, compose_cell
+from scs_study.experiments.compose import PROJECT, compose_cell
 from scs_study.launch.code_snapshot import SUBMISSIONS, cancel, jobs_of
 from scs_study.launch.inline import inline
 from scs_study.launch.slurm import slurm as launch_slurm

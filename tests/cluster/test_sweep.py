@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 from scs_study.launch.code_snapshot import live_jobs
 from tests.cluster.jobs import EVERY, logs, start_now
 from tests.support.work import until

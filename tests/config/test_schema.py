@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig, cell_from_dict
+from scs_study.experiments.compose import compose_cell
 
 CELL = compose_cell({"train": "paper"}, {}, seed=0)
 

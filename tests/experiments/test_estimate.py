@@ -10,8 +10,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from scs_study.config.compose import compose_cell
 from scs_study.experiments import estimate as module
+from scs_study.experiments.compose import compose_cell
 from scs_study.experiments.estimate import Estimate, estimate
 from scs_study.launch.registry import forecast
 from scs_study.runs.progress import duration

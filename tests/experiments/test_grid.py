@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from scs_study.analysis.paper import paper_table
-from scs_study.config.compose import load_option, options
+from scs_study.experiments.compose import load_option, options
 from scs_study.experiments.grid import Study, cell_overrides, load_study, parts, plan, study_of
 from scs_study.launch.status import plan_records
 

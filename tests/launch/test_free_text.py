@@ -11,10 +11,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from scs_study.config.compose import below_project, cell_of, parse_overrides, user_path
 from scs_study.config.free_text import FREE_TEXT, quoted
+from scs_study.experiments.compose import cell_of, parse_overrides
 from scs_study.runs.context import workplace
-from scs_study.system.places import CONF, PROJECT
+from scs_study.system.places import CONF, PROJECT, below_project, user_path
 from scs_study.system.tensors import save_tensors
 
 ODD = [

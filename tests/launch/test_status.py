@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 from scs_study.launch.status import plan_records, status_text
 from scs_study.runs import lock as lease
 from scs_study.runs.state import INDEX, RunState, clock, run_state, run_states

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import compose_cell
 from scs_study.launch import threads as module
 from scs_study.launch.inline import inline
 from scs_study.launch.threads import side_by_side
@@ -93,9 +93,10 @@ def test_a_signal_stops_all_of_them_with_a_checkpoint_from_which_they_continue(
             os.kill(os.getpid(), signal.SIGTERM)
         until(table.stop)  # nobody goes on before the main thread has heard it
 
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+    with monkeypatch.context() as patched:
         patched.setattr(module, "_epoch", signals)
-        side_by_side(CELLS, place(tmp_path), 3)
+        with pytest.raises(Interrupted):
+            side_by_side(CELLS, place(tmp_path), 3)
     states = {run_state(tmp_path, each).state for each in CELLS}
     assert "interrupted" in states
     assert states <= {"interrupted", "done", "missing"}

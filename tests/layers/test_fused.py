@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 from scs_study.layers.kernels import fused
 
 

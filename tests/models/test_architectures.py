@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from scs_study.config.compose import compose_cell
+from scs_study.experiments.compose import compose_cell
 from scs_study.models import ARCHITECTURES, build_variant, check_cell, count_parameters, layer_paths, not_swapped
 from scs_study.models.initialization import draw
 from scs_study.models.variant import remarks

@@ -7,8 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import LayerConfig
+from scs_study.experiments.compose import compose_cell
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
 from scs_study.models import swap
 

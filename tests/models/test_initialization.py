@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import DRAWN
 from scs_study.data import Batches, load_images
+from scs_study.experiments.compose import compose_cell
 from scs_study.models import ARCHITECTURES, build_variant, initial_weights
 from scs_study.models.initialization import UNIT_P, draw
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scs_study.config.compose import compose_cell
+from scs_study.experiments.compose import compose_cell
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
 from scs_study.models import ARCHITECTURES, build_variant
 from scs_study.models.initialization import draw

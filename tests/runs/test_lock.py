@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 from scs_study.runs import lock as lease
 from scs_study.runs.lock import Busy, LeaseLost, acquire, owner_of
 from tests.gates import PATIENCE, state_of, until

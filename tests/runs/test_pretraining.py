@@ -11,8 +11,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from scs_study.config.compose import PROJECT, compose_cell
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import PROJECT, compose_cell
 from scs_study.experiments.grid import with_sources
 from scs_study.launch.inline import inline
 from scs_study.launch.slurm import packed

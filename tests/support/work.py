@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig, DataConfig
 from scs_study.data import ImageSet, load_images
+from scs_study.experiments.compose import compose_cell
 from scs_study.launch.pool import _without_main as without_main
 from scs_study.runs.context import Workplace
 from scs_study.system import files

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from scs_study.config.compose import compose_cell
 from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet
+from scs_study.experiments.compose import compose_cell
 from scs_study.models import initial_weights
 from scs_study.system import files
 from scs_study.system.tensors import checksum, load_tensors

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from scs_study.config.compose import compose_cell
 from scs_study.data import Batches, ImageSet
+from scs_study.experiments.compose import compose_cell
 from scs_study.models import build_variant, initial_weights
 from scs_study.system import files
 from scs_study.system.tensors import load_tensors

@@ -22,8 +22,8 @@ from scs_study.analysis.claims.schema import COMPOSED, Choice, Claim, ClaimFile,
 from scs_study.analysis.collect import FINAL, RENAMED, flatten
 from scs_study.analysis.paper import paper_epochs
 from scs_study.analysis.variants import Record, records
-from scs_study.config.compose import compose_cell, load_option
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import compose_cell, load_option
 
 FREE = ("seed", "epochs", "train.numerics")
 """Identity columns in which a run may differ from the cell that it stands for."""

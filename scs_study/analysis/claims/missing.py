@@ -8,7 +8,7 @@ from typing import Any
 from scs_study.analysis.claims.cells import Cell, written
 from scs_study.analysis.claims.decide import Verdict
 from scs_study.analysis.claims.judge import Part
-from scs_study.config.compose import default_choices
+from scs_study.experiments.compose import default_choices
 
 TRAIN = "python scripts/train.py -m"
 FILES = {"saliency": "make saliency", "robustness": "make robustness"}

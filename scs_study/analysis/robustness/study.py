@@ -18,12 +18,12 @@ from scs_study.analysis.robustness.curves import curves, together
 from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, targets
 from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
-from scs_study.config.compose import load_option, options
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.robustness import cache as keep
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
 from scs_study.evaluation.robustness.settings import WORDS, Robustness, robustness_of
+from scs_study.experiments.compose import load_option, options
 from scs_study.experiments.grid import Study
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Busy, Lease, acquire

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.compose import CELL_GROUPS, compose_cell
 from scs_study.config.schema import CellConfig, check_keys, choice, whole
+from scs_study.experiments.compose import CELL_GROUPS, compose_cell
 from scs_study.models import check_cell
 from scs_study.system.files import shortened
 

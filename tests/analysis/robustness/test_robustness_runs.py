@@ -17,12 +17,12 @@ from scs_study.analysis.collect import collect, identity_columns
 from scs_study.analysis.robustness.evaluated import Evaluated, evaluated, sources, targets
 from scs_study.analysis.robustness.study import Progress, attack_runs, too_few
 from scs_study.analysis.variants import records
-from scs_study.config.compose import load_option
 from scs_study.evaluation.robustness import cache as keep
 from scs_study.evaluation.robustness.classifier import balanced, classifier
 from scs_study.evaluation.robustness.evaluate import NEVER, curve
 from scs_study.evaluation.robustness.runs import PGD, Done, Evaluation, identity
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
+from scs_study.experiments.compose import load_option
 from scs_study.runs.run_one import run_cell
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder

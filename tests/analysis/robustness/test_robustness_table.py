@@ -10,9 +10,9 @@ import pytest
 
 from scs_study.analysis.robustness.evaluated import Evaluated
 from scs_study.analysis.robustness.table import robustness_table
-from scs_study.config.compose import load_option, options
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
+from scs_study.experiments.compose import load_option, options
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -18,13 +18,13 @@ from scs_study.analysis.saliency.compare import Seen
 from scs_study.analysis.saliency.figure import Column, draw_maps
 from scs_study.analysis.saliency.study import accurate, one_of_each_class, saliency
 from scs_study.analysis.variants import records
-from scs_study.config.compose import PROJECT, compose_cell, load_option
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.saliency import runs as rooms
 from scs_study.evaluation.saliency.measures import Measures
 from scs_study.evaluation.saliency.runs import Analysed, Analyst, image_order
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings, saliency_of
 from scs_study.evaluation.trained import load_trained
+from scs_study.experiments.compose import PROJECT, compose_cell, load_option
 from scs_study.runs.context import Workplace
 from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
@@ -259,7 +259,7 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> None:
-    """A real process, interrupted in the middle of curves of more points than there is time for: it keeps what is done."""
+    """A real process, interrupted amid curves of more points than there is time for: it keeps what is done."""
     line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*", f"runs={place.runs}",
             f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.count=20", "saliency.chosen=[3]",
             "saliency.perturbed=20", "saliency.points=1000000000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip

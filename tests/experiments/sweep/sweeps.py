@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from scs_study.analysis.sweep.rows import Row
-from scs_study.config.compose import CONF
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.compose import CONF
 from scs_study.experiments.sweep.settings import Sweep, sweep_of
 from scs_study.system import files
 

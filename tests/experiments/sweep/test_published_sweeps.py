@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from scs_study.analysis.sweep.publish import publish
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.sweep.settings import sweep_of
 from scs_study.experiments.sweep.storage import check_settings, load
 from scs_study.runs.archive import RECORDS, unpack

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from scs_study.config.compose import CONF, options
 from scs_study.config.schema import cell_from_dict
+from scs_study.experiments.compose import CONF, options
 from scs_study.experiments.sweep.settings import rounded, sweep_of
 from tests.experiments.sweep.sweeps import sweep
 

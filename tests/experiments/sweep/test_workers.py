@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from scs_study.analysis.sweep.rows import rows_of
-from scs_study.config.compose import PROJECT
+from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.sweep.storage import load
 from scs_study.launch.sweep_pool import Job, run_workers
 from scs_study.training.run import Settings

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from hydra import compose, initialize_config_dir
 
-from scs_study.config.compose import (
+from scs_study.experiments.compose import (
     CELL_GROUPS,
     CONF,
     cell_of,
@@ -39,7 +39,7 @@ def test_every_shipped_choice_composes_as_hydra_composes_it(group: str, name: st
 @pytest.mark.parametrize("group", groups())
 def test_all_choices_of_a_group_have_the_same_keys(group: str) -> None:
     """Hydra checks an override against the default choice, so a key that only some choices have would be refused."""
-    from scs_study.config.compose import load_option
+    from scs_study.experiments.compose import load_option
 
     keys = [set(load_option(group, name)) for name in options(group)]
     if group not in ("sweep", "attack", "saliency", "launch", "engine"):

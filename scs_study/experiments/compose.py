@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import functools
 import io
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,35 +19,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scs_study.config.identity import code_of
 from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
-from scs_study.system.files import check_path
 from scs_study.system.foreign_files import is_foreign
-from scs_study.system.places import CONF, PROJECT
+from scs_study.system.places import CONF, PROJECT, user_path
 
 CELL_GROUPS = ("arch", "layer", "activation", "pooling", "norm", "data", "init", "train")
 """The groups that say what a run computes; every other group says how or where."""
 _NAME_ONLY = ("arch", "activation", "pooling", "norm", "init")
 """Groups of which a cell knows the name alone; weights that init.checkpoint points to become part of the name."""
-
-
-def below_project(path: object) -> Path:
-    """`path`, taken from the project's folder when it is relative: commands work from anywhere.
-
-    Errors: ValueError where there is none (runs=null).
-    """
-    if path is None or path == "":
-        raise ValueError("runs and results: each must be the path of a folder")
-    found = PROJECT / user_path("runs and results", path)
-    check_path("runs and results", found)
-    return found
-
-
-def user_path(key: str, path: object) -> Path:
-    """Return the path that a user gave for `key`; ~ is his home. Errors: ValueError where nobody knows that home."""
-    expanded = os.path.expanduser(str(path))
-    if expanded.startswith("~"):
-        name = Path(expanded).parts[0]
-        raise ValueError(f"{key}: {path}: {name} is nobody's home; write ./{name} for a folder of that name")
-    return Path(expanded)
 
 
 def options(group: str) -> list[str]:
