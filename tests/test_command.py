@@ -134,6 +134,38 @@ def test_a_file_of_weights_is_named_by_its_content(tmp_path: Path, monkeypatch: 
     assert results_name(study) == "quick-layer.w_max=null-study.seeds=_1_"
 
 
+def test_of_a_setting_that_is_given_twice_the_last_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = dataclasses.replace(load_study("quick"), set={"train.epochs": 5})
+
+    def named(*arguments: str) -> str:
+        monkeypatch.setattr("scs_study.command.task_overrides", lambda: list(arguments))
+        return results_name(study)
+
+    assert named("train.epochs=1", "train.epochs=2") == named("train.epochs=2") == "quick-train.epochs=2"
+    assert named("train.epochs=2", "train.epochs=1", "seed=0") == "quick-seed=0-train.epochs=1"
+    assert named("train.epochs=2", "+train.epochs=5") == "quick", "the study's own value in the end"
+    assert named("study.seeds=[1]", "study.seeds=[2]") == "quick-study.seeds=_2_"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "sentence"),
+    [
+        ("replicate.py", ["match=a*"], "error: match=a* has no effect here: this command takes a study"),
+        ("status.py", ["match=a*"], "error: match=a* has no effect here: this command takes a study"),
+        ("tables.py", ["match=a*"], "error: match=a*: no run in "),
+        ("figures.py", ["match=/a*"], "error: match=/a*: must be a pattern of run names"),
+        ("tables.py", ["match=a*", "seed=1"], "error: seed=1 has no effect beside match=a*"),
+    ],
+)
+def test_a_pattern_of_runs_is_taken_or_refused_never_ignored(
+    script: str, arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    done = command(script, *arguments, f"runs={tmp_path}/runs", f"results={tmp_path}/results")
+    assert done.returncode == 2
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_plan_is_wanted_or_not(tmp_path: Path) -> None:
     done = command("replicate.py", "plan=maybe", f"runs={tmp_path}/runs")
     assert (done.returncode, done.stdout) == (2, "")

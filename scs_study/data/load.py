@@ -60,7 +60,7 @@ def load_known(known: KnownSet, root: Path | None, cache: Path, download: bool) 
 
 def _own_cache() -> list[Path]:
     """The folder of this user's own decoded images, for a checkout that is shared and read-only; [] without a home."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache")).expanduser()
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     return [caches / "scs_study"] if caches.is_absolute() else []
 
 
@@ -80,10 +80,8 @@ def _keep(known: KnownSet, images: ImageSet, paths: Sequence[Path]) -> None:
         if reasons:
             say(f"the decoded images of {known.title} are kept in {path.parent} ({'; '.join(reasons)})", error=True)
         return
-    said = (
-        f"the decoded images of {known.title} cannot be kept ({'; '.join(reasons)}): every process decodes them again"
-    )
-    say_once(said, error=True)
+    said = f"the decoded images of {known.title} cannot be kept ({'; '.join(reasons)})"
+    say_once(f"{said}: every process decodes them again", error=True)
 
 
 @contextlib.contextmanager

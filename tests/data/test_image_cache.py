@@ -16,6 +16,7 @@ from small_sets import COLOUR, draw, pinned, write_tree
 
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
+from scs_study.system import console
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -92,6 +93,36 @@ def test_without_a_known_digest_a_cache_stands_only_for_the_files_it_was_made_fr
     second = load_known(COLOUR, cache.parent / "elsewhere", cache, download=False)
     assert second.digest != first.digest
     assert load_known(COLOUR, None, cache, download=False).digest == first.digest
+
+
+def test_where_the_cache_cannot_be_written_the_users_own_serves(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkout that is shared and read-only: here a file is where its cache should be, which root cannot write to."""
+    own = cache.parent / "own"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(own))
+    cache.write_text("")
+    cold = load_known(COLOUR, None, cache, download=False)
+    assert f"are kept in {own}/scs_study (not in {cache}: " in capsys.readouterr().err
+    written = only_file(own / "scs_study").stat()
+    assert load_known(COLOUR, None, cache, download=False).digest == cold.digest
+    assert only_file(own / "scs_study").stat() == written
+    assert capsys.readouterr().err == ""
+
+
+def test_where_no_cache_can_be_written_the_images_are_decoded_and_it_is_said(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for nowhere in (str(cache / "below"), ""):  # not writable; no home at all
+        monkeypatch.setenv("XDG_CACHE_HOME", nowhere)
+        monkeypatch.setenv("HOME", str(cache / "home"))
+        cache.write_text("")
+        images = load_known(COLOUR, None, cache, download=False)
+        assert images.digest == load_known(COLOUR, None, cache, download=False).digest
+        error = capsys.readouterr().err
+        assert error.startswith(f"the decoded images of Small Colour Set cannot be kept (not in {cache}: ")
+        assert error.count("\n") == 1
+        console._told.clear()
 
 
 PREPARE = """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from scs_study.config.schema import DataConfig
 from scs_study.data import DataError, load_images
 from scs_study.data.datasets import KnownSet
 from scs_study.data.load import load_known
+from scs_study.experiments.compose import PROJECT
 
 ROOT = "root"
 
@@ -213,8 +217,26 @@ def test_files_with_other_counts_labels_or_shapes(tmp_path: Path) -> None:
         assert sentence in refused(GREY, folder)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
-    write_tree(tmp_path / ROOT, COLOUR, draw(COLOUR))
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "cache").write_text("a file where the folder should be")
-    assert "the decoded images of Small Colour Set cannot be kept there" in refused(COLOUR, tmp_path)
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs files of somebody else (root)")
+def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
+    hidden = tmp_path / ROOT / "cifar10" / "train"
+    hidden.mkdir(parents=True)
+    hidden.chmod(0o700)
+    for path in (tmp_path, *tmp_path.parents[:-2]):
+        path.chmod(path.stat().st_mode | 0o055)
+    code = f"""
+import os
+from pathlib import Path
+from scs_study.config.schema import DataConfig
+from scs_study.data import DataError, load_images
+os.setgid(65534); os.setuid(65534)
+for root in ({str(tmp_path / ROOT)!r}, {str(hidden / "below")!r}):
+    try:
+        load_images(DataConfig("cifar10", 32, 4, True), Path(root), Path("/nowhere"), download=False)
+    except DataError as error:
+        assert str(error).endswith("cannot be read: Permission denied"), error
+    else:
+        raise AssertionError
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

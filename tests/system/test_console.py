@@ -1,0 +1,246 @@
+"""Whoever looks on may go away: their lines are lost, and what is computed, recorded and answered is as ever."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scs_study.experiments.compose import PROJECT
+from scs_study.system import console, files
+from scs_study.training import run_dir as run_folder
+
+FULL = Path("/dev/full")
+QUICK = ["study=quick", "layer=conv", "pooling=max", "seed=0", "engine.device=cpu", "engine.threads=1"]
+TIMEOUT = 240
+
+
+def command(where: Path, *arguments: str, script: str = "replicate.py") -> list[str]:
+    folders = [f"runs={where}/runs", f"results={where}/results"]
+    return [sys.executable, str(PROJECT / "scripts" / script), *arguments, *folders]
+
+
+def states(where: Path) -> list[str]:
+    return [files.read_json(path)["state"] for path in sorted((where / "runs").glob(f"*/{run_folder.STATUS}"))]
+
+
+def small(code: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    """What becomes of `code` in a process of its own; it takes no time to start, since it needs no torch."""
+    lines = f"import sys\nfrom scs_study import console\nfrom scs_study.system.console import say\n{code}"
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
+    return subprocess.run([sys.executable, "-c", lines], text=True, cwd=PROJECT, timeout=60, check=False, **how)
+
+
+def without_reader() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def on_terminal(line: list[str], columns: int = 80, ignore_hangup: bool = False) -> tuple[subprocess.Popen[bytes], int]:
+    """The command with a terminal of that width as its own, and the terminal's other end."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def take_over() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if ignore_hangup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = subprocess.Popen(
+        line, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=take_over
+    )
+    os.close(theirs)
+    return process, ours
+
+
+@pytest.mark.parametrize("launch", [["launch=inline"], ["launch=pool", "launch.workers=2"]], ids=["inline", "pool"])
+def test_a_study_whose_reader_goes_away_is_computed_and_published(launch: list[str], tmp_path: Path) -> None:
+    """make replicate | head -3: here the reader goes after the first line, before anything is trained."""
+    line = command(tmp_path, *QUICK, *launch, "train.epochs=2")
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("quick: ")
+        process.stdout.close()
+        error = process.stderr.read()
+        assert process.wait(TIMEOUT) == 0
+    assert error == ""
+    assert set(states(tmp_path)) == {"done"}
+    assert not list((tmp_path / "runs").glob(f"*/{run_folder.ERROR}"))
+    assert list((tmp_path / "results").glob("*/tables/*.csv"))
+
+
+def test_a_terminal_that_is_closed_under_a_study_costs_its_lines(tmp_path: Path) -> None:
+    process, terminal = on_terminal(command(tmp_path, *QUICK, "train.epochs=2"), ignore_hangup=True)
+    os.read(terminal, 1)
+    os.close(terminal)
+    assert process.wait(TIMEOUT) == 0
+    assert set(states(tmp_path)) == {"done"}
+
+
+def test_a_study_without_a_reader_can_be_stopped_and_loses_nothing(tmp_path: Path) -> None:
+    line = command(tmp_path, *QUICK, "train.epochs=400")
+    process, terminal = on_terminal(line, columns=200, ignore_hangup=True)
+    while b"epoch 1/400" not in os.read(terminal, 4096):
+        pass
+    os.close(terminal)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(TIMEOUT) == 130
+    assert states(tmp_path)[0] == "interrupted"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_is_said_once_and_fails_nothing(tmp_path: Path) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            command(tmp_path, *QUICK, "train.epochs=1"),
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+        told = subprocess.run(
+            command(tmp_path, *QUICK, "plan=json"),
+            stdout=full, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr == "standard output: No space left on device; its lines are lost, and the work goes on\n"
+    assert set(states(tmp_path)) == {"done"}
+    assert told.returncode == 1, "a plan that nobody got is no success"
+
+
+def test_a_study_may_be_started_without_standard_streams(tmp_path: Path) -> None:
+    line = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command(tmp_path, *QUICK, "train.epochs=1")]
+    assert subprocess.run(line, timeout=TIMEOUT, check=False).returncode == 0
+    assert set(states(tmp_path)) == {"done"}
+
+
+def test_a_sweep_whose_reader_goes_away_finishes_its_trials(tmp_path: Path) -> None:
+    recipe = [
+        "name=s",
+        "workers=2",
+        "sweep.trials=3",
+        "sweep.warmup=1",
+        "sweep.prune_startup=9",
+        "arch=rohrer68k",
+        "train.epochs=1",
+    ]
+    line = command(tmp_path, *recipe, "engine.device=cpu", "engine.threads=1", script="p_sweep.py")
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("s: ")
+        process.stdout.close()
+        error = process.stderr.read()
+        assert process.wait(TIMEOUT) == 0, error
+    assert "Traceback" not in error
+    assert "died" not in error
+    trials = (tmp_path / "results" / "p_sweep" / "s" / "trials.csv").read_text().splitlines()
+    assert len(trials) == 4
+    assert len(states(tmp_path)) == 3
+    assert set(states(tmp_path)) <= set(run_folder.FINAL_STATES)
+
+
+@pytest.mark.parametrize("how", ["say", "print", "sys.stdout.write", "sys.stderr.write"])
+@pytest.mark.parametrize("nowhere", [without_reader, lambda: os.open(FULL, os.O_WRONLY)], ids=["pipe", "full"])
+def test_nothing_that_is_printed_in_a_command_fails_it(how: str, nowhere: Callable[[], int]) -> None:
+    """Of other libraries neither: a download draws its bar on standard error."""
+    out = nowhere()
+    code = f"with console.guarded():\n    for n in range(3000):\n        {how}('a line of some length\\n')\nsys.exit(7)"
+    assert small(code, stdout=out, stderr=out).returncode == 7
+    os.close(out)
+
+
+def test_saying_needs_no_command_around_it() -> None:
+    """As in a worker's process, or in somebody's notebook."""
+    out = without_reader()
+    done = small("for n in range(3000): say(f'line {n}')\nsys.exit(7)", stdout=out)
+    os.close(out)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_a_disk_that_has_space_again_gets_the_lines_from_then_on(tmp_path: Path) -> None:
+    code = """
+import os
+log = os.dup(1)
+os.dup2(os.open('/dev/full', os.O_WRONLY), 1)
+say('lost')
+os.dup2(log, 1)
+say('said')
+assert console.lost()
+"""
+    if not FULL.exists():
+        pytest.skip("needs /dev/full")
+    done = small(code)
+    assert (done.returncode, done.stdout) == (0, "said\n"), tmp_path
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_terminal_of_another_alphabet_gets_what_it_can_show() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    assert small("say('±1 é')", env=environment).stdout == "\\xb11 \\xe9\n"
+
+
+def test_a_slow_reader_of_a_pipe_that_does_not_wait_gets_every_line() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    code = "for n in range(30000): say(f'line {n}')"
+    lines = f"from scs_study.system.console import say\n{code}"
+    with subprocess.Popen([sys.executable, "-c", lines], stdout=writer, cwd=PROJECT) as process:
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            said = pipe.read().splitlines()
+        assert process.wait(60) == 0
+    assert said == [f"line {n}" for n in range(30000)]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_a_line_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", lambda: columns)
+    name, tails = "rohrer25k-scs-none-maxabs-digits-100ep-s12", ("  epoch 7/100  test accuracy 0.9876", "  7/100")
+    text = console.fitted("[12/144] ", name, *tails)
+    assert len(text) < columns
+    assert text.startswith("[12/144] ")
+    if columns >= 40:
+        assert text.endswith(tails[0] if columns == 200 else tails[1])
+        assert "s12" in text, "the end of a run's name tells it from its neighbours"
+
+
+def test_a_file_gets_the_whole_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert console.width() is None
+    assert console.fitted("[1/2] ", "name" * 40, "  long tail", "  short") == "[1/2] " + "name" * 40 + "  long tail"
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_studys_progress_is_rewritten_within_the_terminal(columns: int) -> None:
+    code = """
+from scs_study.experiments.compose import compose_cell
+from scs_study.runs.progress import Progress
+choices = {"arch": "rohrer25k", "layer": "scs", "activation": "relu", "pooling": "maxabs", "data": "cifar10"}
+cell = compose_cell(choices, {"train.epochs": 1000}, 12)
+progress = Progress.start([cell] * 144, 144000)
+for epoch in (1, 2, 1000):
+    progress.epoch(100, cell, dict(epoch=epoch, test_accuracy=0.5, train_seconds=100.0, eval_seconds=11.5))
+"""
+    process, terminal = on_terminal([sys.executable, "-c", code], columns)
+    shown = b""
+    try:
+        while part := os.read(terminal, 4096):
+            shown += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(terminal)
+    assert process.wait(60) == 0
+    lines = shown.decode().replace("\r\n", "\n").split("\r")[1:]
+    assert len(lines) == 3
+    assert all(len(line.rstrip("\n")) < columns for line in lines)
+    assert all(f"{epoch}/1000" in line for epoch, line in zip((1, 2, 1000), lines, strict=True))
