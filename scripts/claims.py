@@ -26,6 +26,7 @@ from scs_study.command import (
     run_command,
     task_overrides,
 )
+from scs_study.system.console import say
 from scs_study.system.places import below_project
 
 
@@ -36,10 +37,10 @@ def main(config: DictConfig) -> int:
     verdicts = decide(file, Runs(frames), read_benchmark(below_project(config.benchmark)))
     folder = results_folder(config, name) / "tables"
     for verdict in verdicts:
-        print(f"{verdict.claim.id:>3}  {verdict.word:<26} {verdict.claim.sentence}")
-    print(f"\n{file.title}: {tally(verdicts)}")
+        say(f"{verdict.claim.id:>3}  {verdict.word:<26} {verdict.claim.sentence}")
+    say(f"\n{file.title}: {tally(verdicts)}")
     for path in write_claims(verdicts, folder, file.title):
-        print(f"  {path}")
+        say(f"  {path}")
     return 0
 
 

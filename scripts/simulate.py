@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from scs_study.analysis.statistics.simulation import simulate, table
 from scs_study.command import FAILED, run_command
 from scs_study.config.schema import whole
+from scs_study.system.console import say
 from scs_study.system.files import write_text
 from scs_study.system.places import below_project
 
@@ -26,9 +27,7 @@ def main(config: DictConfig) -> int:
         raise ValueError(f"page={config.page}: it has no place between <!-- simulated --> and <!-- end -->")
     checks = []
     for check in simulate(whole("studies", config.studies, 50), whole("seed", config.seed, 0)):
-        print(
-            f"{'' if check.holds() else 'NOT AS WANTED  '}{check.subject}, {check.truth}: {check.share:.3f}", flush=True
-        )
+        say(f"{'' if check.holds() else 'NOT AS WANTED  '}{check.subject}, {check.truth}: {check.share:.3f}")
         checks.append(check)
     write_text(page, MARKED.sub(lambda found: f"{found[1]}\n{table(checks)}\n{found[2]}", text))
     return 0 if all(check.holds() for check in checks) else FAILED

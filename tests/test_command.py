@@ -14,7 +14,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from scs_study.command import results_name, run_command
+from scs_study.command import results_folder, results_name, run_command
 from scs_study.experiments.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
@@ -163,6 +163,59 @@ def test_a_pattern_of_runs_is_taken_or_refused_never_ignored(
     done = command(script, *arguments, f"runs={tmp_path}/runs", f"results={tmp_path}/results")
     assert done.returncode == 2
     assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
+MANY = ["activation=relu", "pooling=max", "layer=conv", "norm=none", "data=digits", "seed=0", "train.epochs=1",
+        "train.max_lr=0.0123456789", "train.weight_decay=0.000123456789", "train.label_smoothing=0.0123456789",
+        "train.batch_size=128", "train.numerics=float32", "data.crop_padding=3", "data.flip=false", "init=uniform",
+        "data.image_size=32", "layer.weight_scale=1.0000000001"]  # fmt: skip
+
+
+def test_any_number_of_overrides_makes_a_folder_that_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, names = load_study("quick"), set()
+    assert len("-".join(MANY)) > 313
+    for last in ("1", "2"):
+        monkeypatch.setattr("scs_study.command.task_overrides", lambda last=last: [*MANY, f"train.max_lr={last}"])
+        names.add(results_name(study))
+        (tmp_path / results_name(study)).mkdir()
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("key", ["results", "runs", "data.root"])
+@pytest.mark.parametrize("path", ["x" * 300, "x/" * 2000])
+def test_a_folder_whose_name_is_too_long_is_one_line(tmp_path: Path, key: str, path: str) -> None:
+    places = {"results": f"{tmp_path}/results", "runs": f"{tmp_path}/runs", key: f"{tmp_path}/{path}"}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("replicate", [f"{name}={place}" for name, place in places.items()])
+    with pytest.raises(ValueError, match=r"255 is the most|too long for a path"):
+        results_folder(config, "quick") if key == "results" else workplace(config)
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        (f"seed={2**63}", f"seed={2**63}: must be at least 0 and at most {2**63 - 1}"),
+        (f"study.seeds=[{10**40}]", f"must be at least 0 and at most {2**63 - 1}"),
+        ("train.batch_size=1443", "train.batch_size=1443: the training set has 1442 images"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_before_anything_runs(tmp_path: Path, argument: str, sentence: str) -> None:
+    done = command("replicate.py", "study=quick", argument, f"runs={tmp_path}/runs", f"results={tmp_path}/results")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("runs/*-*"))
+
+
+def test_a_text_file_as_a_checkpoint_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no weights\n")
+    done = command("train.py", "init=pretrained", f"init.checkpoint={tmp_path}/notes.txt", f"runs={tmp_path}/runs")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: init.checkpoint={tmp_path}/notes.txt: cannot be read as weights")
     assert done.stderr.count("\n") == 1
 
 

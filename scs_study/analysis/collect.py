@@ -87,10 +87,13 @@ def history(run: Path) -> pd.DataFrame:
     rows = read_epochs(run / "history.jsonl")
     columns += sorted({key for row in rows for key in row} - set(columns))
     with _named(run / "history.jsonl"):
-        data = {
-            name: pd.Series([row.get(name) for row in rows], dtype="float64") for name in columns if name != "epoch"
-        }
+        data = {name: _numbers(rows, name) for name in columns if name != "epoch"}
         return pd.DataFrame({"epoch": pd.Series([row["epoch"] for row in rows], dtype="int64"), **data})
+
+
+def _numbers(rows: Iterable[Mapping[str, Any]], name: str) -> pd.Series[Any]:
+    values = [row.get(name) for row in rows]
+    return pd.Series([None if value is None else float(value) for value in values], dtype="float64")
 
 
 def layer_history(run: Path) -> pd.DataFrame:
@@ -109,7 +112,7 @@ def layer_history(run: Path) -> pd.DataFrame:
         frame: dict[str, pd.Series[Any]] = {"epoch": pd.Series([row["epoch"] for row in rows], dtype="int64")}
         frame["path"] = pd.Series([row["path"] for row in rows], dtype=object)
         for name in ("weight_norm", "gradient_norm", "q"):
-            frame[name] = pd.Series([row.get(name) for row in rows], dtype="float64")
+            frame[name] = _numbers(rows, name)
         frame["p"] = pd.Series([row.get("p") for row in rows], dtype=object)
         return pd.DataFrame(frame)
 

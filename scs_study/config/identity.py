@@ -34,6 +34,7 @@ from scs_study.config.source import (
     modules_digest,
     top_of,
 )
+from scs_study.system.console import say
 
 REGISTRY = "scs_study.models.architectures", "ARCHITECTURES"
 """The module and the name in it where a user adds a network."""
@@ -190,7 +191,7 @@ def main() -> None:
     lines = ["RELEASED: dict[str, dict[str, str]] = {"]
     for part, names in released().items():
         lines += [f'    "{part}": {{', *(f'        "{name}": "{digest}",' for name, digest in names.items()), "    },"]
-    print("\n".join([head.rstrip(), "", *lines, "}"]))
+    say("\n".join([head.rstrip(), "", *lines, "}"]))
 
 
 if __name__ == "__main__":

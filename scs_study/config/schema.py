@@ -57,7 +57,7 @@ def choice(key: str, value: object, known: Iterable[str]) -> str:
 
 
 def _number(key: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (value := _float(value)) is None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or _float(value) is None:
         raise ValueError(f"{key}={value}: must be a number")
     if value < low or value > high or (open_low and value == low):
         bound = f"above {low:g}" if open_low else f"at least {low:g}"

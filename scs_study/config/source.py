@@ -122,12 +122,21 @@ def _bound(statement: ast.stmt) -> set[str]:
 
 
 def _attached(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement does something to without making them: a call, a decorator of theirs."""
+    """The names that a top-level statement does something to without making them: by a call, or as a decorator."""
     if isinstance(statement, ast.Expr):
-        return _names(statement.value)
+        return _called_on(statement.value)
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-        return {name for each in statement.decorator_list for name in _names(each)}
+        return {name for each in statement.decorator_list for name in _called_on(each)}
     return set()
+
+
+def _called_on(node: ast.expr) -> set[str]:
+    """x of a call x.update(...); of register(x, ...) its arguments' names."""
+    if not isinstance(node, ast.Call):
+        return _names(node) if isinstance(node, ast.Attribute) else set()
+    if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        return {node.func.value.id}
+    return {name for each in (*node.args, *(word.value for word in node.keywords)) for name in _names(each)}
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from run_folders import cell, write_run
 
+from scs_study.analysis import collect as module
 from scs_study.analysis.collect import COLUMNS, collect, history, identity_columns, layer_history
+from scs_study.analysis.tables import table
 from tests.opened import counted
 
 
@@ -81,6 +83,9 @@ def test_no_folder_at_all_gives_an_empty_frame_with_the_columns(tmp_path):
         ("result.json", b'{"state": "done", "epochs": 2.5}', "epochs_done is not a whole number"),
         ("result.json", b'{"state": "done", "device": ["cpu"]}', "device is not a text"),
         ("status.json", b'{"state": "running", "epoch": "2"}', "epochs_done is not a whole number"),
+        ("status.json", b'{"state": "done", "epoch": 9223372036854775808}', "epochs_done is not a whole number"),
+        ("result.json", b'{"state": "done", "best_test_accuracy": 1' + b"0" * 400 + b"}", "is not a number"),
+        ("result.json", b"[" * 100_000, "result.json is damaged"),
         ("result.json", None, "there is no result.json"),
         ("provenance.jsonl", b"nonsense\n{}\n", "provenance.jsonl, line 1, is damaged"),
     ],
@@ -96,6 +101,49 @@ def test_a_damaged_file_is_named_and_hides_no_other_run(tmp_path, name, content,
     assert says in frame["message"].iloc[0]
     assert str(tmp_path) not in frame["message"].iloc[0]
     assert frame["best_test_accuracy"].iloc[1] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", 2**63), ("arch", ["rohrer25k"]), ("arch", {}), ("seed", 1e300), ("train.epochs", 10**30),
+     ("layer.weight_scale", 10**400), ("data", []), ("layer.p_init", [1, [2]]), ("code", [1])],
+)  # fmt: skip
+def test_a_config_that_no_run_can_have_hides_no_other_run(tmp_path, key, value):
+    broken, sound = write_run(tmp_path, cell(seed=0), [0.1] * 3), write_run(tmp_path, cell(seed=1), [0.2] * 3)
+    config = json.loads((broken / "config.json").read_text())
+    section, _, name = key.rpartition(".")
+    (config[section] if section else config)[name] = value
+    (broken / "config.json").write_text(json.dumps(config))
+    frame = collect(tmp_path).set_index("run")
+    assert frame["state"].to_dict() == {broken.name: "damaged", sound.name: "done"}
+    assert "\n" not in frame["message"][broken.name]
+    table(collect(tmp_path), None)
+
+
+def test_an_error_that_nobody_thought_of_hides_no_other_run(tmp_path, monkeypatch):
+    broken, sound = write_run(tmp_path, cell(seed=0), [0.1] * 3), write_run(tmp_path, cell(seed=1), [0.2] * 3)
+    flatten = module.flatten
+    monkeypatch.setattr(module, "flatten", lambda identity: 1 / identity["seed"] and flatten(identity))
+    frame = collect(tmp_path).set_index("run")
+    assert frame["state"].to_dict() == {broken.name: "damaged", sound.name: "done"}
+    assert "config.json is damaged: ZeroDivisionError" in frame["message"][broken.name]
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 9223372036854775808}', '{"epoch": 1, "test_accuracy": "x"}',
+                                  '{"epoch": 1, "test_accuracy": [1]}'])  # fmt: skip
+def test_a_strange_line_of_a_history_is_a_sentence(tmp_path, line):
+    folder = write_run(tmp_path, cell(), [0.5], state="running")
+    (folder / "history.jsonl").write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"history\.jsonl is damaged"):
+        history(folder)
+
+
+@pytest.mark.parametrize("layers", [[1], {"conv1": 3}, {"conv1": {"weight_norm": "x"}}])
+def test_a_strange_line_of_layers_is_a_sentence(tmp_path, layers):
+    folder = write_run(tmp_path, cell(), [0.5], state="running")
+    (folder / "layers.jsonl").write_text(json.dumps({"epoch": 1, "layers": layers}) + "\n")
+    with pytest.raises(ValueError, match=r"layers\.jsonl is damaged"):
+        layer_history(folder)
 
 
 def test_a_result_counts_although_the_run_died_before_it_could_say_done(tmp_path):

@@ -9,6 +9,7 @@ from scs_study.experiments.compose import compose_cell
 from scs_study.runs.context import Workplace
 from scs_study.runs.run_one import run_cell
 from scs_study.system import files
+from scs_study.system.tensors import load_tensors, save_tensors
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
 
@@ -65,3 +66,38 @@ def test_weights_of_another_run_are_refused(place: Workplace) -> None:
             load_trained(path.parent)
     finally:
         path.write_bytes(kept)
+
+
+def test_weights_of_another_kind_or_shape_are_refused(place: Workplace) -> None:
+    which = cell("conv")
+    run_cell(which, place)
+    path = place.runs / which.run_name / run_folder.WEIGHTS
+    kept = path.read_bytes()
+    tensors, notes = load_tensors(path)
+    try:
+        for content, said, sentence in (
+            (tensors, {}, "holds the weights of another run, which its file does not name"),
+            ({**tensors, "conv1.weight": torch.ones(3, 3)}, notes, "conv1.weight has shape"),
+            ({"w": torch.ones(1)}, notes, "these are not the weights of rohrer47k: the weights lacks?"),
+        ):
+            save_tensors(path, content, said)
+            with pytest.raises(ValueError, match=sentence) as refused:
+                load_trained(path.parent)
+            assert "\n" not in str(refused.value)
+        path.write_bytes(b"no weights")
+        with pytest.raises(ValueError, match="is damaged"):
+            load_trained(path.parent)
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_network_that_was_changed_since_is_not_built_for_the_old_weights(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = cell("conv")
+    run_cell(which, place)
+    monkeypatch.setattr(
+        "scs_study.config.identity.part_digest", lambda part, name: "0123456789ab" if part == "arch" else None
+    )
+    with pytest.raises(ValueError, match=r"arch=rohrer47k: its source .*as released then, digest 0123456789ab now"):
+        load_trained(place.runs / which.run_name)

@@ -84,6 +84,14 @@ def test_whole_numbers_and_their_floats_are_the_same_recipe(path: str, value: An
         ("train.optimizer", "adan", "did you mean adam"),
         ("train.epoch", 3, r"train\.epoch: no such setting \(did you mean train\.epochs\?\)"),
         ("seed", -1, "at least 0"),
+        ("seed", 2**63, r"seed=9223372036854775808: must be at least 0 and at most 9223372036854775807"),
+        ("train.epochs", 10**40, r"train\.epochs=1000.*\.\.\.: must be at least 1 and at most 9223372036854775807"),
+        ("train.batch_size", 2**64, "at most 9223372036854775807"),
+        ("data.image_size", 2**64, "at most 9223372036854775807"),
+        ("train.max_lr", 10**400, r"train\.max_lr=10+: must be a number"),
+        ("arch", "../elsewhere", r"arch=\.\./elsewhere: must be a name"),
+        ("arch", "", "must be a name"),
+        ("arch", 3, "must be a name"),
         ("format", 99, "another version"),
         ("train", 3, "group of settings"),
     ],
@@ -115,6 +123,13 @@ def test_a_missing_value_is_named() -> None:
 def test_settings_without_effect_are_refused(layer: str, setting: tuple[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         compose_cell({"layer": layer}, dict([setting]), seed=0)
+
+
+def test_a_name_of_any_length_fits_into_a_file_system_and_stays_another_cells_own() -> None:
+    long = [cell_from_dict(changed("arch", "n" * 230 + end)) for end in "ab"]
+    assert all(len(cell.run_name) < 220 for cell in long)
+    assert len({cell.run_name for cell in long}) == len({cell.slug for cell in long}) == 2
+    assert cell_from_dict(changed("seed", 2**63 - 1)).slug.endswith("s9223372036854775807")
 
 
 def test_the_slug_names_what_a_reader_looks_for() -> None:

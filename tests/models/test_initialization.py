@@ -14,6 +14,7 @@ from scs_study.data import Batches, load_images
 from scs_study.experiments.compose import compose_cell
 from scs_study.models import ARCHITECTURES, build_variant, initial_weights
 from scs_study.models.initialization import UNIT_P, draw
+from scs_study.system.tensors import save_tensors
 
 LAYERS = ("conv", "scs", "scs_mar2022", "sdp", "cosine")
 
@@ -93,6 +94,31 @@ def test_the_file_is_the_truth_and_a_damaged_one_is_drawn_again(
     file.write_bytes(file.read_bytes()[:-1])
     assert initial_weights("rohrer25k", 0, "conv2d", tmp_path).checksum == first.checksum
     assert "set aside as rohrer25k-s0-conv2d.safetensors.damaged-1" in capsys.readouterr().out
+
+
+def test_weights_of_another_network_of_that_name_are_set_aside_and_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = initial_weights("rohrer25k", 0, "conv2d", tmp_path)
+    (file,) = tmp_path.iterdir()
+    notes = {"arch": "rohrer25k", "seed": 0, "scheme": "conv2d"}
+    for tensors, said in (
+        ({**first.tensors, "conv1.weight": torch.ones(79, 3, 5, 5)}, notes),  # another width
+        (draw("rohrer47k", 0, "conv2d"), notes),
+        (draw("rohrer25k", 1, "conv2d"), {**notes, "seed": 1}),  # a copy under another name
+    ):
+        save_tensors(file, tensors, said)
+        assert initial_weights("rohrer25k", 0, "conv2d", tmp_path).checksum == first.checksum
+    assert capsys.readouterr().out.count("holds the weights of another network; set aside as") == 3
+
+
+def test_a_changed_network_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    initial_weights("rohrer25k", 0, "conv2d", tmp_path)
+    monkeypatch.setattr("scs_study.models.initialization.part_digest", lambda part, name: "0123456789ab")
+    initial_weights("rohrer25k", 0, "conv2d", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "rohrer25k-s0-conv2d.safetensors", "rohrer25k-0123456789ab-s0-conv2d.safetensors",
+    }  # fmt: skip
 
 
 def test_weight_scale_scales_the_replaced_kernels_only() -> None:

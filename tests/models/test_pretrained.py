@@ -13,6 +13,7 @@ from scs_study.models import initial_weights
 from scs_study.models.initialization import draw, from_trained
 from scs_study.models.pretrained import check_fit, keep, read_checkpoint, scheme_of
 from scs_study.models.resnet import resnet20
+from scs_study.system.tensors import save_tensors
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,50 @@ def test_files_of_other_things_are_refused_and_their_code_is_not_run(
     assert "was run" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("suffix", ["th", "safetensors"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"notes on a network\n", b"a", b"0", b"epoch,loss\n1,2.3\n", b"PK\x03\x04", b"\x80\x02.", b"\x89PNG\r\n",
+     b'{"a": 1}', bytes(range(256)), b"\x08\0\0\0\0\0\0\0{}      "],
+)  # fmt: skip
+def test_a_file_of_any_other_kind_is_one_sentence(content: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"file.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"init\.checkpoint=.*: (cannot be read as weights|holds no weights)"
+    ) as refusal:
+        read_checkpoint(path)
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [torch.ones(3).to_sparse(), torch.ones(3, device="meta"), torch.ones(3, dtype=torch.complex64)],
+)
+def test_weights_that_are_no_plain_numbers_are_refused(value: Tensor, tmp_path: Path) -> None:
+    torch.save({"w": value}, tmp_path / "file.pt")
+    with pytest.raises(ValueError, match=r"init\.checkpoint=.*(no plain real numbers|cannot be read as weights)"):
+        read_checkpoint(tmp_path / "file.pt")
+
+
+def test_kept_weights_that_are_others_than_their_name_says_are_found(
+    weights: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = keep(weights, tmp_path)
+    for content in ({**weights, "conv1.weight": weights["conv1.weight"] + 1}, None):
+        if content is None:
+            path.write_bytes(b"nothing")
+        else:
+            save_tensors(path, content)
+        with pytest.raises(ValueError, match=r"holds other weights|is damaged"):
+            initial_weights("resnet20", 0, scheme_of(weights), tmp_path)
+        assert keep(weights, tmp_path) == path
+        assert "written anew" in capsys.readouterr().out
+        initial_weights("resnet20", 0, scheme_of(weights), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["cut.th", "cut.safetensors"])
 def test_a_damaged_or_missing_file_is_one_sentence(name: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / name
@@ -98,6 +143,8 @@ def test_weights_of_another_architecture_are_refused(weights: dict[str, Tensor],
         check_fit({**weights, "extra": torch.ones(1)}, weights, "resnet20", "x")
     with pytest.raises(ValueError, match=r"linear.bias has shape \(100,\), not \(10,\)"):
         check_fit({**weights, "linear.bias": torch.ones(100)}, weights, "resnet20", "x")
+    with pytest.raises(ValueError, match=r"linear.bias is of type torch.int64, not torch.float32"):
+        check_fit({**weights, "linear.bias": torch.ones(10, dtype=torch.int64)}, weights, "resnet20", "x")
     with pytest.raises(ValueError, match=r"there is no .*; give init\.checkpoint=<their file>"):
         initial_weights("resnet20", 0, "checkpoint-0123456789ab", tmp_path)
 

@@ -51,3 +51,33 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) 
 
 def test_no_file_has_no_lines(tmp_path: Path) -> None:
     assert files.read_lines(tmp_path / "history.jsonl") == []
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "a" * 300, "ü" * 200, "\udcff" * 250])
+def test_a_name_that_is_too_long_is_cut_and_stays_one_of_its_own(name: str, tmp_path: Path) -> None:
+    short, other = files.shortened(name), files.shortened(name + "b")
+    assert len(short.encode(errors="surrogateescape")) <= files.LONGEST
+    assert short != other
+    assert files.shortened(name[:60]) == name[:60]
+    files.write_json(tmp_path / f"{short}.json", 1)
+
+
+def test_the_longest_name_that_a_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    files.write_text(tmp_path / ("a" * 255), "x")
+    assert (tmp_path / ("a" * 255)).read_text() == "x"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("a/" + "b" * 256, "has 256 bytes"),
+        ("ü" * 128, "has 256 bytes"),
+        ("a/" * 2000, "too long"),
+        ("a\0b", "character 0"),
+    ],
+)
+def test_a_path_that_no_file_system_takes_is_refused(path: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"results.*{sentence}"):
+        files.check_path("results", Path(path))
+    files.check_path("results", Path("a" * 255))
