@@ -313,6 +313,8 @@ def test_show_results_works_on_a_pattern_of_runs(replicated: Replicated) -> None
     nothing = command("show_results.py", "match=resnet*", f"runs={folder}/runs")
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("error: match=resnet*: no run in")
+    nothing = command("show_results.py", "match=/[(ab)]", f"runs={folder}/runs")
+    assert nothing.stderr.startswith("error: match=/[(ab)]: no run in")
 
 
 def test_there_are_no_tables_of_a_study_that_has_not_started(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scs_study.config.schema import CellConfig, whole
@@ -34,7 +35,7 @@ def submit(
     Cells whose pretrained weights another job is computing are held back, with a sentence. None when nothing had to be
     sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
     """
-    check_cluster(launch)
+    check_cluster(launch, place.runs)
     names = {each.run_name for cell in cells for each in (cell, cell.source) if each is not None}
     jobs = covered(place.runs, decided(lambda: jobs_of(place.runs, names)))
     numbers = [job.number for job in jobs]
@@ -53,10 +54,17 @@ def submit(
     return submission, numbers + send(submission, launch, task.run)
 
 
-def check_cluster(launch: Mapping[str, Any]) -> None:
-    """None. Errors: ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one."""
+def check_cluster(launch: Mapping[str, Any], runs: Path) -> None:
+    """None. Errors: ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one.
+
+    The logs and the frozen code of a task are below `runs`, whose name must mean the same to SLURM.
+    """
     if shutil.which("sbatch") is None:
         raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
+    if any(sign in str(runs.resolve()) for sign in ("\\", "%")):
+        raise ValueError(
+            f"runs={runs}: \\ and % have a meaning of their own for SLURM; launch=slurm needs another folder"
+        )
     _options(launch["more"])
     for key, least in _LEAST.items():
         whole(f"launch.{key}", launch[key], least)

@@ -42,7 +42,7 @@ def submit(work: Work, workers: int, launch: Mapping[str, Any], engine: Mapping[
     Of `workers` processes, launch.at_once share a task. The study is made here, so that settings that do not fit are
     refused before anything waits in a queue. Errors: ValueError in one sentence.
     """
-    check_cluster(launch)
+    check_cluster(launch, work.runs)
     storage.join(work.sweep, work.name, work.url, work.runs, lambda: False, {})
     jobs = decided(lambda: live_jobs(work.runs, label(work.name)))
     if jobs:

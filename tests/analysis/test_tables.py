@@ -198,6 +198,13 @@ def test_the_caption_says_what_was_computed_where(study):
         assert words in caption
 
 
+def test_the_caption_says_where_no_commit_is_known(tmp_path):
+    for seed, commit in enumerate((None, "0123456789abcdef")):
+        write_run(tmp_path, cell(seed=seed), [0.5] * 3, commit=commit)
+        expected = "commit unknown" if commit is None else "commits 0123456, unknown"
+        assert expected in table(collect(tmp_path)).caption
+
+
 def test_an_unknown_table_of_the_paper_is_refused(study):
     with pytest.raises(ValueError, match="table9"):
         table(collect(study[0]), "table9")

@@ -81,6 +81,20 @@ def test_a_refused_submission_is_one_sentence_and_leaves_nothing(slurm: Path, tm
     assert not list((tmp_path / SUBMISSIONS).iterdir())
 
 
+@pytest.mark.parametrize("name", ["back\\slash", "100%j"])
+def test_a_folder_whose_name_is_another_one_to_slurm_is_refused(slurm: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="launch=slurm needs another folder"):
+        submit("t", [cell(0, 1)], place(tmp_path / name), settings(), ENGINE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_any_other_name_will_do(slurm: Path, tmp_path: Path) -> None:
+    runs = tmp_path / 'R&D (Uni), it\'s #1 [x]=ü "q" $HOME' / "runs"
+    outcomes = launch_slurm("quick", [cell(0, 1)], place(runs), settings(), ENGINE)
+    assert outcomes is not None
+    assert {outcome.state for outcome in outcomes.values()} == {"done"}, logs(runs)
+
+
 def test_two_studies_of_the_same_second_have_folders_of_their_own_and_cancel_takes_nobody_elses_job(
     slurm: Path, tmp_path: Path, somebody_elses_job: subprocess.Popen[bytes]
 ) -> None:
