@@ -14,8 +14,7 @@ from tests.slurm import cluster
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Path]:
-    """The folder of a running one-node SLURM; clients find it through the environment."""
+def _cluster() -> Iterator[Path]:
     if lacking := cluster.missing():
         pytest.skip(f"no SLURM: {', '.join(lacking)} not installed (Debian: slurm-wlm and munge)")
     base = Path(tempfile.mkdtemp(prefix="scs-slurm-", dir="/tmp"))  # short: a socket's path has at most 108 bytes
@@ -33,3 +32,13 @@ def slurm() -> Iterator[Path]:
         else:
             os.environ[key] = value
     shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def slurm(_cluster: Path) -> Path:
+    """The folder of a running one-node SLURM without jobs; clients find it through the environment.
+
+    What an earlier test did to it, or left there when it failed, is mended first.
+    """
+    cluster.restore(_cluster)
+    return _cluster

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import load_option
 from scs_study.launch.code_snapshot import LOGS, SUBMISSIONS
 from scs_study.runs.context import Workplace
+from scs_study.system import files
+from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
+from tests.gates import Gate, listening_python, shut, until
 from tests.support import work
 
 ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}
@@ -36,33 +40,49 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {**load_option("launch", "slurm"), **small, **changes}
 
 
+def stopping_at_gates(folder: Path, **changes: Any) -> dict[str, Any]:
+    """As `settings`, for tasks that stop at gates; the command with which they do is written into `folder`."""
+    return settings(python=str(listening_python(folder)), **changes)
+
+
+def in_the_next_epoch(runs: Path, cells: Sequence[CellConfig]) -> list[Gate]:
+    """A gate for each of the runs, on which nobody works now: there it will have computed one epoch and half another."""
+    lines = [len(files.read_lines(runs / each.run_name / run_folder.HISTORY)) for each in cells]
+    return [shut(runs / each.run_name / run_folder.HISTORY, n + 1) for each, n in zip(cells, lines, strict=True)]
+
+
 def logs(runs: Path, number: str = "*") -> str:
     """What the tasks have printed: all of them, or the one of that number."""
     return "\n".join(path.read_text() for path in sorted((runs / SUBMISSIONS).glob(f"*/{LOGS}/{number}_*.out")))
 
 
 def control(*arguments: str) -> None:
-    subprocess.run(["scontrol", *arguments], check=True, capture_output=True, timeout=30)
+    subprocess.run(["scontrol", *arguments], check=True, capture_output=True, timeout=60)
 
 
 def state_of(number: str, form: str = "%T") -> str:
     answer = subprocess.run(
-        ["squeue", "-h", "-r", "-j", number, "-o", form], capture_output=True, text=True, timeout=30
+        ["squeue", "-h", "-r", "-j", number, "-o", form], capture_output=True, text=True, timeout=60
     )
     return answer.stdout.strip()
 
 
 def start_now(number: str) -> None:
-    """None, once a job that was queued again runs; SLURM itself would let it wait for two minutes."""
+    """None, once a job that was queued again runs; SLURM itself would let it wait for two minutes.
+
+    A node refuses a job that was allowed to start in the very second in which it was ended there.
+    """
+    until(lambda: state_of(number) in ("PENDING", "RUNNING"), every=EVERY)
+    second = int(time.time())
+    until(lambda: int(time.time()) > second + 1)
 
     def running() -> bool:
         state = state_of(number)
         if state == "PENDING":
-            time.sleep(2.5)  # in the same second as the requeue, this would end the job
-            subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], capture_output=True, timeout=30)
+            subprocess.run(["scontrol", "update", f"jobid={number}", "starttime=now"], capture_output=True, timeout=60)
         return state == "RUNNING"
 
-    work.until(running, 90, 0.5)
+    until(running, every=0.5)
 
 
 def processes_of(base: Path, number: str, command: str = "") -> list[int]:

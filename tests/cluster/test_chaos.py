@@ -13,11 +13,11 @@ from scs_study.experiments.compose import PROJECT
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(1800)
 def test_a_study_under_fire_equals_one_that_was_left_in_peace() -> None:
     command = [sys.executable, str(PROJECT / "scripts/chaos.py"), "--kills", "6", "--epochs", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=270, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1700, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 runs are equal bit for bit" in done.stdout
     kills = sum(int(count) for count in re.findall(r"(\d+) (?:worker|launcher) killed", done.stdout))

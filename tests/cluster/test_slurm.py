@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scs_study.experiments.compose import PROJECT, compose_cell
-from scs_study.launch.code_snapshot import SUBMISSIONS, cancel, jobs_of
+from scs_study.launch.code_snapshot import SUBMISSIONS, cancel, jobs_of, live_jobs
 from scs_study.launch.inline import inline
 from scs_study.launch.slurm import slurm as launch_slurm
 from scs_study.launch.slurm import submit
@@ -21,14 +21,14 @@ from scs_study.runs.state import run_state
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import ENGINE, cell, control, logs, place, settings, state_of
-from tests.support.work import until
+from tests.gates import until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
 def somebody_elses_job(slurm: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = ["srun", "-p", "spare", "-c", "1", "--mem=100", "-J", "not-ours", "sleep", "200"]
+    command = ["srun", "-p", "spare", "-c", "1", "--mem=100", "-J", "not-ours", "sleep", "3600"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
         yield job
         job.terminate()
@@ -100,10 +100,13 @@ def test_two_studies_of_the_same_second_have_folders_of_their_own_and_cancel_tak
 ) -> None:
     held = settings(more=["--hold"], cells_per_task=1)
     queue = ["squeue", "-h", "-n", "not-ours", "-o", "%T"]
-    until(lambda: subprocess.run(queue, capture_output=True, timeout=30).stdout == b"RUNNING\n", 60, 0.5)
+    until(lambda: subprocess.run(queue, capture_output=True, timeout=60).stdout == b"RUNNING\n", every=0.5)
     sent = [submit("t", [cell(seed, 1)], place(tmp_path), held, ENGINE) for seed in (0, 1, 2)]
     assert len({submission.folder for submission, _ in sent if submission}) == 3
     assert sorted(cancel(tmp_path, "t")) == sorted(number for _, numbers in sent for number in numbers)
+    until(lambda: not live_jobs(tmp_path), every=0.5)
+    assert subprocess.run(queue, capture_output=True, timeout=60).stdout == b"RUNNING\n"
+    assert somebody_elses_job.poll() is None
 
 
 @pytest.mark.parametrize("launcher", ["submitit_slurm", "joblib"])
@@ -126,7 +129,7 @@ def test_hydras_own_launchers_fill_the_same_run_folders(slurm: Path, tmp_path: P
     ]
     if launcher == "submitit_slurm":
         command += ["hydra.launcher.mem_gb=1", "hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=30"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     states = [run_state(tmp_path, cell(seed, 1)).state for seed in (0, 1)]
     assert states == ["done", "done"]

@@ -5,32 +5,38 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scs_study.experiments.compose import PROJECT
 from scs_study.launch.code_snapshot import live_jobs
+from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import EVERY, logs, start_now
-from tests.support.work import until
+from tests.gates import Gate, listening_python, until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 NAME = "short"
 
 
 def command(script: str, runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, str(PROJECT / "scripts" / script), f"runs={runs}", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(line, capture_output=True, text=True, timeout=200, env=environment)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name(slurm: Path, tmp_path: Path) -> None:
+def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name(
+    slurm: Path, tmp_path: Path, shut: Callable[..., Gate]
+) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     small = ["launch=slurm", "launch.gpus=0", "launch.cpus=1", "launch.memory_gb=1", "launch.minutes=30"]
     sweep = ["sweep=quick", f"name={NAME}", "arch=rohrer68k", "train.epochs=2", "train.batch_size=256"]
     sweep += ["sweep.trials=3", "sweep.warmup=1", "sweep.pruner=none", f"results={results}"]
+    small += [f"launch.python={listening_python(tmp_path)}"]
+    gate = shut(f"{runs}/*/{run_folder.HISTORY}")
     sent = command("p_sweep.py", runs, *sweep, *small, "launch.at_once=1", "workers=2", "--detach")
     jobs = live_jobs(runs, f"sweep_{NAME}")
     assert len(jobs) == 2
@@ -38,9 +44,11 @@ def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name
     assert live_jobs(runs, "quick") == []
 
     (warned, *_) = [job.number for job in jobs]
-    until(lambda: ": starts" in logs(runs, warned), 120, EVERY)
-    subprocess.run(["scancel", "--signal=USR2", warned], check=True, timeout=30)
-    until(lambda: "queued again (restart 1)" in logs(runs, warned), 60, EVERY)
+    until(lambda: len(gate.held()) == 2, every=EVERY)
+    subprocess.run(["scancel", "--signal=USR2", warned], check=True, timeout=60)
+    until(lambda: "writing a checkpoint" in logs(runs, warned), every=EVERY)
+    gate.open()
+    until(lambda: "queued again (restart 1)" in logs(runs, warned), every=EVERY)
     start_now(warned)
 
     waited = command("status.py", runs, f"p_sweep={NAME}", "--wait")

@@ -1,8 +1,9 @@
-"""A real SLURM of one node for tests, without systemd: python -m tests.slurm.cluster start|stop [folder]
+"""A real SLURM for tests, without systemd, one node or several on this machine: python -m tests.slurm.cluster start|stop
 
-Needs Debian's packages slurm-wlm and munge. Everything it writes is below one folder; it has its own munge key and
-free ports, so it disturbs no other cluster. `start` prints the variable to export (SLURM_CONF). Two partitions: jobs
-of `urgent` preempt those of `spare`, which get SIGUSR2, 20 seconds of grace, and are queued again.
+Needs Debian's packages slurm-wlm and munge. Everything it writes is below one folder (named last on the command line);
+it has its own munge key and free ports, so it disturbs no other cluster. `start` prints the variable to export
+(SLURM_CONF). Two partitions: jobs of `urgent` preempt those of `spare`, which get SIGUSR2, 20 seconds of grace, and are
+queued again.
 """
 
 from __future__ import annotations
@@ -27,13 +28,12 @@ AuthType=auth/munge
 AuthInfo=socket={base}/munge/socket
 CredType=cred/munge
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 StateSaveLocation={base}/state
-SlurmdSpoolDir={base}/spool
+SlurmdSpoolDir={base}/%n/spool
 SlurmctldPidFile={base}/slurmctld.pid
-SlurmdPidFile={base}/slurmd.pid
+SlurmdPidFile={base}/%n/slurmd.pid
 SlurmctldLogFile={base}/slurmctld.log
-SlurmdLogFile={base}/slurmd.log
+SlurmdLogFile={base}/%n/slurmd.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -52,16 +52,19 @@ MinJobAge=600
 MailProg=/bin/true
 FirstJobId={first_job}
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
+{nodes}
 EnforcePartLimits=ALL
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-PartitionName=urgent Nodes={host} Default=YES MaxTime=60 DefaultTime=10 PriorityTier=10 PreemptMode=OFF State=UP
-PartitionName=spare Nodes={host} MaxTime=60 DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 State=UP
+PartitionName=urgent Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 PriorityTier=10 PreemptMode=OFF State=UP
+PartitionName=spare Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 State=UP
 """
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=16000 Gres=gpu:2"
 DAEMONS = ("slurmd", "slurmctld", "munged")
-PROGRAMS = (*DAEMONS, "sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun")
+PROGRAMS = (*DAEMONS, "sbatch", "squeue", "scancel", "scontrol", "srun")
+PATIENCE = 120.0
+"""Seconds; only ever the end of a hang."""
 
 
 def missing() -> list[str]:
@@ -70,76 +73,128 @@ def missing() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
-def start(base: Path) -> dict[str, str]:
-    """The environment variables that clients need. Errors: RuntimeError with the daemons' last words."""
+def start(base: Path, nodes: int = 1) -> dict[str, str]:
+    """The environment variables that clients need, once node1 ... can take jobs.
+
+    Errors: RuntimeError with the daemons' last words; nothing runs then.
+    """
     stop(base)
     shutil.rmtree(base, ignore_errors=True)
-    for name in ("munge", "state", "spool", "gpus"):
+    names = [f"node{number}" for number in range(1, nodes + 1)]
+    for name in ("munge", "state", "gpus", *(f"{node}/spool" for node in names)):
         (base / name).mkdir(parents=True, mode=0o755)
     # munge wants nobody else to be able to write where its socket and log are.
     base.chmod(0o755)
     (base / "munge" / "key").write_bytes(secrets.token_bytes(128))
     (base / "munge" / "key").chmod(0o600)
     host = socket.gethostname().split(".")[0]
-    values = {"host": host, "user": _user(), "base": base, "controller_port": _port(), "node_port": _port()}
+    controller, *ports = _ports(1 + nodes)
+    values = {"host": host, "user": _user(), "base": base, "controller_port": controller}
+    lines = [NODE.format(name=name, host=host, port=port) for name, port in zip(names, ports, strict=True)]
     # Numbers that no earlier cluster has used: submitit names its files by them.
     first_job = 1000 + int(time.time()) % 60_000_000
-    (base / "slurm.conf").write_text(CONF.format(**values, first_job=first_job))
+    (base / "slurm.conf").write_text(CONF.format(**values, nodes="\n".join(lines), first_job=first_job))
     (base / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n")
     for index in range(2):  # a GPU must be a character device, whatever it does
         (base / "gpus" / f"gpu{index}").symlink_to("/dev/null")
-    (base / "gres.conf").write_text(f"NodeName={host} Name=gpu File={base}/gpus/gpu[0-1]\n")
+    (base / "gres.conf").write_text(f"NodeName={','.join(names)} Name=gpu File={base}/gpus/gpu[0-1]\n")
+    try:
+        _start_controller(base)
+        for name in names:
+            start_node(base, name)
+    except RuntimeError:
+        stop(base)
+        raise
+    return _environment(base)
+
+
+def _start_controller(base: Path) -> None:
     munge = base / "munge"
-    _run("munged", f"--key-file={munge}/key", f"--socket={munge}/socket", f"--pid-file={base}/munged.pid",
-         f"--log-file={munge}/log", f"--seed-file={munge}/seed", "--num-threads=2")  # fmt: skip
-    environment = {"SLURM_CONF": str(base / "slurm.conf")}
-    _run("slurmctld", "-c", **environment)
-    start_node(base)
-    return environment
+    if not _pid(base, "munged"):
+        _run("munged", f"--key-file={munge}/key", f"--socket={munge}/socket", f"--pid-file={base}/munged.pid",
+             f"--log-file={munge}/log", f"--seed-file={munge}/seed", "--num-threads=2")  # fmt: skip
+    if not _pid(base, "slurmctld"):
+        _run("slurmctld", **_environment(base))
 
 
-def start_node(base: Path) -> None:
-    """None, once the node is idle. Errors: RuntimeError."""
-    environment = {"SLURM_CONF": str(base / "slurm.conf")}
-    _run("slurmd", **environment)
-    deadline = time.monotonic() + 30
-    while (state := _run("sinfo", "-h", "-p", "urgent", "-o", "%T", check=False, **environment)) != "idle":
+def start_node(base: Path, name: str = "node1") -> None:
+    """None, once the node's daemon has told the controller that it is there. Jobs may run on it at once.
+
+    Errors: RuntimeError with the daemons' last words.
+    """
+    before = _told(base, name)
+    _run("slurmd", "-N", name, **_environment(base))
+    deadline = time.monotonic() + PATIENCE
+    while (now := _told(base, name)) == before or not _up(now):
         if time.monotonic() > deadline:
-            logs = "".join(_tail(base / name) for name in ("slurmctld.log", "slurmd.log"))
-            stop(base)
-            raise RuntimeError(f"the node is {state or 'unknown'}, not idle\n{logs}")
+            logs = "".join(_tail(path) for path in (base / "slurmctld.log", base / name / "slurmd.log"))
+            raise RuntimeError(f"the controller has not heard of {name}: {' '.join(now) or 'no answer'}\n{logs}")
         time.sleep(0.1)
+
+
+def _told(base: Path, name: str) -> tuple[str, ...]:
+    """What the controller knows of a node: when its daemon started, and the node's state."""
+    shown = _run("scontrol", "show", "node", name, check=False, **_environment(base)).split()
+    return tuple(word for word in shown if word.startswith(("SlurmdStartTime=", "State=")))
+
+
+def _up(told: tuple[str, ...]) -> bool:
+    state = next((word.removeprefix("State=") for word in told if word.startswith("State=")), "")
+    return state.split("+")[0] in ("IDLE", "MIXED", "ALLOCATED")  # with a * behind it, it does not answer
+
+
+def restore(base: Path) -> None:
+    """None; the cluster that was started in `base` is as it was in the beginning, whatever was done to it meanwhile.
+
+    Errors: RuntimeError, as `start`.
+    """
+    _start_controller(base)
+    _no_jobs(base)
+    for folder in sorted(base.glob("node*")):
+        if not _pid(folder, "slurmd") or not _up(_told(base, folder.name)):
+            end(folder, "slurmd", signal.SIGKILL)
+            start_node(base, folder.name)
+
+
+def _no_jobs(base: Path) -> None:
+    """None; all jobs are cancelled and, within PATIENCE, gone."""
+    _run("scancel", "--full", "--user", _user(), check=False, **_environment(base))
+    deadline = time.monotonic() + PATIENCE
+    while _run("squeue", "-h", check=False, **_environment(base)) and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def stop(base: Path) -> None:
     """None; the daemons that were started below `base` are gone, and so are their jobs."""
     if _pid(base, "slurmctld"):
-        environment = {"SLURM_CONF": str(base / "slurm.conf")}
-        _run("scancel", "--full", "--user", _user(), check=False, **environment)
-        deadline = time.monotonic() + 10
-        while _run("squeue", "-h", check=False, **environment) and time.monotonic() < deadline:
-            time.sleep(0.2)
-    for name in DAEMONS:
+        _no_jobs(base)
+    for folder in base.glob("node*"):
+        end(folder, "slurmd", signal.SIGTERM)
+    for name in ("slurmctld", "munged"):
         end(base, name, signal.SIGTERM)
 
 
-def end(base: Path, name: str, number: signal.Signals) -> None:
-    """None; one daemon has got the signal and is gone."""
+def end(folder: Path, name: str, number: signal.Signals) -> None:
+    """None; the daemon whose process number is in `folder` has got the signal and is gone."""
     deadline = time.monotonic() + 10
-    while pid := _pid(base, name):
+    while pid := _pid(folder, name):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number if time.monotonic() < deadline else signal.SIGKILL)
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
-def _pid(base: Path, name: str) -> int | None:
+def _pid(folder: Path, name: str) -> int | None:
     """The daemon's process number, if it is still that daemon and no zombie."""
     try:
-        pid = int((base / f"{name}.pid").read_text())
+        pid = int((folder / f"{name}.pid").read_text())
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (OSError, ValueError):
         return None
     return pid if f"({name})" in stat and stat.rpartition(")")[2].split()[0] != "Z" else None
+
+
+def _environment(base: Path) -> dict[str, str]:
+    return {"SLURM_CONF": str(base / "slurm.conf")}
 
 
 def _run(program: str, *arguments: str, check: bool = True, **environment: str) -> str:
@@ -160,10 +215,13 @@ def _user() -> str:
     return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _ports(count: int) -> list[int]:
+    """Free ports, all different."""
+    with contextlib.ExitStack() as probes:
+        bound = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in bound:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in bound]
 
 
 def _tail(path: Path) -> str:
