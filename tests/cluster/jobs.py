@@ -46,7 +46,7 @@ def stopping_at_gates(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def in_the_next_epoch(runs: Path, cells: Sequence[CellConfig]) -> list[Gate]:
-    """A gate for each of the runs, on which nobody works now: there it will have computed one epoch and half another."""
+    """A gate for each of the runs, on which nobody works now: there it will have computed an epoch and half another."""
     lines = [len(files.read_lines(runs / each.run_name / run_folder.HISTORY)) for each in cells]
     return [shut(runs / each.run_name / run_folder.HISTORY, n + 1) for each, n in zip(cells, lines, strict=True)]
 

@@ -1,4 +1,4 @@
-"""A real SLURM for tests, without systemd, one node or several on this machine: python -m tests.slurm.cluster start|stop
+"""A real SLURM for tests, without systemd, one node or several: python -m tests.slurm.cluster start|stop
 
 Needs Debian's packages slurm-wlm and munge. Everything it writes is below one folder (named last on the command line);
 it has its own munge key and free ports, so it disturbs no other cluster. `start` prints the variable to export

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -171,9 +172,15 @@ def compose(common: Settings, cell: Settings, epochs: int | None, changed: Choic
     patterns = {RENAMED.get(str(key), str(key)): str(value) for key, value in values.get("match", {}).items()}
     choices = {key: str(value) for key, value in values.items() if key in COMPOSED}
     settings = {key: value for key, value in values.items() if key not in (*COMPOSED, "match")}
-    config = compose_cell(choices, settings, 0)
+    config = _config(tuple(sorted(choices.items())), tuple(sorted(settings.items())))
     wanted = {key: value for key, value in flatten(config.identity()).items() if key not in FREE}
     return Cell(config, wanted, patterns, values)
+
+
+@functools.cache
+def _config(choices: tuple[tuple[str, str], ...], settings: tuple[tuple[str, Any], ...]) -> CellConfig:
+    """The cell of seed 0; claims share most of their cells."""
+    return compose_cell(dict(choices), dict(settings), 0)
 
 
 def variant_of(cell: Cell, point: Settings) -> Cell:

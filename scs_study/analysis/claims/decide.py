@@ -68,7 +68,7 @@ class Judged:
 def decide(file: ClaimFile, runs: Runs, benchmark: pd.DataFrame) -> list[Verdict]:
     """Return the verdict of every claim of a file, in its order.
 
-    benchmark: rows of speed.read_benchmark. Errors: ValueError naming a damaged file of a run, or a cell.
+    benchmark: rows of speed.read_benchmark. Errors: ValueError naming a damaged file of a run or a cell that cannot be.
     """
     judge = Judge(file, runs)
     by_name = {row["run"]: row for row in runs.records}
@@ -166,7 +166,7 @@ def _holm(file: ClaimFile, judged: dict[int, Judged]) -> dict[int, float]:
     found: dict[int, float] = {}
     for family in file.families:
         members = [claim.id for claim in file.claims if claim.family == family and claim.id in judged]
-        found |= dict(zip(members, holm(judged[number].p for number in members), strict=True))
+        found |= zip(members, holm(judged[number].p for number in members), strict=True)
     return found
 
 
@@ -231,7 +231,7 @@ def _nothing(claim: Claim, notes: tuple[str, ...]) -> Verdict:
 
 
 def _speed(claim: Claim, benchmark: pd.DataFrame) -> Verdict:
-    """The verdict of a claim about speed, by machine (device and engine); where these disagree it depends on them."""
+    """The verdict of a claim about speed: by device and engine, and where these disagree it depends on them."""
     found = [(test, ratio) for test in claim.tests for ratio in ratios(test, benchmark)]
     if not found:
         return _nothing(claim, ("no benchmark has its rows",))

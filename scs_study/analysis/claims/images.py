@@ -173,7 +173,7 @@ def _insertion(folder: Path, weights: str) -> Found:
 
 
 def _chunks(folder: Path, weights: str, part: str, values: Any) -> Found:
-    """The kept chunks of a part, joined, by their settings; images by their place in the seed's order."""
+    """The kept chunks of a part, joined, by their settings; images by their place in the order of the analysis."""
     joined: dict[str, list[pd.Series[float]]] = {}
     for path in sorted((folder / SALIENCY).glob(f"{part}-*.safetensors")):
         tensors, about = load_tensors(path)

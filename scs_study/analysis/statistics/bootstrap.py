@@ -18,11 +18,11 @@ Values = NDArray[np.float64]
 
 
 def two_level_means(differences: Values, draws: int = DRAWS, seed: int = 0) -> Values:
-    """Return the bootstrap means, (draws,), of differences (seeds, images) between two cells on the same images.
+    """Return the bootstrap means of differences (seeds, images) between two cells on the same images, at most `draws`.
 
     NaN entries are images without a value (a map that is all zero); a seed's mean is over those that have one. Every
     draw takes as many seeds, with replacement, and one sample of the images, which all its seeds share: the images are
-    the same ones whoever is asked.
+    the same ones whoever is asked. A draw without any value is none.
     """
     assert differences.ndim == 2
     seeds, images = differences.shape
@@ -36,8 +36,12 @@ def two_level_means(differences: Values, draws: int = DRAWS, seed: int = 0) -> V
         there = weight @ present.T
         of_seed = np.divide(weight @ values.T, there, out=np.full(there.shape, np.nan), where=there > 0)
         chosen = generator.integers(0, seeds, (count, seeds))
-        means[first : first + count] = np.nanmean(np.take_along_axis(of_seed, chosen, 1), axis=1)
-    return means
+        drawn = np.take_along_axis(of_seed, chosen, 1)
+        known = ~np.isnan(drawn)
+        means[first : first + count] = np.divide(
+            np.where(known, drawn, 0).sum(1), known.sum(1), out=np.full(count, np.nan), where=known.any(1)
+        )
+    return means[~np.isnan(means)]
 
 
 def two_level_interval(

@@ -1,0 +1,42 @@
+"""`make claims` from a folder of runs to tables, and one sentence for a wrong command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from run_folders import cell, write_run
+
+from scs_study.experiments.compose import PROJECT
+
+
+def claims(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROJECT / "scripts" / "claims.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_published_records_decide_what_needs_no_schedule(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_run(runs, cell(), [0.5] * 3)
+    found = claims(f"runs={runs}", f"results={tmp_path}", "folders=[results/table2_1ep/records]", "only=[3,7,9]")
+    assert found.returncode == 0, found.stderr
+    words = [line.split("  ")[0:2] and line[5:31].strip() for line in found.stdout.splitlines()[:3]]
+    assert words[0].startswith("preliminary")
+    assert words[1:] == ["supported", "not supported"]
+    assert {path.name for path in (tmp_path / "claims" / "tables").iterdir()} == {
+        "claims.md",
+        "claims.csv",
+        "claims-comparisons.md",
+        "claims-comparisons.csv",
+    }
+
+
+def test_a_wrong_command_is_one_sentence(tmp_path: Path) -> None:
+    for arguments, sentence in (
+        (["only=[99]"], "only=99: not known"),
+        (["folders=[nowhere]"], "folders: nowhere: there is no such folder"),
+        (["file=nowhere.yaml"], "there is no such file of claims"),
+    ):
+        found = claims(f"runs={tmp_path}", f"results={tmp_path}", *arguments)
+        assert found.returncode == 2
+        assert sentence in found.stderr
+        assert len(found.stderr.strip().splitlines()) == 1
