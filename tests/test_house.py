@@ -10,22 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scs_study"
 ORDER = (
-    *(
-        "system",
-        "config",
-        "layers",
-        "interchange",
-        "jax",
-        "keras",
-        "data",
-        "models",
-        "training",
-        "benchmark",
-        "runs",
-        "experiments",
-        "launch",
-    ),
-    *("evaluation", "analysis", "report", "command"),
+    *("system", "config", "layers", "interchange", "jax", "keras", "data", "models", "training", "benchmark"),
+    *("runs", "experiments", "launch", "evaluation", "analysis", "report", "command"),
 )
 """From the bottom to the top: a room may look into those before it."""
 LINES = 350
