@@ -58,6 +58,7 @@ def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str
         "engine": engine["name"],
         "threads": engine["threads"],
         "checkpoint_every": engine["checkpoint_every"],
+        "kernels": engine["kernels"],
         "requeues": launch["requeues"],
     }
 
@@ -67,7 +68,7 @@ def workplace_of(settings: Mapping[str, Any]) -> Workplace:
     device = pick_device(settings["device"])
     return Workplace(
         runs=Path(settings["runs"]),
-        settings=Settings(device, settings["engine"], settings["checkpoint_every"]),
+        settings=Settings(device, settings["engine"], settings["checkpoint_every"], settings["kernels"]),
         data_root=Path(settings["data_root"]) if settings["data_root"] else None,
         data_cache=Path(settings["data_cache"]),
         retry_failed=settings["retry_failed"],

@@ -8,20 +8,22 @@ damped by q; the sharpened dot product (the paper's SharpenedSDP) is the convolu
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scs_study.layers.autograd import signed_power
+from scs_study.layers import cpu
+from scs_study.layers.autograd import Exponent, signed_power
 from scs_study.layers.kernels import fused
+from scs_study.layers.sizes import Geometry, Size, pair
 
 # Below this length a kernel is divided by this constant instead of its length, which keeps an all-zero kernel finite.
 MIN_KERNEL_NORM = 1e-12
 
-Size = int | Sequence[int]
 Padding = Size | str
+Pool = Callable[[Tensor], Tensor]
 
 
 def sharpened_cosine_similarity(
@@ -79,7 +81,7 @@ def cosine_power(
     dilation: Size,
     groups: int,
     eps: float,
-    pool: Callable[[Tensor], Tensor] | None = None,
+    pool: Pool | None = None,
 ) -> Tensor:
     """Return what `sharpened_cosine_similarity` returns, for any dilation, then pooled.
 
@@ -88,15 +90,22 @@ def cosine_power(
     check_operands(x, weight, p, groups, eps)
     if isinstance(q, Tensor) and q.numel() != 1:
         raise ValueError(f"q must be one number for the whole layer, got a tensor of shape {tuple(q.shape)}")
-    stride, dilation, kernel = pair(stride, "stride"), pair(dilation, "dilation"), tuple(weight.shape[2:])
-    x, padding = pad_uneven(x, resolve_padding(padding, kernel, stride, dilation))
-    z = F.conv2d(x, unit_kernels(weight), None, stride, padding, dilation, groups)
+    x, geometry = _resolved(x, weight, stride, padding, dilation, groups, eps)
+    return _computed(_cosine_power, x, weight, p, q, geometry, pool, MIN_KERNEL_NORM)
+
+
+def _cosine_power(
+    x: Tensor, weight: Tensor, p: Exponent, q: Tensor | float, *, geometry: Geometry, pool: Pool | None
+) -> Tensor:
+    kernel, groups, eps = tuple(weight.shape[2:]), geometry.groups, geometry.eps
+    where = geometry.stride, geometry.padding, geometry.dilation
+    z = F.conv2d(x, unit_kernels(weight), None, *where, groups)
     work, result = work_dtype(x, weight), torch.promote_types(x.dtype, weight.dtype)
     if groups == 1 and fused.usable(z) and fused.usable(x) and isinstance(q, Tensor):
-        energy = box_sum(fused.channel_energy(x), kernel, stride, padding, dilation)
+        energy = box_sum(fused.channel_energy(x), kernel, *where)
         y = fused.cosine_power(z, energy, _exponents(p, z), q.float().reshape(()), eps)
         return _pooled(y.to(result), pool)
-    energy = box_sum(group_energy(x.to(work), groups), kernel, stride, padding, dilation)
+    energy = box_sum(group_energy(x.to(work), groups), kernel, *where)
     q = q.to(work).reshape(()) if isinstance(q, Tensor) else q
     scale = ((energy + eps).sqrt() + q).reciprocal()
     if groups == 1 and pool is not None:
@@ -114,21 +123,59 @@ def dot_power(
     dilation: Size,
     groups: int,
     eps: float,
-    pool: Callable[[Tensor], Tensor] | None = None,
+    pool: Pool | None = None,
 ) -> Tensor:
     """Return what `sharpened_dot_product` returns, for any dilation, then pooled; pool as for `cosine_power`."""
     check_operands(x, weight, p, groups, eps)
-    stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
-    x, padding = pad_uneven(x, resolve_padding(padding, tuple(weight.shape[2:]), stride, dilation))
-    z = F.conv2d(x, weight, None, stride, padding, dilation, groups)
+    x, geometry = _resolved(x, weight, stride, padding, dilation, groups, eps)
+    return _computed(_dot_power, x, weight, p, 0.0, geometry, pool, None)
+
+
+def _dot_power(
+    x: Tensor, weight: Tensor, p: Exponent, _: Tensor | float, *, geometry: Geometry, pool: Pool | None
+) -> Tensor:
+    z = F.conv2d(x, weight, None, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
     work = work_dtype(x, weight)
     result = torch.promote_types(x.dtype, weight.dtype)
     if fused.usable(z):
-        return _pooled(fused.dot_power(z, _exponents(p, z), eps).to(result), pool)
-    return signed_power(_pooled(z.to(work), pool), None, _exponent(p, work), eps).to(result)
+        return _pooled(fused.dot_power(z, _exponents(p, z), geometry.eps).to(result), pool)
+    return signed_power(_pooled(z.to(work), pool), None, _exponent(p, work), geometry.eps).to(result)
 
 
-def _pooled(y: Tensor, pool: Callable[[Tensor], Tensor] | None) -> Tensor:
+def _resolved(
+    x: Tensor, weight: Tensor, stride: Size, padding: Padding, dilation: Size, groups: int, eps: float
+) -> tuple[Tensor, Geometry]:
+    """Return x, padded where its sides differ, and the geometry that is left to do."""
+    stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
+    x, sides = pad_uneven(x, resolve_padding(padding, tuple(weight.shape[2:]), stride, dilation))
+    return x, Geometry(stride, sides, dilation, groups, eps)
+
+
+def _computed(
+    plain: Callable[..., Tensor],
+    x: Tensor,
+    weight: Tensor,
+    p: Exponent,
+    q: Tensor | float,
+    geometry: Geometry,
+    pool: Pool | None,
+    least: float | None,
+) -> Tensor:
+    """Return the pooled layer: by the CPU's compiled loops where they take it, else by `plain`.
+
+    A depthwise layer's pool comes after its power, as it does in `plain`.
+    """
+    after = pool if geometry.groups > 1 and least is not None else None
+    window = cpu.window_of(None if after else pool)
+    if window is not None:
+        alone = functools.partial(plain, geometry=geometry, pool=None if after else pool)
+        settings = cpu.Settings(geometry, window, least, alone)
+        if cpu.takes(x, weight, p, q, settings):
+            return _pooled(cpu.power(x, weight, p, q, settings), after)
+    return plain(x, weight, p, q, geometry=geometry, pool=pool)
+
+
+def _pooled(y: Tensor, pool: Pool | None) -> Tensor:
     return y if pool is None else pool(y)
 
 
@@ -175,15 +222,6 @@ def box_sum(
         shifted = [maps[:, :, step] if axis == 0 else maps[..., step] for step in steps]
         maps = functools.reduce(torch.add, shifted)
     return maps
-
-
-def pair(value: Size, name: str) -> tuple[int, int]:
-    """Return value as (vertical, horizontal). Raises ValueError unless it is one int or two."""
-    if isinstance(value, int):
-        return value, value
-    if not isinstance(value, str) and len(value) == 2:
-        return int(value[0]), int(value[1])
-    raise ValueError(f"{name} must be one int or two, got {value!r}")
 
 
 def resolve_padding(

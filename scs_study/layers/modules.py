@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scs_study.layers.functional import Padding, Size, cosine_power, dot_power, pair, resolve_padding
+from scs_study.layers.functional import Padding, cosine_power, dot_power, resolve_padding
+from scs_study.layers.sizes import Size, pair
 
 PARAMETERISATIONS = ("may2022", "mar2022")
 P_MIN = 0.1  # floor of a learned exponent (May 2022 layer)

@@ -10,8 +10,8 @@ from torch.autograd import Function
 from torch.nn.functional import max_pool2d
 
 from scs_study.layers.autograd import pieces
-from scs_study.layers.functional import Size, pair
 from scs_study.layers.kernels import fused
+from scs_study.layers.sizes import Size, pair
 
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], bool]
 

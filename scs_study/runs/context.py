@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, choice, flag, whole
 from scs_study.data import ImageSet, check_batch_size, load_images
+from scs_study.layers import cpu
 from scs_study.models import initial_weights
 from scs_study.models.pretrained import keep, read_checkpoint
 from scs_study.runs.state import INITIAL
@@ -54,12 +55,14 @@ def workplace(config: DictConfig) -> Workplace:
     if OmegaConf.select(config, "launch.name") == "slurm" and device != "auto" and not _here(_named(device)):
         device = "auto"  # the word is for the nodes; the machine that one submits from need not have such a GPU
     name = choice("engine.name", engine.name, ENGINES)
-    root = config.data.root
+    kernels, root = choice("engine.kernels", engine.kernels, cpu.KERNELS), config.data.root
+    cpu.choose(kernels)
     if root is not None:
         check_path("data.root", Path(str(root)))
+    every = whole("engine.checkpoint_every", engine.checkpoint_every, 1)
     return Workplace(
         runs=below_project(config.runs),
-        settings=Settings(pick_device(device), name, whole("engine.checkpoint_every", engine.checkpoint_every, 1)),
+        settings=Settings(pick_device(device), name, every, kernels=kernels),
         data_root=user_path("data.root", root) if root is not None and root != "" else None,
         data_cache=PROJECT / "data" / ".cache",  # so the data's default folder is data/ (data.load_images)
         retry_failed=flag("retry_failed", config.retry_failed),

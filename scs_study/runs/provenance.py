@@ -18,7 +18,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.runs.git_info import git_state
 from scs_study.system.console import say
 from scs_study.system.places import CODE
-from scs_study.training.run import Settings, device_name
+from scs_study.training.run import Settings, device_name, kernels_name
 
 PROVENANCE = "provenance.jsonl"
 """The file of a run's folder that holds one record a start."""
@@ -47,6 +47,7 @@ def provenance(cell: CellConfig, settings: Settings, restart: int) -> dict[str, 
         "cuda": torch.version.cuda if settings.device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
         "engine": settings.engine,
+        "kernels": kernels_name(cell, settings),
         "checkpoint_every": settings.checkpoint_every,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "job": {key: os.environ[key] for key in JOB if key in os.environ},

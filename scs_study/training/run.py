@@ -14,6 +14,9 @@ import torch
 
 from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet, check_batch_size
+from scs_study.layers import cpu
+from scs_study.layers.cpu import KERNELS
+from scs_study.layers.kernels import fused
 from scs_study.models import InitialWeights, count_parameters, not_swapped
 from scs_study.system import files
 from scs_study.system.tensors import checksum, save_tensors
@@ -32,12 +35,16 @@ ENGINES: dict[str, type[EagerEngine]] = {"eager": EagerEngine, "graphed": Graphe
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is computed; no part of what it computes. alone: whether no other run is in this process meanwhile."""
+    """How a run is computed; no part of what it computes.
+
+    alone: whether no other run is in this process meanwhile. kernels: of the sharpened layers on a CPU, auto or plain.
+    """
 
     device: torch.device
     engine: str = "eager"
     checkpoint_every: int = 1
     alone: bool = True
+    kernels: str = KERNELS[0]
 
 
 @dataclass
@@ -131,6 +138,7 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
     Errors: ValueError for numerics that the device does not have, and a batch larger than the training set.
     """
     check_batch_size(cell.train.batch_size, images)
+    cpu.choose(settings.kernels)
     with numerics(cell.train.numerics, settings.device):
         pass  # refuses a numerics class that this device does not have, before any work
     objective = objective_of(cell)
@@ -209,6 +217,15 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def kernels_name(cell: CellConfig, settings: Settings) -> str:
+    """What computes the cell's sharpened layers: torch's operations, Triton, or the CPU's compiled loops by name."""
+    if cell.layer.name == "conv":
+        return cpu.PLAIN
+    if settings.device.type == "cuda":
+        return "triton" if fused.HAVE_TRITON else cpu.PLAIN
+    return cpu.kernel_name(settings.kernels) if cell.train.numerics == "float32" else cpu.PLAIN
 
 
 def _telling(excursions: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:

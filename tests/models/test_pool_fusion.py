@@ -99,7 +99,7 @@ def test_what_may_do_something_else_is_left_alone() -> None:
     assert isinstance(fold_pools(Backwards(scs(), nn.MaxPool2d(2)))[1], nn.MaxPool2d)
 
 
-@pytest.mark.parametrize("pair", [(-0.30000004, 0.3), (0.3, -0.30000004), (-1e-13, 5e-14)])
+@pytest.mark.parametrize("pair", [(-0.35000002, 0.35), (0.35, -0.35000002), (-1e-13, 5e-14)])
 def test_of_bases_whose_powers_round_to_one_size_the_larger_is_kept(pair: tuple[float, float]) -> None:
     """The powers alone no longer tell which was larger; MaxAbsPool2d after the power keeps the positive one."""
     layer = SharpenedDotProduct2d(1, 1, 1, p=0.1)

@@ -1,0 +1,90 @@
+"""How the loops are compiled: by numba, ahead of their first call, one signature each, kept on disk.
+
+One signature, compiled where it is defined, so that two processes that fill the store at once write the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core import config
+from numba.core.registry import cpu_target
+
+# Products and sums may be contracted; a sum over channels may be taken in any order (`in_any_order`). NaN and infinity
+# are honoured: a run that diverges must say so.
+_EXACT = {"contract", "nsz"}
+_REGISTERS = {"zmm": 512, "ymm": 256, "xmm": 128, ".4s": 128}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+Function = Callable[..., Any]
+
+
+def helper(function: Function) -> Function:
+    """Return a function to be called from compiled loops only."""
+    return numba.njit(fastmath=_EXACT, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def in_any_order(function: Function) -> Function:
+    """Return a helper whose sums are taken in whatever order is fast."""
+    return numba.njit(fastmath=_EXACT | {"reassoc"}, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def kernel(signature: str) -> Callable[[Function], Function]:
+    """Return a decorator that compiles a function for this signature now, or takes it from the store."""
+
+    def compiled(function: Function) -> Function:
+        before, config.CACHE_DIR = config.CACHE_DIR, str(store())  # type: ignore[attr-defined]
+        try:
+            return numba.njit(signature, fastmath=_EXACT, cache=True, **_OPTIONS)(function)
+        finally:
+            config.CACHE_DIR = before  # type: ignore[attr-defined]
+
+    return compiled
+
+
+def store() -> Path:
+    """Return the folder of compiled loops, one for each state of this package's source.
+
+    numba looks at the time of one file only and would go on using a helper that has changed in another. Below
+    NUMBA_CACHE_DIR where that is set; else beside the source; where nobody may write there, among the user's caches.
+    """
+    name = f"numba-{_digest()}"
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return Path(os.environ["NUMBA_CACHE_DIR"]) / name
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    for folder in (Path(__file__).parent / "__pycache__", Path(home) / "scs_study"):
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder / name):
+                return folder / name
+        except OSError:
+            continue
+    return Path(tempfile.gettempdir()) / f"scs_study-{os.getuid()}" / name
+
+
+def _digest() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+@functools.cache
+def name() -> str:
+    """Return what compiles the loops, for which processor, in vectors of how many bits: the last bits depend on it."""
+    processor = cpu_target.target_context.codegen().magic_tuple()[1]
+    # Of a loop compiled now: numba cannot show what it took from the store.
+    code = "".join(numba.njit("void(f4[::1], f4[::1])", **_OPTIONS)(_times).inspect_asm().values())
+    bits = next((bits for register, bits in _REGISTERS.items() if register in code), 0)
+    return f"numba {numba.__version__}, llvmlite {llvmlite.__version__}, {processor}, {bits} bits"
+
+
+def _times(x: Any, y: Any) -> None:
+    for n in range(x.shape[0]):
+        y[n] *= x[n]

@@ -1,0 +1,46 @@
+"""A batch cut twice: into pieces, one after the other, that a cache holds; and a piece into shares, one a thread.
+
+The compiled loops run on threads of Python that hold no lock meanwhile, as many as torch is told to use. The cuts
+depend on sizes and on the number of threads only, so that results do too.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+def pieces(batch: int, elements: int, most: int) -> Iterator[slice]:
+    """Yield slices of a batch, about equal ones, of at most `most` elements a thread where a sample has `elements`."""
+    largest = max(1, most * torch.get_num_threads() // elements)
+    size = -(-batch // -(-batch // largest))
+    for start in range(0, batch, size):
+        yield slice(start, min(start + size, batch))
+
+
+def in_shares(batch: int, work: Callable[[int, slice], None]) -> None:
+    """Call work(index, slice) for each share of a batch, all at once; return when all are done."""
+    threads = min(torch.get_num_threads(), batch)
+    if threads == 1:
+        work(0, slice(0, batch))
+        return
+    bounds = [batch * index // threads for index in range(threads + 1)]
+    shares = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
+    others = [_pool(threads - 1).submit(work, index, share) for index, share in enumerate(shares[1:], start=1)]
+    work(0, shares[0])
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="scs_study-layers")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork takes no threads along
