@@ -68,7 +68,7 @@ def workplace_of(settings: Mapping[str, Any]) -> Workplace:
     device = pick_device(settings["device"])
     return Workplace(
         runs=Path(settings["runs"]),
-        settings=Settings(device, settings["engine"], settings["checkpoint_every"], settings["kernels"]),
+        settings=Settings(device, settings["engine"], settings["checkpoint_every"], kernels=settings["kernels"]),
         data_root=Path(settings["data_root"]) if settings["data_root"] else None,
         data_cache=Path(settings["data_cache"]),
         retry_failed=settings["retry_failed"],

@@ -7,8 +7,8 @@ from typing import ClassVar, Self, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scs_study.layers.functional import Size, pair
 from scs_study.layers.pooling import check_geometry, max_abs_pool2d
+from scs_study.layers.sizes import Size, pair
 from scs_study.system import arguments
 
 Pair = tuple[int, int]

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scs_study.layers.functional import Size, box_sum, group_energy
+from scs_study.layers.functional import box_sum, group_energy
 from scs_study.layers.published import forms
 from scs_study.layers.published.forms import Form
 from scs_study.layers.published.functional import Effective, normalised, power, work_dtype
 from scs_study.layers.published.modules import FormModule
 from scs_study.layers.published.parts import lengths
+from scs_study.layers.sizes import Size
 from scs_study.system import arguments
 
 NORMS = ("output_channel", "input_channel")
