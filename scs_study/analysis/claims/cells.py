@@ -172,15 +172,17 @@ def compose(common: Settings, cell: Settings, epochs: int | None, changed: Choic
     patterns = {RENAMED.get(str(key), str(key)): str(value) for key, value in values.get("match", {}).items()}
     choices = {key: str(value) for key, value in values.items() if key in COMPOSED}
     settings = {key: value for key, value in values.items() if key not in (*COMPOSED, "match")}
-    config = _config(tuple(sorted(choices.items())), tuple(sorted(settings.items())))
-    wanted = {key: value for key, value in flatten(config.identity()).items() if key not in FREE}
+    config, wanted = _config(tuple(sorted(choices.items())), tuple(sorted(settings.items())))
     return Cell(config, wanted, patterns, values)
 
 
 @functools.cache
-def _config(choices: tuple[tuple[str, str], ...], settings: tuple[tuple[str, Any], ...]) -> CellConfig:
-    """The cell of seed 0; claims share most of their cells."""
-    return compose_cell(dict(choices), dict(settings), 0)
+def _config(
+    choices: tuple[tuple[str, str], ...], settings: tuple[tuple[str, Any], ...]
+) -> tuple[CellConfig, Mapping[str, Any]]:
+    """The cell of seed 0 and its identity without what is free; claims share most of their cells."""
+    config = compose_cell(dict(choices), dict(settings), 0)
+    return config, {key: value for key, value in flatten(config.identity()).items() if key not in FREE}
 
 
 def variant_of(cell: Cell, point: Settings) -> Cell:

@@ -54,15 +54,14 @@ class Judge:
         self.file, self.runs, self.images = file, runs, ImageFiles()
 
     def part(self, claim: Claim, test: Test, place: Environment, fresh: bool = False) -> Part:
-        """Return what a test says in an environment; fresh: on the claim's fresh seeds alone.
-
-        Errors: ValueError naming a damaged file.
-        """
+        """Return what a test says in an environment; fresh: on the claim's fresh seeds alone."""
         notes: list[str] = []
         chosen: tuple[Needed, ...] = ()
+        unchosen = False
         if test.best is not None:
             place, chosen, words = self._with_best(test, test.best, place)
             notes.append(words)
+            unchosen = not words
         aside = () if fresh else (*claim.fresh, *(test.best.seeds if test.best and not chosen else ()))
         groups = self.runs.groups(place.cells)
         usable = [
@@ -74,17 +73,18 @@ class Judge:
         full = next((g for g, _ in usable if g.epochs == place.full_epochs), None)
         needed = (*chosen, *_needed(place, full, planned, claim.n if not fresh else len(planned), aside))
         paper = paper_difference(test, place)
-        if not usable:
-            return Part(test, place, NOTHING, None, False, None, "", "", (), (0, 0), (), needed, (), paper)
+        if not usable or unchosen:
+            unmeasured = ("the best variant, measured on the seeds of its choice",) if unchosen and usable else ()
+            return Part(test, place, NOTHING, None, False, None, "", "", (), (0, 0), (), needed, unmeasured, paper)
         group, seeds = usable[0]
         try:
             found, said, lacking = self._said(claim, test, place, group, seeds)
-        except NotMeasured as error:
+            dead = self._dead(test, place, group, seeds)
+        except ValueError as error:  # NotMeasured, or a damaged file: of this comparison, and no other
             return Part(
                 test, place, NOTHING, None, False, group.epochs, group.device, group.numerics, seeds, (0, 0),
-                _names(group, seeds), needed, (str(error),), paper,
+                _names(group, seeds), needed, (_without_folders(str(error), group),), paper,
             )  # fmt: skip
-        dead = self._dead(test, place, group, seeds)
         notes += found.notes
         enough = group.epochs == place.full_epochs and len(seeds) >= (len(planned) if fresh else claim.n)
         return Part(
@@ -163,7 +163,10 @@ class Judge:
         return max(counts[:cut], default=0), max(counts[cut:], default=0)
 
     def _with_best(self, test: Test, best: Best, place: Environment) -> tuple[Environment, tuple[Needed, ...], str]:
-        """The environment with the best variant of a side in it, the runs that its choice misses, and words."""
+        """The environment with the best variant of a side in it, the runs that its choice misses, and words.
+
+        No words where nothing could be chosen, since no run of the candidates has been measured.
+        """
         side = place.a if best.side == "a" else place.b
         by = dataclasses.replace(test, metric=METRICS[best.metric], best=None)
         candidates = [tuple(variant_of(cell, point) for cell in side) for point in points_of(best.over)]
@@ -181,31 +184,34 @@ class Judge:
             if usable:
                 values = self._means(by, usable[0], usable[0].seeds())
                 words = f"the best {best.side} was chosen on the seeds that judge it, which flatters it"
-        winner = max(values, key=lambda index: (values[index], -index)) if values else 0
+        winner = max(values, key=lambda index: (values[index], -index), default=0)
         cells = candidates[winner]
-        if values:
-            words += f": {flat[winner].words}"
+        if not values:
+            return place, tuple(needed), ""
+        words += f": {flat[winner].words}"
         a, b = (cells, place.b) if best.side == "a" else (place.a, cells)
         new = dataclasses.replace(place, a=a, b=b)
         return new, tuple(needed), words
 
     def _means(self, by: Test, group: Group, seeds: Sequence[int]) -> dict[int, float]:
-        """The mean of a metric by number of the candidate."""
-        if by.metric.images:
-            try:
+        """The mean of a metric by number of the candidate; {} where it has not been measured of all of them."""
+        try:
+            if by.metric.images:
                 on = self.images.values(by, self.file, [[(runs[seed],) for runs in group.runs] for seed in seeds])
-            except NotMeasured:
-                return {}
-            return dict(enumerate(np.nanmean(on.values, axis=(0, 2)).tolist()))
-        return {
-            index: float(np.mean([measured(by.metric, runs[seed], self.file) for seed in seeds]))
-            for index, runs in enumerate(group.runs)
-        }
+                return dict(enumerate(np.nanmean(on.values, axis=(0, 2)).tolist()))
+            return {
+                index: float(np.mean([measured(by.metric, runs[seed], self.file) for seed in seeds]))
+                for index, runs in enumerate(group.runs)
+            }
+        except ValueError:
+            return {}
 
 
 def paper_difference(test: Test, place: Environment) -> tuple[float, float]:
     """Return the paper's own a - b in points: (least, greatest) over those of its tables that have all cells."""
-    if test.metric.name != "accuracy" or not place.b or place.choice is not None:
+    asked = {key for cell in place.cells for key in cell.settings}
+    other_recipe = any(key.startswith(("train.", "layer.")) and key != "train.epochs" for key in asked)
+    if test.metric.name != "accuracy" or not place.b or place.choice is not None or other_recipe:
         return math.nan, math.nan
     keys = [_paper_key(cell) for cell in place.cells]
     found = []
@@ -260,6 +266,13 @@ def _needed(
         if missing := tuple(seed for seed in planned if seed not in there):
             found.append((cell, missing))
     return tuple(found)
+
+
+def _without_folders(sentence: str, group: Group) -> str:
+    """The sentence without the folders of this machine: it is published."""
+    for row in (row for runs in group.runs for row in runs.values()):
+        sentence = sentence.replace(f"{row['folder'].parent}/", "")
+    return sentence
 
 
 def _names(group: Group, seeds: Sequence[int]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from scs_study.analysis.claims.decide import Verdict
 from scs_study.analysis.claims.missing import commands, missing
 from scs_study.analysis.claims.schema import RULES, Test
 from scs_study.analysis.listing import write_listing
+from scs_study.analysis.statistics.summary import FEWEST
 
 NAME, PARTS = "claims", "claims-comparisons"
 
@@ -154,7 +155,7 @@ def write_claims(verdicts: Sequence[Verdict], folder: Path, title: str) -> tuple
             " + ".join(cell.words for cell in p.environment.b),
             estimate_words(p.found.mean, p.found.low, p.found.high, p.test),
             p_words(p.found.p),
-            p_words(p.found.flip_p),
+            p_words(p.found.flip_p) if p.found.n >= FEWEST else "",
             p.found.n,
             p.epochs,
             f"{p.dead[0]}/{p.dead[1]}" if any(p.dead) else "",

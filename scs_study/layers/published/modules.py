@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scs_study.layers.functional import Padding
 from scs_study.layers.modules import PADDING_MODES
 from scs_study.layers.published.forms import Form
 from scs_study.layers.published.functional import Effective, Window, published_similarity
 from scs_study.layers.published.parts import STARTS
-from scs_study.layers.sizes import Padding, Size
+from scs_study.layers.sizes import Size
 from scs_study.system import arguments
 
 P_MIN = 0.1  # a learned exponent may start anywhere from here on

@@ -244,6 +244,20 @@ def test_the_best_variant_is_chosen_on_seeds_of_its_own(tmp_path):
     assert chosen.mean == pytest.approx(5, abs=0.6), "on the seeds of the choice the other pool was better"
 
 
+def test_no_variant_is_the_best_until_it_has_been_measured(tmp_path):
+    best = {"side": "a", "over": {"pooling": ["max", "maxabs"]}, "seeds": [10, 11], "metric": "pgd_accuracy"}
+    planted(tmp_path, 6, 0.0)
+    for seed in range(6):
+        for activation, falls in (("relu", 40), ("none", 80 + seed)):
+            folder = tmp_path / cell(seed=seed, activation=activation, train__epochs=EPOCHS).run_name
+            attack(folder, [0] * falls + [-1] * (200 - falls), [True] * 200)
+    for pooling in ("max", "maxabs"):
+        write(tmp_path, {10: 0.8, 11: 0.8}, pooling=pooling)
+    verdict = judged(tmp_path, test={"metric": "pgd_accuracy", "eps": 1, "best": best})
+    assert verdict.word == "no runs yet"
+    assert "best variant" in missing(verdict)
+
+
 def test_holm_holds_a_family_to_account(tmp_path):
     draw = random.Random(3)
     write(tmp_path, {seed: 0.7 + 0.008 + draw.gauss(0, 0.0075) for seed in range(6)})
@@ -410,3 +424,24 @@ def test_the_tables_say_every_verdict_and_no_folder_of_this_machine(tmp_path):
     assert read["verdict"].tolist() == frame["verdict"].tolist() == ["preliminary: leans yes"]
     assert read["estimate"][0] == verdict.mean
     assert set(read["runs"][0].split()) == {folder.name for folder in (tmp_path / "runs").iterdir()}
+
+
+def test_the_papers_own_difference_stands_beside_cells_of_its_recipe_alone(tmp_path):
+    # Table 1 and Table 6 both have these two cells of Rohrer100K: 80.32 - 64.96 and 83.47 - 73.07.
+    test = {"where": [{"arch": "rohrer100k"}], "b": {**RELU, "pooling": "maxabs"}, "epochs": None}
+    found = comparison_frame([judged(tmp_path, test=test)])
+    assert (found["paper_low"][0], found["paper_high"][0]) == pytest.approx((10.40, 15.36))
+    other = comparison_frame([judged(tmp_path, test={**test, "set": {"train.max_lr": 0.05}})])
+    assert math.isnan(other["paper_low"][0])
+
+
+def test_a_damaged_file_costs_its_own_comparison_alone_and_is_named(tmp_path):
+    planted(tmp_path, 6, -0.05)
+    planted(tmp_path, 6, 0.05, arch="rohrer47k")
+    name = cell(seed=3, arch="rohrer47k", train__epochs=EPOCHS).run_name
+    path = tmp_path / name / "history.jsonl"
+    path.write_text("{broken\n" + path.read_text())
+    verdict = judged(tmp_path, test={"where": ["two"]})
+    assert verdict.word == "not supported"
+    assert f"{name}/history.jsonl" in verdict.parts[1].lacking[0]
+    assert str(tmp_path) not in verdict.parts[1].lacking[0]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from run_folders import cell, write_run
 
 from scs_study.experiments.compose import PROJECT
@@ -14,6 +15,7 @@ def claims(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_published_records_decide_what_needs_no_schedule(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     write_run(runs, cell(), [0.5] * 3)
@@ -30,13 +32,9 @@ def test_published_records_decide_what_needs_no_schedule(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.slow
 def test_a_wrong_command_is_one_sentence(tmp_path: Path) -> None:
-    for arguments, sentence in (
-        (["only=[99]"], "only=99: not known"),
-        (["folders=[nowhere]"], "folders: nowhere: there is no such folder"),
-        (["file=nowhere.yaml"], "there is no such file of claims"),
-    ):
-        found = claims(f"runs={tmp_path}", f"results={tmp_path}", *arguments)
-        assert found.returncode == 2
-        assert sentence in found.stderr
-        assert len(found.stderr.strip().splitlines()) == 1
+    found = claims(f"runs={tmp_path}", f"results={tmp_path}", "only=[99]")
+    assert found.returncode == 2
+    assert "only=99: not known" in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
