@@ -22,7 +22,7 @@ from scs_study.training.run import Settings
 from tests.gates import Gate, listening_python, shut, until
 from tests.support import work
 
-ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1, "kernels": "auto"}
+ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}
 EVERY = 0.2
 """Seconds between two looks: whoever looks all the time takes the cores away from what he waits for."""
 
@@ -46,7 +46,7 @@ def stopping_at_gates(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def in_the_next_epoch(runs: Path, cells: Sequence[CellConfig]) -> list[Gate]:
-    """A gate for each of the runs, on which nobody works now: there it will have computed an epoch and half another."""
+    """A gate for each of the runs, on which nobody works now: after its next epoch and most of another."""
     lines = [len(files.read_lines(runs / each.run_name / run_folder.HISTORY)) for each in cells]
     return [shut(runs / each.run_name / run_folder.HISTORY, n + 1) for each, n in zip(cells, lines, strict=True)]
 

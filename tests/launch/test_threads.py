@@ -93,10 +93,10 @@ def test_a_signal_stops_all_of_them_with_a_checkpoint_from_which_they_continue(
             os.kill(os.getpid(), signal.SIGTERM)
         until(table.stop)  # nobody goes on before the main thread has heard it
 
-    with monkeypatch.context() as patched:
-        patched.setattr(module, "_epoch", signals)
-        with pytest.raises(Interrupted):
-            side_by_side(CELLS, place(tmp_path), 3)
+    monkeypatch.setattr(module, "_epoch", signals)
+    with pytest.raises(Interrupted):
+        side_by_side(CELLS, place(tmp_path), 3)
+    monkeypatch.undo()
     states = {run_state(tmp_path, each).state for each in CELLS}
     assert "interrupted" in states
     assert states <= {"interrupted", "done", "missing"}

@@ -1,9 +1,8 @@
-"""A real SLURM for tests, without systemd, one node or several: python -m tests.slurm.cluster start|stop
+"""A real SLURM for tests, without systemd, of one node or several: python -m tests.slurm.cluster start|stop [folder]
 
-Needs Debian's packages slurm-wlm and munge. Everything it writes is below one folder (named last on the command line);
-it has its own munge key and free ports, so it disturbs no other cluster. `start` prints the variable to export
-(SLURM_CONF). Two partitions: jobs of `urgent` preempt those of `spare`, which get SIGUSR2, 20 seconds of grace, and are
-queued again.
+Needs Debian's packages slurm-wlm and munge. Everything it writes is below one folder; it has its own munge key and
+free ports, so it disturbs no other cluster. `start` prints the variable to export (SLURM_CONF). Two partitions: jobs
+of `urgent` preempt those of `spare`, which get SIGUSR2, 20 seconds of grace, and are queued again.
 """
 
 from __future__ import annotations

@@ -259,7 +259,7 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> None:
-    """A real process, interrupted amid curves of more points than there is time for: it keeps what is done."""
+    """A real process, interrupted in curves of more points than there is time for: it keeps what is done."""
     line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*", f"runs={place.runs}",
             f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.count=20", "saliency.chosen=[3]",
             "saliency.perturbed=20", "saliency.points=1000000000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip
