@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
-from scs_study.command import FAILED, results_folder, run_command, task_overrides
+from scs_study.command import FAILED, results_folder, run_command, task_overrides, with_root
 from scs_study.config.schema import choice, whole
 from scs_study.data import check_batch_size, load_images
 from scs_study.experiments.grid import cell_overrides
@@ -41,7 +41,7 @@ from scs_study.training.stopping import Interrupted
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every trial is done, pruned or diverged."""
     prepare_process()
-    sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, cell_overrides(task_overrides()))
+    sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, with_root(config))
     check_url(config.storage)
     place = workplace(config)
     name = sweep.study_name if config.name is None else str(config.name)

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -17,8 +17,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from scs_study.config.free_text import quoted
-from scs_study.config.schema import CellConfig
-from scs_study.experiments.compose import check_files, check_override, checkpoint_scheme, parse_overrides
+from scs_study.config.schema import FOLDER, CellConfig
+from scs_study.experiments.compose import (
+    check_files,
+    check_override,
+    checkpoint_scheme,
+    compose_cell,
+    default_choices,
+    load_option,
+    parse_overrides,
+)
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.system import files
 from scs_study.system.console import guarded, say
@@ -117,7 +125,13 @@ def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
 def chosen_parts(config: DictConfig) -> tuple[Study, list[Part]]:
     """As `chosen_study`, with the study's parts (grid.parts) for its cells."""
     study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
-    return study, parts(study, cell_overrides(task_overrides()))
+    return study, parts(study, with_root(config))
+
+
+def with_root(config: DictConfig) -> dict[str, Any]:
+    """Return the command line's overrides of cells (grid.cell_overrides), and where a folder's images are."""
+    overrides = cell_overrides(task_overrides())
+    return overrides if config.data.root is None else {**overrides, "data.root": str(config.data.root)}
 
 
 def matching_runs(config: DictConfig) -> tuple[list[str], str]:
@@ -168,8 +182,22 @@ def results_name(study: Study) -> str:
         changed = any(name not in study.set or study.set[name] != value for name, value in given.items())
         if changed or (key.startswith("study.") and key != "study.analyses"):
             changes.append(argument.lstrip("+"))
+    if digest := _folder_digest(study):
+        changes.append(f"data.root={digest}")
     words = [re.sub(r"[^A-Za-z0-9.,=_-]+", "_", change) for change in changes]
     return files.shortened("-".join([study.name, *words]))  # of any number of overrides
+
+
+def _folder_digest(study: Study) -> str:
+    """The beginning of the digest of a study's own images; "" where its images are known by their name."""
+    given = cell_overrides(task_overrides())
+    name = str(given.get("data", study.base.get("data", default_choices()["data"])))
+    chosen = load_option("data", name)
+    roots = [o.value() for o in parse_overrides(task_overrides()) if o.key_or_group == "data.root"]
+    if chosen["name"] != FOLDER:
+        return ""
+    cell = compose_cell({"data": name}, {"data.root": str(roots[-1])} if roots else {}, 0)
+    return str(cell.data.digest)[:8]
 
 
 def results_folder(config: DictConfig, name: str) -> Path:

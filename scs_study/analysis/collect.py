@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from scs_study.config.schema import MOST, cell_from_dict
+from scs_study.config.schema import MOST, cell_from_dict, size_words
 from scs_study.system.files import read_json, read_lines
 from scs_study.training.record import message
 from scs_study.training.run_dir import FINAL_STATES
@@ -55,6 +55,7 @@ def collect(runs: Path, names: Iterable[str] | Mapping[str, Mapping[str, Any]] |
     names: None for every run folder there is; run names; or run name -> identity (CellConfig.identity()), which says
     what a run that has not started yet would have computed, so that a table can show it in its place.
     Columns: COLUMNS, then every other identity key under its dotted name (layer.p, train.max_lr, ..., init).
+    image_size is a number, or "48x40" (height x width).
     Accuracies are fractions, seconds are medians per epoch. A value that is not known (yet) is NaN or None.
     state: the run's own, or `missing` (no folder), or `damaged` (a file cannot be read; `message` says which).
     A run without status.json yet counts as interrupted: it was named and then nothing more was written.
@@ -67,7 +68,7 @@ def collect(runs: Path, names: Iterable[str] | Mapping[str, Mapping[str, Any]] |
     frame = {}
     for column in (*COLUMNS, *further):
         values = [row.get(column) for row in rows]
-        if column in INTEGERS:
+        if column in INTEGERS and not any(isinstance(value, str) for value in values):
             frame[column] = pd.Series(values, dtype="Int64")
         elif column in FLOATS:
             frame[column] = pd.Series(values, dtype="float64")
@@ -139,7 +140,10 @@ def flatten(identity: Mapping[str, Any]) -> dict[str, Any]:
     if "format" not in identity:
         raise ValueError("the config has no format, so it is not a run's")
     checked = cell_from_dict(identity).identity()
-    return {RENAMED.get(key, key): value for key, value in _leaves(checked) if key != "format"}
+    row = {RENAMED.get(key, key): value for key, value in _leaves(checked) if key != "format"}
+    if not isinstance(row["image_size"], int):
+        row["image_size"] = size_words(row["image_size"])
+    return row
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

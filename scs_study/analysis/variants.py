@@ -138,7 +138,7 @@ def order(row: Record, columns: Sequence[str]) -> Key:
     return (
         size,
         -NORMS.index(row["norm"]),
-        row["image_size"],
+        _pixels(row["image_size"]),
         (*LAYERS,).index(row["layer"]),
         ACTIVATIONS.index(row["activation"]),
         row["pooling"] == "max",
@@ -186,3 +186,9 @@ def _plain(value: Any) -> Any:
     if value is pd.NA or (isinstance(value, float) and value != value):
         return None
     return value
+
+
+def _pixels(image_size: object) -> int:
+    """The pixels of an image whose size a frame gives as 32 or as "48x40"."""
+    height, _, width = str(image_size).partition("x")
+    return int(height) * int(width or height)

@@ -39,7 +39,7 @@ def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: in
 
 def engine_parts(cell: CellConfig, images: ImageSet, settings: Settings) -> Training:
     """The parts of the cell's run on these images, from weights drawn anew."""
-    return build(cell, images, InitialWeights(draw(cell.arch, 0, "conv2d"), ""), settings)
+    return build(cell, images, InitialWeights(draw(cell.arch, 0, "conv2d", cell.data.ends), ""), settings)
 
 
 def random_images(train: int, test: int) -> ImageSet:

@@ -49,7 +49,7 @@ def _row(name: str, cell: CellConfig, images: ImageSet, settings: Settings, fold
     where = folder / settings.engine / cell.run_name
     where.mkdir(parents=True)
     lines: list[tuple[float, dict[str, Any]]] = []
-    shared = initial_weights(cell.arch, cell.seed, cell.init, folder / "initial")
+    shared = initial_weights(cell.arch, cell.seed, cell.init, folder / "initial", ends=cell.data.ends)
     train(cell, where, images, shared, settings, report=lambda line: lines.append((time.perf_counter(), line)))
     # From one report to the next: what is neither training nor evaluation writes the checkpoint and the records.
     spans = [(after - before, line) for (before, _), (after, line) in itertools.pairwise(lines)]

@@ -56,10 +56,10 @@ def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.
     made = []
     for name, cell in cells.items():
         for layout in LAYOUTS:
-            network = fold_pools(build_variant(cell, draw(cell.arch, 0, "conv2d")))
+            network = fold_pools(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
             made.append(contestant(name, cell, network, layout, batch_size, device))
             if cell.layer.name == "scs":
-                network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d")))
+                network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
                 made.append(contestant(f"{name}, naive", cell, network, layout, batch_size, device))
     return made
 
@@ -88,9 +88,10 @@ def contestant(
     """The cell's `network`, to be trained and evaluated on one random batch that stays on the device."""
     network = network.to(device=device, memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(0)
-    size = cell.data.image_size
-    x = torch.rand(batch_size, 3, size, size, generator=generator).to(device=device, memory_format=LAYOUTS[layout])
-    y = torch.randint(0, 10, (batch_size,), generator=generator).to(device)
+    channels, classes = cell.data.ends
+    x = torch.rand(batch_size, channels, *cell.data.size, generator=generator)
+    x = x.to(device=device, memory_format=LAYOUTS[layout])
+    y = torch.randint(0, classes, (batch_size,), generator=generator).to(device)
     optimizer = make_optimizer(network, cell.train)
 
     def train() -> None:

@@ -95,7 +95,7 @@ def _row(
     floor = _floor(cell, device) if device.type == "cuda" else None
     return Row(
         architecture=cell.arch,
-        pixels=cell.data.image_size,
+        pixels=cell.data.size[0],
         variant=name,
         engine=engine,
         layout=timed.layout,
@@ -120,11 +120,10 @@ def _row(
 def _fitting(cell: CellConfig, device: torch.device) -> CellConfig:
     if device.type != "cpu":
         return cell
-    batch = min(cell.train.batch_size, max(2, CPU_PIXELS // cell.data.image_size**2))
+    batch = min(cell.train.batch_size, max(2, CPU_PIXELS // cell.data.pixels))
     return replace(cell, train=replace(cell.train, batch_size=batch))
 
 
 def _floor(cell: CellConfig, device: torch.device) -> float:
-    size = cell.data.image_size
-    x = torch.zeros(cell.train.batch_size, 3, size, size, device=device)
-    return floor_seconds(build_variant(cell, draw(cell.arch, 0, "conv2d")).to(device), x)
+    x = torch.zeros(cell.train.batch_size, cell.data.channels, *cell.data.size, device=device)
+    return floor_seconds(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)).to(device), x)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scs_study.config.schema import DataConfig
-from scs_study.data.image_set import SIDE, ImageSet
+from scs_study.data.image_set import ImageSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,27 +35,29 @@ class Plan:
 class Batches:
     """The training batches and the test batches of one run, held on its device as uint8.
 
-    Augmentation (systems.md 7): RandomCrop(32, padding=crop_padding) with zeros, then RandomHorizontalFlip(0.5), equal
-    in law to torchvision's. Inputs are v/255 in [0, 1] without mean or standard deviation. Where image_size is not 32,
-    augmented and test images are resized bilinearly (align_corners=False, no antialiasing).
+    Augmentation (systems.md 7): RandomCrop(size, padding=crop_padding) with zeros, then RandomHorizontalFlip(0.5),
+    equal in law to torchvision's; size is that of the images. Inputs are v/255 in [0, 1] without mean or standard
+    deviation. Where image_size is another one than the images', augmented and test images are resized bilinearly
+    (align_corners=False, no antialiasing).
     """
 
     def __init__(
         self, images: ImageSet, data: DataConfig, batch_size: int, seed: int, device: torch.device | str
     ) -> None:
         assert batch_size > 0
-        assert images.train_images.shape[1:] == (SIDE, SIDE, 3)
+        assert images.train_images.shape[1:] == images.test_images.shape[1:]
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
         self.device = torch.device(device)
         pad = data.crop_padding
-        self._wide = SIDE + 2 * pad
+        self._height, self._width, self._channels = images.train_images.shape[1:]
+        self._tall, self._wide = self._height + 2 * pad, self._width + 2 * pad
         padded = F.pad(images.train_images, (0, 0, pad, pad, pad, pad)).to(self.device)
-        # Each row of a crop is a run of adjacent pixels, so a crop is 32 rows of this overlapping view.
-        runs = padded.numel() // 3 - (SIDE - 1)
-        self._runs = padded.flatten().as_strided((runs, SIDE * 3), (3, 1))
-        self._rows = torch.arange(SIDE, device=self.device) * self._wide
+        # Each row of a crop is a run of adjacent pixels, so a crop is `height` rows of this overlapping view.
+        runs = padded.numel() // self._channels - (self._width - 1)
+        self._runs = padded.flatten().as_strided((runs, self._width * self._channels), (self._channels, 1))
+        self._rows = torch.arange(self._height, device=self.device) * self._wide
         self._train_labels = images.train_labels
         self._test_images = images.test_images.to(self.device)
         self._test_labels = images.test_labels.to(self.device)
@@ -90,7 +92,7 @@ class Batches:
             flips = torch.rand(count, generator=self._generator(epoch, "flip")) < 0.5
         else:
             flips = torch.zeros(count, dtype=torch.bool)
-        starts = (order * self._wide + rows) * self._wide + columns
+        starts = (order * self._tall + rows) * self._wide + columns
         return Plan(
             order=order,
             rows=rows,
@@ -102,7 +104,7 @@ class Batches:
         )
 
     def train(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
-        """Images, float32 (B, 3, S, S) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an epoch."""
+        """Images, float32 (B, C, H, W) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an epoch."""
         assert 0 <= step < self.steps
         batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
         return self.crops(plan.starts[batch], plan.mirrored[batch]), plan.labels[batch]
@@ -110,7 +112,7 @@ class Batches:
     def crops(self, starts: Tensor, mirrored: Tensor) -> Tensor:
         """Images, as `train` gives them, of some entries of a plan: its `starts` (B,) and `mirrored` (B, 1, 1, 1)."""
         rows = (starts[:, None] + self._rows).flatten()
-        crops = self._runs.index_select(0, rows).view(-1, SIDE, SIDE, 3)
+        crops = self._runs.index_select(0, rows).view(-1, self._height, self._width, self._channels)
         if self.data.flip:
             crops = torch.where(mirrored, crops.flip(2), crops)
         return self._finished(crops)
@@ -123,7 +125,7 @@ class Batches:
             yield self._finished(self._test_images[batch]), self._test_labels[batch]
 
     def _finished(self, images: Tensor) -> Tensor:
-        return to_inputs(images, self.data.image_size, self._white)
+        return to_inputs(images, self.data.size, self._white)
 
     def _generator(self, epoch: int, purpose: str) -> torch.Generator:
         name = f"batches|{self.seed}|{epoch}|{purpose}"
@@ -140,12 +142,17 @@ def check_batch_size(batch_size: int, images: ImageSet) -> None:
         )
 
 
-def to_inputs(images: Tensor, image_size: int, white: Tensor | None = None) -> Tensor:
-    """What networks see of images, uint8 (B, 32, 32, 3): float32 (B, 3, S, S) in [0, 1], channels_last, same device.
+def to_inputs(images: Tensor, size: tuple[int, int], white: Tensor | None = None) -> Tensor:
+    """Return what networks see of images: float32 (B, C, height, width) in [0, 1], channels_last, on the same device.
 
-    white: 255 as a tensor on that device, for callers that have one already.
+    images: uint8 (B, H, W, C). size: (height, width). white: 255 as a tensor there, for callers that have one already.
     """
     x = (images.float() / (torch.tensor(255.0, device=images.device) if white is None else white)).permute(0, 3, 1, 2)
-    if image_size != SIDE:
-        x = F.interpolate(x, size=(image_size, image_size), mode="bilinear", align_corners=False, antialias=False)
-    return x
+    return resized(x, size).contiguous(memory_format=torch.channels_last)
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return images (B, C, H, W) at another size (height, width), bilinearly; as they are where it is theirs."""
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)

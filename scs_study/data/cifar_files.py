@@ -40,9 +40,10 @@ def find_cifar(layout: str, archive: str, pickles: Sequence[str], place: Path) -
     return next((path for path in found if path.is_file()), None)
 
 
-def read_cifar(files: type[CIFAR10], source: Path) -> tuple[Split, Split]:
+def read_cifar(files: type[CIFAR10], source: Path, classes: Sequence[str]) -> tuple[Split, Split]:
     """Return the training and the test split of what `find_cifar` found, in the order of the pickles.
 
+    classes: the names that the pickles must have for their labels.
     Errors: DataError naming the file that is missing or damaged. Nothing is unpickled before its md5 sum is right.
     """
     contents = _unpacked(source, _sums(files)) if source.is_file() else None
@@ -64,6 +65,9 @@ def read_cifar(files: type[CIFAR10], source: Path) -> tuple[Split, Split]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # these pickles of numpy 1 have flags that newer versions deprecate
             pickles[name] = pickle.loads(content, encoding="latin1")
+    names = pickles[files.meta["filename"]][files.meta["key"]]
+    if list(names) != list(classes):
+        raise DataError(f"{source} has other classes than {files.filename}: {', '.join(map(str, names))}")
     return _split(pickles, files.train_list), _split(pickles, files.test_list)
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # torchvision takes seconds to import, which only a run that 
 
 
 @dataclass(frozen=True)
-class KnownSet:
-    """What a data set is expected to be.
+class DatasetSpec:
+    """What a known data set is expected to be.
 
-    classes: names in the order of their labels, which is torchvision's. side: height and width in pixels of the
-    original images. grey: one channel instead of three. train_counts, test_counts: images of each class.
+    classes: names in the order of their labels, which is torchvision's. size: height and width in pixels of the
+    original images. channels: theirs, 1 for grey ones. train_counts, test_counts: images of each class.
     digest: of the whole ImageSet; split_digests: of its training and of its test half, to say which one differs.
     Both are None where the project has no original to compare with. reader: gives torchvision's class for it, which
     knows the addresses and checksums. layout: the folder that torchvision keeps it in. download: how much is fetched.
@@ -30,8 +30,8 @@ class KnownSet:
     name: str
     title: str
     classes: tuple[str, ...]
-    side: int
-    grey: bool
+    size: int
+    channels: int
     train_counts: tuple[int, ...]
     test_counts: tuple[int, ...]
     digest: str | None
@@ -43,7 +43,7 @@ class KnownSet:
     pickles: tuple[str, ...] = ()
 
     def label(self, folder: str) -> int | None:
-        """The label that a folder's name stands for: a number 0..9, or a class's name whatever its case and signs."""
+        """The label that a folder's name stands for: a number, or a class's name whatever its case and signs."""
         if folder.isdecimal():
             return int(folder) if folder == str(int(folder)) and int(folder) < len(self.classes) else None
         names = [letters(name) for name in self.classes]
@@ -61,12 +61,12 @@ def _torchvision(name: str) -> Callable[[], type[CIFAR10] | type[MNIST]]:
 
 
 # The digests were computed from the original pixels. Torchvision's files and a tree of PNG files give the same ones.
-CIFAR10_SET = KnownSet(
+CIFAR10_SET = DatasetSpec(
     name="cifar10",
     title="CIFAR-10",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    side=32,
-    grey=False,
+    size=32,
+    channels=3,
     train_counts=(5000,) * 10,
     test_counts=(1000,) * 10,
     digest="7b9ed309cd150c6c43b5103a3abe9a74e1032969a5acf9b7ff06d8c9b499ce40",
@@ -80,12 +80,39 @@ CIFAR10_SET = KnownSet(
     archive="cifar-10-python.tar.gz",
     pickles=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
 )
-MNIST_SET = KnownSet(
+_CIFAR100_CLASSES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+# No original of CIFAR-100 was at hand to compute its digest from: torchvision's md5 sums are checked, and of a tree of
+# images the counts and sizes.
+CIFAR100_SET = DatasetSpec(
+    name="cifar100",
+    title="CIFAR-100",
+    classes=tuple(_CIFAR100_CLASSES.split()),
+    size=32,
+    channels=3,
+    train_counts=(500,) * 100,
+    test_counts=(100,) * 100,
+    digest=None,
+    split_digests=None,
+    reader=_torchvision("CIFAR100"),
+    layout="cifar-100-python",
+    download="169 MB",
+    archive="cifar-100-python.tar.gz",
+    pickles=("train", "test", "meta"),
+)
+MNIST_SET = DatasetSpec(
     name="mnist",
     title="MNIST",
     classes=tuple("0123456789"),
-    side=28,
-    grey=True,
+    size=28,
+    channels=1,
     train_counts=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
     test_counts=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
     digest="1d6d6068236f5ca2587ca41707143c47ca094735b894e96047a9443f5950fee9",
@@ -99,12 +126,12 @@ MNIST_SET = KnownSet(
 )
 # Only the counts of Fashion-MNIST are checked: no original was at hand to compute its digest from. A download is
 # checked by torchvision's md5 sums.
-FASHION_MNIST_SET = KnownSet(
+FASHION_MNIST_SET = DatasetSpec(
     name="fashion_mnist",
     title="Fashion-MNIST",
     classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    side=28,
-    grey=True,
+    size=28,
+    channels=1,
     train_counts=(6000,) * 10,
     test_counts=(1000,) * 10,
     digest=None,
@@ -113,13 +140,14 @@ FASHION_MNIST_SET = KnownSet(
     layout="FashionMNIST/raw",
     download="31 MB",
 )
-KNOWN = {known.name: known for known in (CIFAR10_SET, MNIST_SET, FASHION_MNIST_SET)}
+REGISTRY = {known.name: known for known in (CIFAR10_SET, CIFAR100_SET, MNIST_SET, FASHION_MNIST_SET)}
+"""The data sets that are read from files and known, by name; the bundled digits are in data/digits.py."""
 
 
-def check_split(known: KnownSet, split: Split, counts: tuple[int, ...], where: str) -> None:
+def check_split(known: DatasetSpec, split: Split, counts: tuple[int, ...], where: str) -> None:
     """None, if a split has the expected shapes and counts. Errors: DataError naming `where`."""
     pixels, labels = split
-    shape = (known.side, known.side) if known.grey else (known.side, known.side, 3)
+    shape = (known.size, known.size) if known.channels == 1 else (known.size, known.size, 3)
     if pixels.shape[1:] != shape or len(pixels) != len(labels):
         raise DataError(
             f"{where} is not {known.title}: it has {len(labels)} labels and pixels of shape {pixels.shape}, "
@@ -131,13 +159,13 @@ def check_split(known: KnownSet, split: Split, counts: tuple[int, ...], where: s
         check_count(known, name, int(found), expected, where)
 
 
-def check_count(known: KnownSet, name: str, found: int, expected: int, where: str) -> None:
+def check_count(known: DatasetSpec, name: str, found: int, expected: int, where: str) -> None:
     """None, if a class has the expected number of images. Errors: DataError naming `where` and the class."""
     if found != expected:
         raise DataError(f"{where} has {found} images of the class {name}, but {known.title} has {expected}")
 
 
-def check_content(known: KnownSet, images: ImageSet) -> None:
+def check_content(known: DatasetSpec, images: ImageSet) -> None:
     """None, if the pixels and labels are those of the original. Errors: DataError saying which split differs."""
     if known.split_digests is None or images.digest == known.digest:
         return

@@ -1,114 +1,155 @@
-"""Data sets as a folder per class: FOLDER/{train,test}/<class>/*.png (or JPEG)."""
+"""Anybody's own images: a folder for each class, below train/ and test/ or with a split by settings."""
 
 from __future__ import annotations
 
-import io
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
-from scs_study.data.datasets import KnownSet, check_count
-from scs_study.data.image_set import DataError, Pixels, Split
+from scs_study.data.file_hashes import file_hashes
+from scs_study.data.fitting import SUFFIXES
+from scs_study.data.image_set import DataError
 from scs_study.system.foreign_files import is_foreign
 
-SPLITS = ("train", "test")
-SUFFIXES = (".png", ".jpg", ".jpeg")
-LOSSLESS_MODES = ("1", "L", "P", "RGB")
-"""Pillow's modes that become RGB without losing anything: no transparency, no 16-bit grey."""
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation")
+"""What the folders of the two splits are called, in lower case; of several the first one counts."""
 
 
-def has_class_folders(folder: Path) -> bool:
-    """Return whether train/ or test/ in a folder has folders in it, whatever they are called."""
-    return any(_folders(folder / split) for split in SPLITS if (folder / split).is_dir())
+@dataclass(frozen=True)
+class ImageFile:
+    """A file of a class, and the SHA-256 of its content in hex."""
+
+    path: Path
+    hash: str
 
 
-def has_tree(known: KnownSet, folder: Path) -> bool:
-    """Whether a folder looks like a tree of this data set, complete or not: it has a split, and its name or the name of
-    a class says which set that is. (One folder may be looked at for several sets.)
+Members = Sequence[Sequence[ImageFile]]
+"""The files of each class, in the order of the labels; those of a class ordered by their hashes."""
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A folder of images as it is now. classes: their names, sorted. train: of all classes where test is None.
+
+    digest: SHA-256 over the names of the classes and the hashes of their files: equal images in equal classes and
+    splits have an equal digest, wherever they lie and whatever their files are called.
     """
-    splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
-    classes = [path.name for split in splits for path in _folders(split)]
-    return bool(splits) and (folder.name == known.name or any(known.label(name) is not None for name in classes))
+
+    root: Path
+    classes: tuple[str, ...]
+    train: Members
+    test: Members | None
+    digest: str
+
+    def split(self, share: float | None, seed: int | None) -> tuple[Members, Members]:
+        """Return the training and the test files.
+
+        share, seed: where the folder has no split of its own, which share of every class are test images. Which ones
+        depends on their content and the seed, so an image that is added moves few others.
+        Errors: DataError for a class with a single image.
+        """
+        if self.test is not None:
+            return self.train, self.test
+        assert share is not None
+        train, test = [], []
+        for name, members in zip(self.classes, self.train, strict=True):
+            if len(members) < 2:
+                raise DataError(f"{self.root / name} has a single image, which cannot be split into training and test")
+            drawn = sorted(members, key=lambda file: hashlib.sha256(f"{seed}|{file.hash}".encode()).hexdigest())
+            count = min(max(1, round(share * len(members))), len(members) - 1)
+            test.append(sorted(drawn[:count], key=lambda file: file.hash))
+            train.append(sorted(drawn[count:], key=lambda file: file.hash))
+        return train, test
 
 
-def read_tree(known: KnownSet, folder: Path) -> tuple[Split, Split]:
-    """The training and the test split of a tree, in the order of the labels.
+def read_folder(root: Path, index: Path) -> ImageFolder:
+    """Return the image folder at `root`. index: the folder of the file that remembers hashes (file_hashes).
 
-    Class folders are named by label (0..9) or by class. Other files than images are left alone.
-    Errors: DataError naming the file or folder that is missing, superfluous, unreadable or of the wrong size.
+    Errors: DataError in one sentence naming the file or folder that is missing, superfluous or unreadable.
     """
-    files = [
-        [_class_files(known, folder, split, label, count) for label, count in enumerate(counts)]
-        for split, counts in (("train", known.train_counts), ("test", known.test_counts))
-    ]
-    return _read_split(known, files[0]), _read_split(known, files[1])
+    try:
+        listed = _listed(root)
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+    names = tuple(listed["train"])
+    paths = [path for split in listed.values() for members in split.values() for path in members]
+    remembered = index / f"folder-files-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+    hashes = dict(zip(paths, file_hashes(paths, remembered), strict=True))
+    found = {
+        split: [
+            sorted((ImageFile(path, hashes[path]) for path in members[name]), key=lambda file: file.hash)
+            for name in names
+        ]
+        for split, members in listed.items()
+    }
+    digest = hashlib.sha256()
+    for split, members in found.items():
+        for name, of_class in zip(names, members, strict=True):
+            digest.update(f"{split if 'test' in found else ''}|{name}|{len(of_class)}|".encode())
+            digest.update("".join(file.hash for file in of_class).encode())
+    return ImageFolder(root, names, found["train"], found.get("test"), digest.hexdigest())
+
+
+def _listed(root: Path) -> dict[str, dict[str, list[Path]]]:
+    """The image files by split ("train" alone where the folder has no split) and class, both checked."""
+    if not root.is_dir():
+        raise DataError(f"data.root={root}: there is no such folder" + (", but a file" if root.exists() else ""))
+    folders = _folders(root)
+    train, test = (_called(folders, words) for words in (TRAIN, TEST))
+    deeper = [path for path in (train, test) if path is not None and _folders(path)]
+    if not deeper:
+        flat = [path for path in (train, test) if path is not None]
+        if flat and len(flat) == len(folders):
+            raise DataError(f"{flat[0]} has no folders: each class needs one, such as {flat[0]}/cat/1.png")
+        return {"train": _classes(root, folders)}
+    for place, other, missing in ((train, test, "train"), (test, train, "test")):
+        if place is None or place not in deeper:
+            raise DataError(
+                f"{root} has {other.name if other else ''}/ and no {missing}/ with a folder for each class: add it, or "
+                f"let data.root be the folder that holds the folders of the classes"
+            )
+    assert train is not None
+    assert test is not None
+    splits = {"train": _classes(train, _folders(train)), "test": _classes(test, _folders(test))}
+    for here, there, lacking in ((train, "train", "test"), (test, "test", "train")):
+        if names := splits[there].keys() - splits[lacking].keys():
+            raise DataError(f"{here / min(names)} is a class that {root} has not in {lacking}/")
+    return {split: dict(sorted(members.items())) for split, members in splits.items()}
+
+
+def _classes(folder: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
+    if len(folders) < 2:
+        inside = f", and no images in {folders[0]} itself: is it the folder to name?" if folders else ""
+        has = f"one folder, {folders[0].name}" if folders else "no folders"
+        where = f"; data.root={folders[0]}" if folders and len(_folders(folders[0])) > 1 else ""
+        raise DataError(
+            f"{folder} has {has}: at least two classes are needed, with a folder each{inside if where else ''}{where}"
+        )
+    members = {unicodedata.normalize("NFC", path.name): _images(path) for path in folders}
+    return dict(sorted(members.items()))
+
+
+def _images(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.is_dir()]
+    paths = [folder / name for name in sorted(names) if os.path.splitext(name)[1].lower() in SUFFIXES]
+    paths = [path for path in paths if not is_foreign(path)]
+    if not paths:
+        only = " (it has folders, but a class is one folder)" if _folders(folder) else ""
+        raise DataError(f"{folder} is a class without images{only}: give it some ({', '.join(SUFFIXES)}), or remove it")
+    return paths
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_foreign(path))
+    with os.scandir(folder) as entries:
+        paths = [folder / entry.name for entry in entries if entry.is_dir()]
+    return sorted(path for path in paths if not is_foreign(path))
 
 
-def _class_files(known: KnownSet, folder: Path, split: str, label: int, count: int) -> list[Path]:
-    """The paths of one class of one split, all of them and no others."""
-    name = known.classes[label]
-    if not (folder / split).is_dir():
-        raise DataError(f"{folder / split} is missing: {known.title} needs {folder}/train and {folder}/test")
-    folders = _folders(folder / split)
-    for path in folders:
-        if known.label(path.name) is None:
-            raise DataError(f"{path} is not a class of {known.title}, which has {', '.join(known.classes)}")
-    named = [path for path in folders if known.label(path.name) == label]
-    if not named:
-        raise DataError(
-            f"{folder / split} has no folder for the class {name} of {known.title} (name it {label} or by its name)"
-        )
-    if len(named) > 1:
-        raise DataError(
-            f"{named[0]} and {named[1]} are both the class {name} of {known.title}: one of them is too many"
-        )
-    files = sorted(path for path in named[0].iterdir() if path.suffix.lower() in SUFFIXES and not is_foreign(path))
-    check_count(known, name, len(files), count, str(named[0]))
-    return files
-
-
-def _read_split(known: KnownSet, files: list[list[Path]]) -> Split:
-    labels = np.repeat(np.arange(len(files)), [len(of_class) for of_class in files])
-    paths = [path for of_class in files for path in of_class]
-    blocks = [paths[first : first + 500] for first in range(0, len(paths), 500)]
-    # Threads hide the delays of a network's file system. They only read: images this small are decoded faster by one
-    # thread than by several that take turns at Python's lock.
-    with ThreadPoolExecutor(4) as pool:
-        contents = pool.map(_read_block, blocks)
-        pixels = [
-            _decode(known, path, content)
-            for block, read in zip(blocks, contents, strict=True)
-            for path, content in zip(block, read, strict=True)
-        ]
-    return np.stack(pixels), labels
-
-
-def _read_block(paths: list[Path]) -> list[bytes]:
-    return [path.read_bytes() for path in paths]
-
-
-def _decode(known: KnownSet, path: Path, content: bytes) -> Pixels:
-    """One image, uint8 (H, W) when the set is grey and (H, W, 3) otherwise."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            size, mode = image.size, image.mode
-            pixels: Pixels = np.asarray(image if known.grey and mode == "L" else image.convert("RGB"))
-    except Exception as error:  # a damaged file can make a decoder fail in any way
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
-        raise DataError(f"{path} cannot be read as an image: {reason}") from error
-    if size != (known.side, known.side):
-        raise DataError(f"{path} is {size[0]}x{size[1]} pixels, but {known.title} has {known.side}x{known.side}")
-    if mode not in LOSSLESS_MODES:
-        kind = "grey" if known.grey else "RGB"
-        raise DataError(f"{path} is of Pillow's mode {mode}, but {known.title} needs 8 bits of {kind}")
-    if known.grey and pixels.ndim == 3:
-        if (pixels != pixels[..., :1]).any():
-            raise DataError(f"{path} has colours, but the images of {known.title} are grey")
-        pixels = pixels[..., 0]
-    return pixels
+def _called(folders: Sequence[Path], words: Sequence[str]) -> Path | None:
+    by_name = {path.name.lower(): path for path in folders}
+    return next((by_name[word] for word in words if word in by_name), None)

@@ -12,7 +12,7 @@ from torch import Tensor
 from scs_study.system import tensors
 
 SIDE = 32
-"""Height and width in pixels of every image of every set: the size that the paper's architectures take."""
+"""Height and width in pixels of the images of every known set: the size that the paper's architectures take."""
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -28,8 +28,9 @@ class DataError(ValueError):
 class ImageSet:
     """The training and test images of a data set, on the CPU.
 
-    train_images, test_images: uint8 (N, 32, 32, 3); train_labels, test_labels: int64 (N,), indices into classes.
-    Images are ordered by class, then by their bytes, so the order says nothing about where they were read from.
+    train_images, test_images: uint8 (N, height, width, channels), 32x32x3 for the known sets; train_labels,
+    test_labels: int64 (N,), indices into classes, which are the classes' names. Images are ordered by class, then by
+    their bytes (those of their files, in a folder of one's own), so the order says nothing about where they were read.
     digest: hex SHA-256 of types, shapes, pixels and labels of both splits; equal content has an equal digest.
     origin: where the images were read from, in words or as a path.
     """
@@ -61,6 +62,15 @@ def canonical(images: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
     final = np.zeros((len(images), SIDE, SIDE, 3), np.uint8)
     final[:, border : border + height, border : border + width] = images[order].reshape(len(images), height, width, -1)
     return torch.from_numpy(final), torch.from_numpy(labels[order].astype(np.int64))
+
+
+def grey(images: ImageSet) -> ImageSet:
+    """Return images whose three channels are equal with one of them. Errors: DataError where there are colours."""
+    for pixels in (images.train_images, images.test_images):
+        if (pixels != pixels[..., :1]).any():
+            raise DataError(f"data.channels=1: {images.origin} has images with colours")
+    train, test = (pixels[..., :1].contiguous() for pixels in (images.train_images, images.test_images))
+    return image_set((train, images.train_labels), (test, images.test_labels), images.classes, images.origin)
 
 
 def image_set(

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from scs_study.config.schema import DataConfig
-from scs_study.data.datasets import KNOWN, KnownSet, check_content, check_split
+from scs_study.config.schema import FOLDER, DataConfig
+from scs_study.data.datasets import REGISTRY, DatasetSpec, check_content, check_split
 from scs_study.data.digits import load_digits
-from scs_study.data.image_set import DataError, ImageSet, canonical, image_set
+from scs_study.data.download import address, download_files
+from scs_study.data.image_set import DataError, ImageSet, canonical, grey, image_set
+from scs_study.data.own_images import load_own
 from scs_study.data.sources import Source, find_source, forms, refuse_other_forms
-from scs_study.data.torchvision_files import address, download_files
 from scs_study.system import tensors
 from scs_study.system.console import say, say_once
 
@@ -35,12 +36,13 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
 
     Errors: DataError, in one sentence, for images that are missing, unreadable, damaged or not the data set's own.
     """
-    if data.name == "digits":
-        return load_digits()
-    return load_known(KNOWN[data.name], root, cache, download)
+    if data.name == FOLDER:
+        return load_own(data, root, cache)
+    images = load_digits() if data.name == "digits" else load_known(REGISTRY[data.name], root, cache, download)
+    return grey(images) if data.channels == 1 else images
 
 
-def load_known(known: KnownSet, root: Path | None, cache: Path, download: bool) -> ImageSet:
+def load_known(known: DatasetSpec, root: Path | None, cache: Path, download: bool) -> ImageSet:
     """Like `load_images`, for a data set that is read from files."""
     home = cache.parent
     if root is not None and not root.exists():
@@ -64,7 +66,7 @@ def _own_cache() -> list[Path]:
     return [caches / "scs_study"] if caches.is_absolute() else []
 
 
-def _keep(known: KnownSet, images: ImageSet, paths: Sequence[Path]) -> None:
+def _keep(known: DatasetSpec, images: ImageSet, paths: Sequence[Path]) -> None:
     """None; the decoded images are in the first of the files that can be written, which is said if it is a later one.
 
     Where none can, they are decoded again next time, and that is said.
@@ -93,7 +95,7 @@ def _readable() -> Iterator[None]:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
-def _read_source(known: KnownSet, source: Source) -> ImageSet:
+def _read_source(known: DatasetSpec, source: Source) -> ImageSet:
     """The images of a source, checked against everything known about the data set."""
     with _readable():
         splits = source.read()
@@ -104,7 +106,7 @@ def _read_source(known: KnownSet, source: Source) -> ImageSet:
     return images
 
 
-def _read_cache(known: KnownSet, path: Path, source: Path | None, root: Path | None) -> ImageSet | None:
+def _read_cache(known: DatasetSpec, path: Path, source: Path | None, root: Path | None) -> ImageSet | None:
     """The images of a cache file, None where there is none or it holds something else; a damaged one is set aside."""
     try:
         loaded, notes = tensors.load_tensors(path)
@@ -132,7 +134,7 @@ def _read_cache(known: KnownSet, path: Path, source: Path | None, root: Path | N
     return None if stale else images
 
 
-def _download(known: KnownSet, root: Path | None, home: Path, download: bool) -> Source:
+def _download(known: DatasetSpec, root: Path | None, home: Path, download: bool) -> Source:
     """The freshly downloaded files. Errors: DataError that says what to do instead.
 
     Nothing is downloaded for who said where the images are: 170 MB are no answer to a wrong path.

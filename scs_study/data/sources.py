@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scs_study.data.cifar_files import find_cifar, read_cifar
-from scs_study.data.datasets import KnownSet, letters
+from scs_study.data.datasets import DatasetSpec, letters
 from scs_study.data.idx_files import find_idx, read_idx
-from scs_study.data.image_folder import has_class_folders, has_tree, read_tree
 from scs_study.data.image_set import DataError, Split
+from scs_study.data.known_tree import has_class_folders, has_tree, read_tree
 from scs_study.system.foreign_files import is_foreign
 
 KERAS = "-target"
@@ -40,20 +41,26 @@ class Source:
     read: Callable[[], tuple[Split, Split]]
 
 
-def find_source(known: KnownSet, bases: Sequence[Path]) -> Source | None:
+def find_source(known: DatasetSpec, bases: Sequence[Path]) -> Source | None:
     """Return the first form of the data set, complete or not, that one of the places is or holds; None without one."""
     for place in _places(known, bases):
         if place.is_dir() and has_tree(known, place) and not (other_form(place) and not has_class_folders(place)):
-            return Source(place.resolve(), lambda place=place: read_tree(known, place))  # type: ignore[misc]
+            return Source(place.resolve(), partial(read_tree, known, place))
         if known.pickles:
-            if found := find_cifar(known.layout, known.archive, known.pickles, place):
-                return Source(_named(found, place), lambda found=found: read_cifar(known.reader(), found))  # type: ignore[misc]
-        elif found := find_idx(known.layout, place):
-            return Source(_named(found, place), lambda found=found: read_idx(found))  # type: ignore[misc]
+            found = find_cifar(known.layout, known.archive, known.pickles, place)
+            if found is not None:
+                return Source(_named(found, place), partial(_read_cifar, known, found))
+        elif (found := find_idx(known.layout, place)) is not None:
+            return Source(_named(found, place), partial(read_idx, found))
     return None
 
 
-def refuse_other_forms(known: KnownSet, bases: Sequence[Path]) -> None:
+def _read_cifar(known: DatasetSpec, found: Path) -> tuple[Split, Split]:
+    files = known.reader()  # not before it is read: this imports torchvision
+    return read_cifar(files, found, known.classes)
+
+
+def refuse_other_forms(known: DatasetSpec, bases: Sequence[Path]) -> None:
     """Do nothing where there are none. Errors: DataError for a form of the data set that is not read."""
     for place in _places(known, bases):
         if place.is_file():
@@ -62,7 +69,7 @@ def refuse_other_forms(known: KnownSet, bases: Sequence[Path]) -> None:
             raise DataError(f"{found[0]}: {known.title} {found[1]} is not read here; {forms(known)}")
 
 
-def forms(known: KnownSet) -> str:
+def forms(known: DatasetSpec) -> str:
     """Return the forms that are read, in words that go on a sentence."""
     files = f"{known.archive} or the folder {known.layout} in it" if known.archive else f"torchvision's {known.layout}"
     return f"put {files}, or a folder of images for every class, as {known.name}/{{train,test}}/<class>/*.png"
@@ -78,7 +85,7 @@ def other_form(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _places(known: KnownSet, bases: Sequence[Path]) -> Iterator[Path]:
+def _places(known: DatasetSpec, bases: Sequence[Path]) -> Iterator[Path]:
     """What to look at, in its order: in each base the folders named after the data set, then the base itself."""
     stems = (known.name, known.title, known.layout, known.layout + KERAS, known.archive.partition(".")[0])
     names = {letters(stem) for stem in stems}

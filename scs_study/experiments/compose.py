@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scs_study.config.identity import code_of
-from scs_study.config.schema import CHECKPOINT, PRETRAINED, CellConfig, cell_from_dict, choice
+from scs_study.config.schema import CHECKPOINT, FOLDER, PRETRAINED, CellConfig, cell_from_dict, choice
 from scs_study.system.foreign_files import is_foreign
 from scs_study.system.places import CONF, PROJECT, user_path
 
@@ -127,13 +127,28 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     if PRETRAINED in plain["init"] and values["init"]["checkpoint"] is not None:
         scheme = checkpoint_scheme(user_path("init.checkpoint", values["init"]["checkpoint"]))
         plain["init"] = plain["init"].replace(PRETRAINED, scheme)
+    root = plain["data"].get("root")
     plain["code"] = dict(code_of({part: str(plain.get(part)) for part in _NAME_ONLY} | _named(plain, "layer", "data")))
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
+    if plain["data"].get("name") == FOLDER:
+        plain["data"] |= _folder_values(root)
     return cell_from_dict({**plain, "seed": seed})
 
 
 def _named(values: Mapping[str, Any], *sections: str) -> dict[str, str]:
     return {section: str(values[section].get("name")) for section in sections}
+
+
+def _folder_values(root: object) -> dict[str, Any]:
+    """What a cell knows of a folder of images: their digest, the number of classes; whose split they have."""
+    if root is None or root == "":
+        raise ValueError("data=folder: say where the images are, with data.root=PATH (or SCS_DATA_DIR)")
+    # Imported here, since it takes seconds.
+    from scs_study.data.image_folder import read_folder
+
+    folder = read_folder(user_path("data.root", root), PROJECT / "data" / ".cache")
+    values = {"digest": folder.digest, "num_classes": len(folder.classes)}
+    return values if folder.test is None else {**values, "test_share": None, "split_seed": None}
 
 
 @functools.cache

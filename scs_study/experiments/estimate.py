@@ -56,7 +56,7 @@ class Estimate:
 def estimate(
     left: Sequence[tuple[CellConfig, int]], images: Mapping[str, ImageSet], device: torch.device | None
 ) -> Estimate:
-    """The Estimate for cells and the epochs each still has to compute. images: of every data set among them, by name.
+    """The Estimate for cells and the epochs each still has to compute. images: of their data sets, by images_key.
 
     Variants that differ in pooling, activation or norm alone are timed once: the layer decides. device: None where
     other machines than this one will compute, and nothing is timed.
@@ -64,10 +64,10 @@ def estimate(
     costs: dict[tuple[object, ...], tuple[float, float, int, int]] = {}
     seconds, size = 0.0, 0
     for cell, epochs in left:
-        data = images[cell.data.name]
+        data = images[cell.data.images_key]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
         if kind not in costs:
-            network = fold_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0])))
+            network = fold_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))
             sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
             costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
         train, evaluate, fixed, per_epoch = costs[kind]
@@ -91,7 +91,7 @@ def _times(cell: CellConfig, network: nn.Module, device: torch.device) -> tuple[
     """Seconds per image of training and of evaluation."""
     batch = cell.train.batch_size
     if device.type == "cpu":
-        batch = min(batch, max(2, PIXELS // cell.data.image_size**2))
+        batch = min(batch, max(2, PIXELS // cell.data.pixels))
     timed = contestant(cell.arch, cell, network, "nhwc", batch, device)
     with numerics(cell.train.numerics, device):
         return _least(timed, 0, device) / batch, _least(timed, 1, device) / batch

@@ -252,7 +252,8 @@ def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]
 def _setting(cell: CellConfig, key: str) -> Any:
     section, _, name = key.partition(".")
     value = cell.identity()[section]
-    return value[name] if isinstance(value, dict) else value
+    # What is left out of the identity has the value that it always had.
+    return value.get(name, getattr(getattr(cell, section), name, None)) if isinstance(value, dict) else value
 
 
 def _shortened(cell: CellConfig, factor: float) -> CellConfig:

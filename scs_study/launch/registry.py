@@ -35,7 +35,7 @@ def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) 
     states = run_states(place.runs, missing)
     left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
     device = None if config.launch.name == "slurm" else place.settings.device
-    found = estimate(left, {cell.data.name: place.images(cell.data) for cell, _ in left}, device)
+    found = estimate(left, {cell.data.images_key: place.images(cell.data) for cell, _ in left}, device)
     processes = min(pool_of(place, config).workers, len(left)) if config.launch.name == "pool" else 1
     engine = place.settings.engine
     note = "" if engine == "eager" or device is None else f"; timed as engine=eager does them, not {engine}"

@@ -13,17 +13,15 @@ from torch import nn
 
 from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
 
-CLASSES = 10
-
 
 @dataclass(frozen=True)
 class Architecture:
     """How to build a network, and what it can take.
 
-    image_sizes: the sizes in pixels it takes, () for any.
+    build: called with num_classes and in_channels, by name. image_sizes: the sizes in pixels it takes, () for any.
     """
 
-    build: Callable[[], nn.Module]
+    build: Callable[..., nn.Module]
     image_sizes: tuple[int, ...]
 
 
@@ -38,14 +36,14 @@ class Block:
     pool: int
 
 
-def _gallery(blocks: tuple[Block, ...], features: int) -> nn.Module:
+def _gallery(blocks: tuple[Block, ...], features: int, num_classes: int, in_channels: int) -> nn.Module:
     """A network of Rohrer's gallery (systems.md 2): blocks, then one linear layer.
 
     ceil_mode is part of the architecture (15 -> 8, 13 -> 7, 3 -> 1). The ReLU comes after the pool: only so can
     ReLU and MaxAbsPool2d give other results than ReLU and MaxPool2d, as they do in the paper (systems.md 0.2).
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    channels = 3
+    channels = in_channels
     for number, block in enumerate(blocks, start=1):
         for index, (out, size, padding) in enumerate(block.kernels):
             name = f"conv{number}" + (chr(ord("a") + index) if len(block.kernels) > 1 else "")
@@ -56,38 +54,40 @@ def _gallery(blocks: tuple[Block, ...], features: int) -> nn.Module:
         layers[f"pool{number}"] = nn.MaxPool2d(block.pool, ceil_mode=True)
         layers[f"relu{number}"] = nn.ReLU()
     layers["flatten"] = nn.Flatten()
-    layers["head"] = nn.Linear(features, CLASSES)
+    layers["head"] = nn.Linear(features, num_classes)
     return nn.Sequential(layers)
 
 
-def rohrer25k() -> nn.Module:
+def rohrer25k(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Gallery file cifar10_80_25214: 24,974 parameters with SCS."""
-    return _gallery((Block(((80, 5, 0),), 2), Block(((0, 3, 0), (40, 1, 0)), 2), Block(((40, 3, 0),), 4)), 40)
+    blocks = (Block(((80, 5, 0),), 2), Block(((0, 3, 0), (40, 1, 0)), 2), Block(((40, 3, 0),), 4))
+    return _gallery(blocks, 40, num_classes, in_channels)
 
 
-def rohrer47k() -> nn.Module:
+def rohrer47k(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Gallery file cifar10_80_47643: 47,653 parameters with SCS."""
-    return _gallery((Block(((30, 5, 0),), 2), Block(((30, 5, 1),), 2), Block(((30, 5, 1),), 4)), 30)
+    blocks = (Block(((30, 5, 0),), 2), Block(((30, 5, 1),), 2), Block(((30, 5, 1),), 4))
+    return _gallery(blocks, 30, num_classes, in_channels)
 
 
-def _three_by_three(width: int) -> nn.Module:
+def _three_by_three(width: int, num_classes: int, in_channels: int) -> nn.Module:
     blocks = (Block(((width, 3, 0),), 2), Block(((2 * width, 3, 1),), 2), Block(((4 * width, 3, 1),), 2))
-    return _gallery(blocks, 4 * width * 16)
+    return _gallery(blocks, 4 * width * 16, num_classes, in_channels)
 
 
-def rohrer68k() -> nn.Module:
+def rohrer68k(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Gallery file model_cifar10_18_4: 68,029 parameters with SCS."""
-    return _three_by_three(24)
+    return _three_by_three(24, num_classes, in_channels)
 
 
-def rohrer100k() -> nn.Module:
+def rohrer100k(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Gallery file model_cifar10_15_9: 113,741 parameters with SCS (systems.md 2.1 on the name)."""
-    return _three_by_three(32)
+    return _three_by_three(32, num_classes, in_channels)
 
 
-def rohrer583k() -> nn.Module:
+def rohrer583k(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Gallery file model_cifar10_12_9: 629,933 parameters with SCS (systems.md 2.1 on the name)."""
-    return _three_by_three(80)
+    return _three_by_three(80, num_classes, in_channels)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -100,3 +100,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet20": Architecture(resnet20, ()),
     "resnet20_idelbayev": Architecture(resnet20_idelbayev, ()),
 }
+
+
+def plain_network(arch: str, ends: tuple[int, int] = (3, 10)) -> nn.Module:
+    """Return the plain network of an architecture. ends: the channels of its images, and its number of classes."""
+    in_channels, num_classes = ends
+    return ARCHITECTURES[arch].build(num_classes=num_classes, in_channels=in_channels)

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from scs_study.config.identity import part_digest
 from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
-from scs_study.models.architectures import ARCHITECTURES
+from scs_study.models.architectures import plain_network
 from scs_study.models.pretrained import check_fit, scheme_of
 from scs_study.system.console import say
 from scs_study.system.files import shortened
 from scs_study.system.randomness import derived, own_random_state
 from scs_study.system.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
 
+PLAIN_ENDS = (3, 10)
+"""The channels of an image and the number of classes of the paper's data set."""
 UNIT_P = "unit_p"
 """<module path>.unit_p holds a U(0, 1) draw per kernel, which SCS and SharpenedSDP stretch to their range of p."""
 
@@ -32,10 +34,16 @@ class InitialWeights:
 
 
 def initial_weights(
-    arch: str, seed: int, scheme: str, folder: Path, trained: Mapping[str, Tensor] | None = None
+    arch: str,
+    seed: int,
+    scheme: str,
+    folder: Path,
+    trained: Mapping[str, Tensor] | None = None,
+    ends: tuple[int, int] = PLAIN_ENDS,
 ) -> InitialWeights:
-    """The shared initial weights of (arch, seed, scheme), from `folder` or drawn and saved there.
+    """The shared initial weights of (arch, seed, scheme, ends), from `folder` or drawn and saved there.
 
+    ends: the channels of an image, and the number of classes.
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
     every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"); kaiming_normal: N(0, 2 / fan in)
     for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file, or one of another network of that
@@ -46,21 +54,23 @@ def initial_weights(
     """
     directions, _, sizes = scheme.partition(SIZED_AS)
     if sizes:
-        mine, theirs = (initial_weights(arch, seed, each, folder, trained).tensors for each in (directions, sizes))
+        mine, theirs = (
+            initial_weights(arch, seed, each, folder, trained, ends).tensors for each in (directions, sizes)
+        )
         tensors = _resized(mine, theirs)
         return InitialWeights(tensors, checksum(tensors))
     if CHECKPOINT.fullmatch(scheme):
-        return _from_checkpoint(arch, seed, scheme, folder)
+        return _from_checkpoint(arch, seed, scheme, folder, ends)
     if scheme == PRETRAINED:
         if trained is None:
             raise ValueError(f"init={PRETRAINED}: these weights are a trained network's, and none is given")
-        return from_trained(arch, seed, trained)
+        return from_trained(arch, seed, trained, ends)
     choice("init", scheme, DRAWN)
-    path = _file(folder, arch, seed, scheme)
+    path = _file(folder, arch, seed, scheme, ends)
     notes = {"arch": arch, "seed": seed, "scheme": scheme}
     try:
         tensors, theirs = load_tensors(path)
-        if theirs == notes and _shapes(tensors) == _shapes_of(arch, part_digest("arch", arch)):
+        if theirs == notes and _shapes(tensors) == _shapes_of(arch, part_digest("arch", arch), ends):
             return InitialWeights(tensors, checksum(tensors))
         say(f"{path} holds the weights of another network; set aside as {set_aside(path).name} and drawn again")
     except FileNotFoundError:
@@ -69,14 +79,15 @@ def initial_weights(
         say(f"{error}; drawn again")
     except ValueError as error:
         say(f"{error}; set aside as {set_aside(path).name} and drawn again")
-    tensors = draw(arch, seed, scheme)
+    tensors = draw(arch, seed, scheme, ends)
     # Two processes may draw at once: the numbers are the same, and the file is replaced whole.
     return InitialWeights(tensors, save_tensors(path, tensors, notes))
 
 
-def _file(folder: Path, arch: str, seed: int, scheme: str) -> Path:
+def _file(folder: Path, arch: str, seed: int, scheme: str, ends: tuple[int, int]) -> Path:
     digest = part_digest("arch", arch)  # another network of the same name has other weights
     name = arch if digest is None else f"{arch}-{digest}"
+    name += "" if ends == PLAIN_ENDS else f"-{ends[0]}to{ends[1]}"
     return folder / f"{shortened(f'{name}-s{seed}-{scheme}')}.safetensors"
 
 
@@ -85,13 +96,15 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 @functools.cache
-def _shapes_of(arch: str, digest: str | None) -> dict[str, tuple[int, ...]]:
-    return _shapes(draw(arch, 0, DRAWN[0]))
+def _shapes_of(arch: str, digest: str | None, ends: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    return _shapes(draw(arch, 0, DRAWN[0], ends))
 
 
-def from_trained(arch: str, seed: int, trained: Mapping[str, Tensor]) -> InitialWeights:
+def from_trained(
+    arch: str, seed: int, trained: Mapping[str, Tensor], ends: tuple[int, int] = PLAIN_ENDS
+) -> InitialWeights:
     """The initial weights of a cell that starts from the `trained` plain network: p is drawn as everybody's is."""
-    drawn = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if name.endswith(f".{UNIT_P}")}
+    drawn = {name: value for name, value in draw(arch, seed, DRAWN[0], ends).items() if name.endswith(f".{UNIT_P}")}
     tensors = {**trained, **drawn}
     return InitialWeights(tensors, checksum(tensors))
 
@@ -106,13 +119,14 @@ def _resized(tensors: Mapping[str, Tensor], sizes: Mapping[str, Tensor]) -> dict
     return {**tensors, **scaled}
 
 
-def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> InitialWeights:
+def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path, ends: tuple[int, int]) -> InitialWeights:
     path = folder / f"{scheme}.safetensors"
     try:
         tensors, _ = load_tensors(path)
     except FileNotFoundError:
         raise ValueError(f"init={scheme}: there is no {path}; give init.checkpoint=<their file>") from None
-    plain = {name: value for name, value in draw(arch, seed, DRAWN[0]).items() if not name.endswith(f".{UNIT_P}")}
+    drawn = draw(arch, seed, DRAWN[0], ends)
+    plain = {name: value for name, value in drawn.items() if not name.endswith(f".{UNIT_P}")}
     if scheme_of(tensors) != scheme:
         raise ValueError(
             f"init={scheme}: {path} holds other weights; take it away and give init.checkpoint=<their file>"
@@ -120,20 +134,20 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path) -> Initial
     # The public ResNet20 was saved before BatchNorm counted its batches.
     tensors = {**{name: value for name, value in plain.items() if name.endswith("num_batches_tracked")}, **tensors}
     check_fit(tensors, plain, arch, scheme)
-    return from_trained(arch, seed, tensors)
+    return from_trained(arch, seed, tensors, ends)
 
 
-def build(arch: str, seed: int) -> nn.Module:
-    """Return the plain network of (arch, seed) on the CPU, the same every time, also where it keeps what it draws in
-    places that no state dict has. The global random state is left as it was.
+def build(arch: str, seed: int, ends: tuple[int, int] = PLAIN_ENDS) -> nn.Module:
+    """Return the plain network of (arch, seed, ends) on the CPU, the same every time, also where it
+    keeps what it draws in places that no state dict has. The global random state is left as it was.
     """
     with own_random_state(derived(f"network {arch} {seed}")):
-        return ARCHITECTURES[arch].build()
+        return plain_network(arch, ends)
 
 
-def draw(arch: str, seed: int, scheme: str) -> dict[str, Tensor]:
-    """The tensors of (arch, seed, scheme), drawn on the CPU; the global random state is left as it was."""
-    network = build(arch, seed)
+def draw(arch: str, seed: int, scheme: str, ends: tuple[int, int] = PLAIN_ENDS) -> dict[str, Tensor]:
+    """The tensors of (arch, seed, scheme, ends), drawn on the CPU; the global random state is left as it was."""
+    network = build(arch, seed, ends)
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for path, module in network.named_modules():
         if not isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scs_study.config.identity import check_code
 from scs_study.config.schema import CellConfig, LayerConfig, choice
 from scs_study.layers.registry import LAYERS, layer_types
-from scs_study.models.architectures import ARCHITECTURES
+from scs_study.models.architectures import ARCHITECTURES, plain_network
 from scs_study.models.conversion import swap, swap_modules
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.pretrained import check_fit
@@ -23,11 +23,13 @@ def check_cell(cell: CellConfig) -> None:
     choice("arch", cell.arch, ARCHITECTURES)
     choice("layer.name", cell.layer.name, LAYERS)
     check_code(cell.code, _names(cell))
-    architecture = ARCHITECTURES[cell.arch]
-    if architecture.image_sizes and cell.data.image_size not in architecture.image_sizes:
+    architecture, data = ARCHITECTURES[cell.arch], cell.data
+    if architecture.image_sizes and data.image_size not in architecture.image_sizes:
         sizes = ", ".join(str(size) for size in architecture.image_sizes)
-        raise ValueError(f"data.image_size={cell.data.image_size}: {cell.arch} takes images of {sizes} pixels only")
-    if cell.norm == "batchnorm" and not _has(architecture.build, nn.BatchNorm2d):
+        raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
+    if refusal := _refusal(cell.arch, data.ends, data.size):
+        raise ValueError(refusal)
+    if cell.norm == "batchnorm" and not _has(cell.arch, data.ends, nn.BatchNorm2d):
         raise ValueError(f"norm=batchnorm: {cell.arch} has no BatchNorm2d; choose norm=none")
 
 
@@ -67,7 +69,7 @@ def _names(cell: CellConfig) -> dict[str, str]:
 
 def not_swapped(cell: CellConfig) -> tuple[tuple[str, str], ...]:
     """What the variant wants swapped and keeps nevertheless: module paths and reasons (models.swap.SwapReport)."""
-    return _not_swapped(cell.arch, cell.layer, cell.activation, cell.pooling, cell.norm)
+    return _not_swapped(cell.arch, cell.data.ends, cell.layer, cell.activation, cell.pooling, cell.norm)
 
 
 def remarks(cells: Iterable[CellConfig]) -> list[str]:
@@ -79,14 +81,14 @@ def remarks(cells: Iterable[CellConfig]) -> list[str]:
 
 
 @functools.cache
-def _not_swapped(arch: str, layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
+def _not_swapped(arch: str, ends: tuple[int, int], layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
     with own_random_state(), torch.device("meta"):
-        return swap(ARCHITECTURES[arch].build(), layer, *settings).left
+        return swap(plain_network(arch, ends), layer, *settings).left
 
 
 def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
     check_cell(cell)
-    network = build(cell.arch, cell.seed)
+    network = build(cell.arch, cell.seed, cell.data.ends)
     with own_random_state():  # the layers that replace others draw weights that are overwritten at once
         if plain is not None:
             network.load_state_dict(plain)
@@ -105,6 +107,24 @@ def count_parameters(network: nn.Module) -> int:
 
 
 @functools.cache
-def _has(build: Callable[[], nn.Module], kind: type[nn.Module]) -> bool:
+def _has(arch: str, ends: tuple[int, int], kind: type[nn.Module]) -> bool:
     with own_random_state(), torch.device("meta"):
-        return any(isinstance(module, kind) for module in build().modules())
+        return any(isinstance(module, kind) for module in plain_network(arch, ends).modules())
+
+
+@functools.cache
+def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
+    """Why the plain network cannot take such images and classes, in a sentence; "" where it can."""
+    try:
+        with own_random_state(), torch.device("meta"), torch.no_grad():
+            shape = plain_network(arch, ends).eval()(torch.empty(2, ends[0], *size)).shape
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # whatever a stranger's network does with images that it cannot take
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"{arch} cannot take {ends[0]} channels of {size[0]}x{size[1]} pixels (data.image_size): {reason}"
+    if tuple(shape) != (2, ends[1]):
+        return (
+            f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one for each of {ends[1]} classes"
+        )
+    return ""

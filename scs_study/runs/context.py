@@ -36,9 +36,9 @@ class Workplace:
 
     def images(self, data: DataConfig, download: bool = False) -> ImageSet:
         """The images of a cell, loaded once a process. Errors: DataError (a ValueError) in one sentence."""
-        if data.name not in self._images:
-            self._images[data.name] = load_images(data, self.data_root, self.data_cache, download)
-        return self._images[data.name]
+        if data.images_key not in self._images:
+            self._images[data.images_key] = load_images(data, self.data_root, self.data_cache, download)
+        return self._images[data.images_key]
 
     def check_batches(self, cells: Iterable[CellConfig]) -> None:
         """Raise ValueError in one sentence for a cell whose batch is larger than its training set."""
@@ -105,11 +105,11 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
     Errors: ValueError when weights from a file that a cell starts from are not there or do not fit it.
     """
     path, folder = overrides.get("init.checkpoint"), below_project(config.runs) / INITIAL
-    starts = {(cell.arch, cell.seed, cell.init) for cell in cells if CHECKPOINT.search(cell.init)}
+    starts = {(cell.arch, cell.seed, cell.init, cell.data.ends) for cell in cells if CHECKPOINT.search(cell.init)}
     if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
         try:
             keep(read_checkpoint(user_path("init.checkpoint", path)), folder)
         except OSError as error:
             raise ValueError(f"runs={config.runs}: nothing can be written there: {error.strerror or error}") from error
-    for arch, seed, scheme in starts:
-        initial_weights(arch, seed, scheme, folder)
+    for arch, seed, scheme, ends in starts:
+        initial_weights(arch, seed, scheme, folder, ends=ends)

@@ -108,7 +108,7 @@ def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
         if state.state != "done":
             raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
         trained, _ = load_tensors(place.runs / cell.source.run_name / run_folder.WEIGHTS)
-    return initial_weights(cell.arch, cell.seed, cell.init, place.runs / INITIAL, trained)
+    return initial_weights(cell.arch, cell.seed, cell.init, place.runs / INITIAL, trained, cell.data.ends)
 
 
 def give_up(cell: CellConfig, place: Workplace, sentence: str) -> Outcome:

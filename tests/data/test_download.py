@@ -17,7 +17,7 @@ import pytest
 from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 from torchvision.datasets import MNIST
 
-from scs_study.data.datasets import KnownSet
+from scs_study.data.datasets import DatasetSpec
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
 
@@ -44,7 +44,7 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def cifar_at(folder: Path, address: str) -> KnownSet:
+def cifar_at(folder: Path, address: str) -> DatasetSpec:
     known = write_cifar(folder / "original", pinned(COLOUR, draw(COLOUR)), draw(COLOUR))
     archive = folder / "cifar.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
@@ -53,7 +53,7 @@ def cifar_at(folder: Path, address: str) -> KnownSet:
     return dataclasses.replace(known, reader=lambda: type("CIFAR10", (known.reader(),), names))
 
 
-def mnist_at(folder: Path, address: str) -> KnownSet:
+def mnist_at(folder: Path, address: str) -> DatasetSpec:
     write_mnist(folder / "original", draw(GREY))
     resources = []
     for path in sorted((folder / "original").rglob("*-ubyte")):
@@ -69,7 +69,7 @@ def test_a_download_is_announced_checked_and_kept(
     publish: object, served: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert callable(publish)
-    known: KnownSet = publish(*served)
+    known: DatasetSpec = publish(*served)
     home = tmp_path / "home"
     images = load_known(known, None, home / "cache", download=True)
     assert images.digest == known.digest
@@ -98,7 +98,7 @@ def test_a_worker_does_not_download(served: tuple[Path, str], tmp_path: Path) ->
     assert not (tmp_path / "home").exists()
 
 
-def fails(known: KnownSet, home: Path) -> str:
+def fails(known: DatasetSpec, home: Path) -> str:
     with pytest.raises(DataError) as caught:
         load_known(known, None, home / "cache", download=True)
     assert not list(home.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import shutil
 import tarfile
@@ -10,17 +11,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
+from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_cifar100, write_mnist, write_tree
 
 from scs_study.data import DataError
-from scs_study.data.datasets import KnownSet
+from scs_study.data.datasets import CIFAR100_SET, DatasetSpec
 from scs_study.data.load import load_known
 from scs_study.system.foreign_files import is_foreign
 
 LAYOUT, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 
 
-def load(known: KnownSet, root: Path, tmp_path: Path) -> str:
+def load(known: DatasetSpec, root: Path, tmp_path: Path) -> str:
     """The digest of what is loaded, where a download would fail: nothing is to be fetched."""
     return load_known(known, root, tmp_path / "home" / "cache", download=True).digest
 
@@ -85,6 +86,26 @@ def test_a_damaged_archive_is_named(damage: Callable[[Path], object], sentence: 
         load(known, archive, tmp_path)
     assert str(caught.value).startswith(f"{archive} {sentence}")
     assert "\n" not in str(caught.value)
+
+
+def test_cifar100s_pickles_are_read_by_their_fine_labels(tmp_path: Path) -> None:
+    known = dataclasses.replace(CIFAR100_SET, train_counts=(2,) * 100, test_counts=(1,) * 100)
+    splits = draw(known)
+    small = write_cifar100(tmp_path / "made", pinned(known, splits), splits)
+    shutil.copytree(tmp_path / "made" / small.layout, tmp_path / "bare")
+    (tmp_path / "packed").mkdir()
+    with tarfile.open(tmp_path / "packed" / small.archive, "w:gz") as tar:
+        tar.add(tmp_path / "made" / small.layout, small.layout)
+    for name in ("made", "bare", "packed"):
+        assert load(small, tmp_path / name, tmp_path / name) == small.digest
+    write_tree(tmp_path / "tree", known, splits)
+    assert load(small, tmp_path / "tree", tmp_path / "tree") == small.digest
+
+
+def test_pickles_of_other_classes_are_refused(tmp_path: Path) -> None:
+    known = write_cifar(tmp_path, COLOUR, draw(COLOUR))
+    with pytest.raises(DataError, match=r"cifar-10-batches-py has other classes than .*: airplane, T-shirt/top, truck"):
+        load(dataclasses.replace(known, classes=("a", "b", "c")), tmp_path, tmp_path)
 
 
 IDX_FORMS: dict[str, Callable[[Path], str]] = {

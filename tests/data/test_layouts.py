@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from small_sets import COLOUR, GREY, Splits, draw, pinned, write_cifar, write_mnist, write_tree
-from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
-from scs_study.data.datasets import CIFAR10_SET, FASHION_MNIST_SET, KNOWN, MNIST_SET, KnownSet
+from scs_study.config import schema as config
+from scs_study.data.datasets import CIFAR10_SET, CIFAR100_SET, FASHION_MNIST_SET, MNIST_SET, REGISTRY, DatasetSpec
 from scs_study.data.image_set import ImageSet, canonical
 from scs_study.data.load import load_known
 
@@ -66,7 +67,7 @@ def test_without_a_root_the_projects_own_folder_is_looked_at_and_with_one_it_com
 
 def test_another_sets_tree_in_the_same_root_is_left_alone(tmp_path: Path) -> None:
     write_tree(tmp_path / "root", COLOUR, draw(COLOUR))
-    other = KnownSet(**{**vars(GREY), "classes": ("ant", "bee", "cat")})
+    other = DatasetSpec(**{**vars(GREY), "classes": ("ant", "bee", "cat")})
     write_mnist(tmp_path / "root", draw(other))
     assert load_known(other, tmp_path / "root", tmp_path / "cache", download=False).classes == ("ant", "bee", "cat")
 
@@ -104,13 +105,14 @@ def test_small_grey_images_get_a_border_of_zeros_and_three_equal_channels() -> N
     assert not images.any()
 
 
-@pytest.mark.parametrize("known", KNOWN.values(), ids=KNOWN)
-def test_what_is_known_of_the_real_sets(known: KnownSet) -> None:
-    assert len(known.classes) == len(known.train_counts) == len(known.test_counts) == 10
-    assert sum(known.train_counts) == (50_000 if known is CIFAR10_SET else 60_000)
+@pytest.mark.parametrize("known", REGISTRY.values(), ids=REGISTRY)
+def test_what_is_known_of_the_real_sets(known: DatasetSpec) -> None:
+    count = config.CLASSES[known.name]
+    assert len(set(known.classes)) == len(known.train_counts) == len(known.test_counts) == count
+    assert sum(known.train_counts) == (50_000 if known in (CIFAR10_SET, CIFAR100_SET) else 60_000)
     assert sum(known.test_counts) == 10_000
-    assert [known.label(str(number)) for number in range(10)] == list(range(10))
-    assert known.label("10") is known.label("01") is known.label("unknown") is known.label("") is None
+    assert [known.label(str(number)) for number in range(count)] == list(range(count))
+    assert known.label(str(count)) is known.label("01") is known.label("unknown") is known.label("") is None
 
 
 def test_labels_are_torchvisions() -> None:
@@ -118,6 +120,11 @@ def test_labels_are_torchvisions() -> None:
     assert tuple(FashionMNIST.classes) == FASHION_MNIST_SET.classes
     assert [known.reader() for known in (CIFAR10_SET, MNIST_SET, FASHION_MNIST_SET)] == [CIFAR10, MNIST, FashionMNIST]
     assert (CIFAR10_SET.layout, MNIST_SET.layout) == ("cifar-10-batches-py", "MNIST/raw")
+    assert (CIFAR100_SET.layout, CIFAR100_SET.archive) == (CIFAR100.base_folder, CIFAR100.filename)
+    assert list(CIFAR100_SET.classes) == sorted(CIFAR100_SET.classes)
+    assert set(CIFAR100_SET.pickles) == {CIFAR100.train_list[0][0], CIFAR100.test_list[0][0], CIFAR100.meta["filename"]}
+    assert set(config.CLASSES) == {*REGISTRY, "digits"}
+    assert {name for name, known in REGISTRY.items() if known.channels == 1} | {"digits"} == set(config.GREY)
     assert FASHION_MNIST_SET.layout == "FashionMNIST/raw"
 
 

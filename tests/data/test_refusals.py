@@ -16,14 +16,14 @@ from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, wri
 
 from scs_study.config.schema import DataConfig
 from scs_study.data import DataError, load_images
-from scs_study.data.datasets import KnownSet
+from scs_study.data.datasets import DatasetSpec
 from scs_study.data.load import load_known
 from scs_study.experiments.compose import PROJECT
 
 ROOT = "root"
 
 
-def refused(known: KnownSet, folder: Path) -> str:
+def refused(known: DatasetSpec, folder: Path) -> str:
     """The sentence with which loading `folder` is refused; nothing may be left in the cache."""
     with pytest.raises(DataError) as caught:
         load_known(known, folder / ROOT, folder / "home" / "cache", download=False)

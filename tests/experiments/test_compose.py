@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from PIL import Image
 
+from scs_study.experiments import compose as composing
 from scs_study.experiments.compose import (
     CELL_GROUPS,
     CONF,
@@ -24,8 +27,16 @@ NEEDS = {("data", "cifar10_224"): "resnet", ("norm", "batchnorm"): "resnet"}
 
 
 @pytest.mark.parametrize(("group", "name"), SHIPPED)
-def test_every_shipped_choice_composes_as_hydra_composes_it(group: str, name: str) -> None:
+def test_every_shipped_choice_composes_as_hydra_composes_it(
+    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     choices = {group: name}
+    if name == "folder":
+        for place in ("cat", "dog"):
+            (tmp_path / place).mkdir()
+            Image.new("L", (9, 9)).save(tmp_path / place / "1.png")
+        monkeypatch.setenv("SCS_DATA_DIR", str(tmp_path))
+        composing._load.cache_clear()
     if (group, name) in NEEDS:
         fitting = [arch for arch in options("arch") if arch.startswith(NEEDS[group, name])]
         if not fitting:
@@ -33,6 +44,7 @@ def test_every_shipped_choice_composes_as_hydra_composes_it(group: str, name: st
         choices["arch"] = fitting[0]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", overrides=[*(f"{k}={v}" for k, v in choices.items()), "train.epochs=7", "seed=2"])
+    monkeypatch.setattr("scs_study.experiments.compose.PROJECT", tmp_path)
     assert cell_of(config) == compose_cell(choices, {"train.epochs": 7}, seed=2)
 
 

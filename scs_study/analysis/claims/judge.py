@@ -222,7 +222,7 @@ def paper_difference(test: Test, place: Environment) -> tuple[float, float]:
     return (min(found), max(found)) if found else (math.nan, math.nan)
 
 
-def _paper_key(cell: Cell) -> tuple[str, str, str, str, str, int]:
+def _paper_key(cell: Cell) -> tuple[str, str, str, str, str, int | tuple[int, int]]:
     c = cell.config
     layer = c.layer.name if c.layer.p is None else "fixed p"
     return c.arch, layer, c.activation, c.pooling, c.norm, c.data.image_size

@@ -20,6 +20,7 @@ from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.robustness import cache as keep
+from scs_study.evaluation.robustness.attacks import LEAST_CLASSES
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.runs import PGD, ZERO, Done, Evaluation, Target, attack_names
 from scs_study.evaluation.robustness.settings import WORDS, Robustness, robustness_of
@@ -83,9 +84,13 @@ def attack_runs(frame: pd.DataFrame, settings: Robustness, place: Workplace, fol
 
 
 def too_few(found: Mapping[str, Target], settings: Robustness, place: Workplace) -> list[str]:
-    """Return a sentence for every data set with fewer test images than the settings ask for."""
+    """Return a sentence for every data set with fewer test images, or fewer classes, than the settings ask for."""
     there = {target.trained.cell.data.name: _test_images(target, place) for target in found.values()}
+    classes = {target.trained.cell.data.name: target.trained.cell.data.num_classes or 0 for target in found.values()}
     sentences = []
+    for data, count in classes.items():
+        if left := [name for name in settings.checks if count < LEAST_CLASSES.get(name, 2)]:
+            sentences.append(f"{data} has {count} classes, too few for {' and '.join(left)}, which are left out")
     for data, count in there.items():
         names = ("images", "check_images") if settings.checks else ("images",)
         above = [f"attack.{name}={getattr(settings, name)}" for name in names if (getattr(settings, name) or 0) > count]

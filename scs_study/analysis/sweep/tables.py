@@ -56,7 +56,7 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
     pruner = {"median": "median pruning", "hyperband": "Hyperband", "none": "no pruning"}[sweep.pruner]
     epochs = f"{cell.train.epochs} epoch{'' if cell.train.epochs == 1 else 's'} a trial"
     return (
-        f"{sweep.title}: {cell.arch}, {cell.data.name} at {cell.data.image_size} pixels, {epochs}; p from "
+        f"{sweep.title}: {cell.arch}, {cell.data.name} at {cell.data.size_words} pixels, {epochs}; p from "
         f"{sweep.low:g} to {sweep.high:g} by {chosen}, {pruner}; {counts(rows, sweep.total)}. "
         "Accuracy is the highest test accuracy so far."
     )

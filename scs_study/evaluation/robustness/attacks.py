@@ -22,6 +22,8 @@ from torch import Tensor, nn
 KINDS = ("pgd", "apgd_ce", "apgd_dlr", "apgd_t", "square")
 GRADIENT_FREE = ("square",)
 MOST_TARGETS = 9
+LEAST_CLASSES = {"apgd_dlr": 3, "apgd_t": 4}
+"""What the losses of these attacks compare are the largest logits, so many of them."""
 """Classes that APGD-T aims at, the likeliest first, as AutoAttack does."""
 
 CPU_CHUNK = 100
@@ -119,7 +121,7 @@ def _attack(network: Watched, images: Tensor, labels: Tensor, method: Method, ep
         return torchattacks.Square(network, norm="Linf", eps=eps, n_queries=method.steps, seed=start)
     with torch.no_grad():
         classes = network(images[:1]).shape[1]
-    least, words = (3, "APGD-DLR") if method.kind == "apgd_dlr" else (4, "APGD-T")
+    least, words = LEAST_CLASSES[method.kind], {"apgd_dlr": "APGD-DLR", "apgd_t": "APGD-T"}[method.kind]
     if classes < least:
         raise ValueError(f"{words} needs at least {least} classes, and the network has {classes}")
     if method.kind == "apgd_dlr":

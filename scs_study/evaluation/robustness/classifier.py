@@ -11,10 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scs_study.data.image_set import SIDE
+from scs_study.data.batches import resized
 from scs_study.evaluation.robustness.attacks import seed_of
 from scs_study.evaluation.trained import Trained, load_trained
 from scs_study.training.precision import numerics
@@ -23,28 +22,28 @@ from scs_study.training.precision import numerics
 class Classifier(nn.Module):
     """A trained network with everything its images went through inside: size, memory layout, numerics class.
 
-    Takes float32 (B, 3, 32, 32) in [0, 1], without mean or standard deviation, and gives logits, float32 (B, 10).
-    Images are attacked at 32 pixels also where the network sees them enlarged: they are what there is to change.
+    Takes float32 (B, channels, H, W) in [0, 1], without mean or standard deviation, and gives logits, (B, classes).
+    Images are attacked at their own size (32x32 for CIFAR-10) also where the network sees them enlarged: they are what
+    there is to change.
     """
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
         self.network = trained.network.to(memory_format=torch.channels_last)
-        self.image_size = trained.cell.data.image_size
+        self.size = trained.cell.data.size
         self.numerics = trained.cell.train.numerics
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, (B, 10)."""
-        if self.image_size != SIDE:
-            size = (self.image_size, self.image_size)
-            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
+        """Logits, (B, classes)."""
+        x = resized(x, self.size)
         with numerics(self.numerics, x.device):
             logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
         return logits.float()
 
 
 def classifier(run: Path | str, device: torch.device | str = "cpu") -> nn.Module:
-    """The trained network of a run folder in eval mode, from [0, 1] images (B, 3, 32, 32) to logits (B, 10).
+    """The trained network of a run folder in eval mode, from [0, 1] images (B, 3, 32, 32) to logits (B, 10)
+    for CIFAR-10.
 
     Its parameters are constants: an attack differentiates the images. Errors: ValueError as load_trained.
     """

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scs_study.data import Batches
 from scs_study.evaluation.robustness import cache as keep
-from scs_study.evaluation.robustness.attacks import Watched
+from scs_study.evaluation.robustness.attacks import LEAST_CLASSES, Watched
 from scs_study.evaluation.robustness.cache import Batch, Fell
 from scs_study.evaluation.robustness.classifier import Classifier, balanced
 from scs_study.evaluation.robustness.evaluate import NEVER, falls, zero_gradients
@@ -73,9 +73,10 @@ def clean_identity(target: Target) -> Identity:
 
 
 def attack_names(target: Target, settings: Robustness) -> list[str]:
-    """The attacks on a run, in their order."""
-    checks = [name for name in settings.checks if name != "transfer" or target.source is not None]
-    return [PGD, *checks]
+    """The attacks on a run, in their order: a transfer where it has a source, APGD where it has enough classes."""
+    classes = target.trained.cell.data.num_classes or 0
+    enough = [name for name in settings.checks if classes >= LEAST_CLASSES.get(name, 2)]
+    return [PGD, *(name for name in enough if name != "transfer" or target.source is not None)]
 
 
 def kept_fell(target: Target, name: str, settings: Robustness, visit: NDArray[np.bool_]) -> Fell | None:

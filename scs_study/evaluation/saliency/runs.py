@@ -55,8 +55,8 @@ class Analyst:
     ) -> None:
         self.run, self.images, self.settings, self.device, self.check = run, images, settings, device, check
         self.order = image_order(len(images.test_labels), settings.seed)[: settings.images]
-        self.size = run.cell.data.image_size
-        self.batch = max(1, BATCH * 32**2 // self.size**2)
+        self.size = run.cell.data.size
+        self.batch = max(1, BATCH * 32**2 // run.cell.data.pixels)
         self._network: nn.Module | None = None
 
     def analysed(self) -> Analysed:

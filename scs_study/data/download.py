@@ -10,14 +10,14 @@ import tempfile
 import urllib.error
 from pathlib import Path
 
-from scs_study.data.datasets import KnownSet
+from scs_study.data.datasets import DatasetSpec
 from scs_study.system.console import say
 
 SILENCE = 60.0
 """Seconds without a byte after which a download has failed. CIFAR-10's host is slow at times, but not that slow."""
 
 
-def download_files(known: KnownSet, folder: Path) -> None:
+def download_files(known: DatasetSpec, folder: Path) -> None:
     """None; torchvision's files of the data set are in `folder` afterwards, all of them, or the folder is as it was.
 
     Errors: OSError or RuntimeError as torchvision raises them, with the reason.
@@ -46,7 +46,7 @@ def download_files(known: KnownSet, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def address(known: KnownSet) -> str:
+def address(known: DatasetSpec) -> str:
     """Where torchvision downloads the data set from (the first of its mirrors)."""
     from torchvision.datasets import CIFAR10
 
