@@ -10,21 +10,21 @@ from __future__ import annotations
 
 RELEASED: dict[str, dict[str, str]] = {
     "arch": {
-        "rohrer25k": "c42487ceac90",
-        "rohrer47k": "7e5e6debbc14",
-        "rohrer68k": "ba3dc7205ea3",
-        "rohrer100k": "3924689c7460",
-        "rohrer583k": "da20b8dfc322",
-        "resnet18": "f4653d6de571",
-        "resnet20": "064adf189ccb",
-        "resnet20_idelbayev": "8c3d3ef0723a",
+        "rohrer25k": "eda3fa4419c8",
+        "rohrer47k": "ef0f3c07e663",
+        "rohrer68k": "74eef7811680",
+        "rohrer100k": "382d1887d45d",
+        "rohrer583k": "8a6ccdc07d00",
+        "resnet18": "da7cd137b1d2",
+        "resnet20": "5d8379acae0e",
+        "resnet20_idelbayev": "f63c6b7ce79b",
     },
     "layer": {
-        "scs": "6eea6962d8f7",
-        "cosine": "6eea6962d8f7",
-        "sdp": "400f1d29b408",
+        "scs": "bfc98c42144c",
+        "cosine": "bfc98c42144c",
+        "sdp": "a72a7fd931ee",
     },
     "pooling": {
-        "maxabs": "7ea422079a10",
+        "maxabs": "e1844a9555d0",
     },
 }

@@ -222,10 +222,11 @@ def paper_difference(test: Test, place: Environment) -> tuple[float, float]:
     return (min(found), max(found)) if found else (math.nan, math.nan)
 
 
-def _paper_key(cell: Cell) -> tuple[str, str, str, str, str, int | tuple[int, int]]:
+def _paper_key(cell: Cell) -> tuple[str, str, str, str, str, int]:
     c = cell.config
     layer = c.layer.name if c.layer.p is None else "fixed p"
-    return c.arch, layer, c.activation, c.pooling, c.norm, c.data.image_size
+    size = c.data.image_size if isinstance(c.data.image_size, int) else 0  # the paper's images are square
+    return c.arch, layer, c.activation, c.pooling, c.norm, size
 
 
 def _identical(test: Test, group: Group, seeds: tuple[int, ...]) -> tuple[Estimate, Finding]:
