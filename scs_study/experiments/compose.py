@@ -131,7 +131,7 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     plain["code"] = dict(code_of({part: str(plain.get(part)) for part in _NAME_ONLY} | _named(plain, "layer", "data")))
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
     if plain["data"].get("name") == FOLDER:
-        plain["data"] |= _folder_values(root)
+        plain["data"] |= _folder_values(None if root is None or root == "" else str(root))
     return cell_from_dict({**plain, "seed": seed})
 
 
@@ -139,9 +139,13 @@ def _named(values: Mapping[str, Any], *sections: str) -> dict[str, str]:
     return {section: str(values[section].get("name")) for section in sections}
 
 
-def _folder_values(root: object) -> dict[str, Any]:
-    """What a cell knows of a folder of images: their digest, the number of classes; whose split they have."""
-    if root is None or root == "":
+@functools.cache
+def _folder_values(root: str | None) -> Mapping[str, Any]:
+    """What a cell knows of a folder of images: their digest, the number of classes; whose split they have.
+
+    Looked at once: a study has many cells. Whoever loads the images looks again.
+    """
+    if root is None:
         raise ValueError("data=folder: say where the images are, with data.root=PATH (or SCS_DATA_DIR)")
     # Imported here, since it takes seconds.
     from scs_study.data.image_folder import read_folder
