@@ -39,8 +39,8 @@ from scs_study.training.run_dir import FINAL_STATES
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every cell has a result."""
-    prepare_process()
     refuse_match(config)
+    prepare_process()
     study, made_of = chosen_parts(config)
     cells = united(study, made_of)
     work = with_sources(cells)
