@@ -139,7 +139,7 @@ def order(row: Record, columns: Sequence[str]) -> Key:
         size,
         -NORMS.index(row["norm"]),
         _pixels(row["image_size"]),
-        (*LAYERS,).index(row["layer"]),
+        ((*LAYERS,).index(row["layer"]), "") if row["layer"] in LAYERS else (len(LAYERS), row["layer"]),
         ACTIVATIONS.index(row["activation"]),
         row["pooling"] == "max",
         row["data"],
