@@ -24,6 +24,7 @@ from scs_study.models import check_cell
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import say
+from scs_study.training.objectives.registry import check_objective
 from scs_study.training.process import prepare_process
 
 
@@ -40,6 +41,7 @@ def check(arguments: list[str]) -> None:
         grid += [compose_cell(choices, settings, seed) for seed in seeds]
     for cell in grid:
         check_cell(cell)
+        check_objective(cell)
     check_checkpoint(grid, {"init.checkpoint": swept.get("init.checkpoint", [None])[0]})
 
 

@@ -181,7 +181,7 @@ def top_level(config: str) -> dict[str, Any]:
 
 
 def _ours(key: str) -> bool:
-    return not key.startswith("override hydra/")
+    return not key.startswith(("override hydra/", "optional "))
 
 
 def _raw(config: str) -> dict[str, Any]:
