@@ -31,7 +31,7 @@ from scs_study.training.process import prepare_process
 def check(arguments: list[str]) -> None:
     """None. Errors: ValueError for the first cell of the command's grid that cannot be run."""
     swept = {o.key_or_group: override_values(o) for o in parse_overrides(arguments)}
-    cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS and k != "data.root"}
+    cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS}
     seeds = swept.get("seed", [0])
     grid = []
     for point in itertools.product(*cells.values()):

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scs_study.config.images import DATASETS
 from scs_study.config.released import RELEASED
 from scs_study.config.source import (
     PACKAGE,
@@ -66,7 +67,7 @@ DEFINITIONS: Mapping[str, Mapping[str, tuple[str, str] | None]] = {
     "norm": {"none": None, "batchnorm": None},
     "objective": {"classification": None},
     # Images speak for themselves: their digest is in every result, and the known sets are checked against it.
-    "data": {"digits": None, "cifar10": None, "mnist": None, "fashion_mnist": None},
+    "data": dict.fromkeys(DATASETS),
 }
 """The released names and what they stand for, module and definition; None where torch or the images say that."""
 _WHOLE = {
