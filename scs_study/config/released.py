@@ -20,9 +20,9 @@ RELEASED: dict[str, dict[str, str]] = {
         "resnet20_idelbayev": "f63c6b7ce79b",
     },
     "layer": {
-        "scs": "bfc98c42144c",
-        "cosine": "bfc98c42144c",
-        "sdp": "a72a7fd931ee",
+        "scs": "24f485e9d403",
+        "cosine": "24f485e9d403",
+        "sdp": "f7a0cd1bacff",
     },
     "pooling": {
         "maxabs": "e1844a9555d0",
