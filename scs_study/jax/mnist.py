@@ -22,6 +22,7 @@ from PIL import Image
 
 from scs_study.jax.convert import Flatten, Network
 from scs_study.jax.modules import MaxAbsPool2d, SharpenedCosineSimilarity2d
+from scs_study.system.console import say
 
 BATCH = 100
 LEARNING_RATE = 0.03
@@ -80,7 +81,7 @@ def train(folder: Path, epochs: int, seed: int = 0) -> float:
     test = read_images(folder / "test")
     network = public_network(jax.random.key(seed))
     weights = eqx.filter(network, eqx.is_array)
-    print(f"{sum(leaf.size for leaf in jax.tree.leaves(weights)):,} parameters")
+    say(f"{sum(leaf.size for leaf in jax.tree.leaves(weights)):,} parameters")
     optimizer = optax.adam(LEARNING_RATE)
     state = optimizer.init(weights)
     order = np.random.default_rng(seed)
@@ -95,7 +96,7 @@ def train(folder: Path, epochs: int, seed: int = 0) -> float:
         starts = range(0, len(test[0]), BATCH)
         right = sum(count_right(network, test[0][i : i + BATCH], test[1][i : i + BATCH]).item() for i in starts)
         accuracy = right / len(test[0])
-        print(f"epoch {epoch}: training loss {np.mean(losses):.4f}, test accuracy {accuracy:.4f}", flush=True)
+        say(f"epoch {epoch}: training loss {np.mean(losses):.4f}, test accuracy {accuracy:.4f}")
     return accuracy
 
 
