@@ -162,17 +162,14 @@ def forward(z, r, q, p, eps, kh, kw, by_size, scaled, keep, c, at, y):
 
 
 @helper
-def _back_two_rows(u, place, st, sb, top, bottom, pairs):
-    """Fill the rows of the gradient to z under whole 2 x 2 windows."""
+def _back_pairs(u, place, s, gz, left, right, pairs):
+    """Fill one row of the gradient to z under whole 2 x 2 windows, in which it has the places `left` and `right`."""
     for j in range(pairs):
-        left, right = 2 * j, 2 * j + 1
-        s0, s1, s2, s3 = st[left], st[right], sb[left], sb[right]
+        s0, s1 = s[2 * j], s[2 * j + 1]
+        for o in range(u.shape[1]):  # two loops: in one, there are too many arrays for the compiler to tell apart
+            gz[2 * j, o] = u[j, o] * s0 if place[j, o] == left else ZERO
         for o in range(u.shape[1]):
-            v, n = u[j, o], place[j, o]
-            top[left, o] = v * s0 if n == C0 else ZERO
-            top[right, o] = v * s1 if n == C1 else ZERO
-            bottom[left, o] = v * s2 if n == C2 else ZERO
-            bottom[right, o] = v * s3 if n == C3 else ZERO
+            gz[2 * j + 1, o] = u[j, o] * s1 if place[j, o] == right else ZERO
 
 
 @in_any_order
@@ -191,7 +188,7 @@ def _sums_two_rows(u, c, place, et, eb, pairs):
 
 @helper
 def _back_column(u, place, s, gz, start, kw, d, n):
-    """As `_back_two_rows` for column d of one row, place n, from window `start` on."""
+    """As `_back_pairs` for column d of one row, place n, from window `start` on."""
     for j in range(start, u.shape[0]):
         x = j * kw + d
         if x < gz.shape[0]:
@@ -263,7 +260,8 @@ def backward(g, c, at, r, q, p, eps, kh, kw, scaled, gz, ge, gp):
                 start = 0
                 if kh == 2 and kw == 2 and inside == 2:
                     start = min(width // 2, windows)
-                    _back_two_rows(u, place, s[0], s[1], gz[b, 2 * i], gz[b, 2 * i + 1], start)
+                    _back_pairs(u, place, s[0], gz[b, 2 * i], C0, C1, start)
+                    _back_pairs(u, place, s[1], gz[b, 2 * i + 1], C2, C3, start)
                     if scaled:
                         _sums_two_rows(u, c[b, i], place, e[0], e[1], start)
                 if start < windows:
