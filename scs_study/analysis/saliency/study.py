@@ -110,7 +110,7 @@ def _analyse(
             few[trained.cell.data.name] = len(images.test_labels)
         analysts[row["run"]] = Analyst(trained, images, settings, place.settings.device, check_stop)
     for data, count in few.items():
-        say(f"saliency: {data} has {count} test images, fewer than saliency.count={settings.images}: all are measured")
+        say(f"saliency: {data} has {count} test images, fewer than saliency.images={settings.images}: all are measured")
     todo = {name: left for name, analyst in analysts.items() if (left := analyst.left())}
     if todo:
         say(f"saliency: {len(analysts)} runs, {len(analysts) - len(todo)} done already")
