@@ -19,8 +19,8 @@ from scs_study.layers.cpu.choice import Loops, chosen_loops
 from scs_study.layers.cpu.settings import Settings
 from scs_study.layers.cpu.shares import in_shares, pieces
 
-PIECE = 1 << 20
-"""Elements of a convolution's result that one thread works on at a time: 4 MB, which a shared cache holds."""
+PIECE = 1 << 19
+"""Elements of a convolution's result that one thread works on at a time: 2 MB, which the caches next to it hold."""
 LN2 = 0.6931471805599453
 """The compiled gradients to p are in units of 1 / ln 2."""
 
