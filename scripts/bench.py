@@ -19,10 +19,10 @@ from omegaconf import DictConfig
 from tabulate import tabulate
 
 from scs_study.analysis.plots.benchmark import bench_chart
-from scs_study.bench.price import PriceRow, price
-from scs_study.bench.start import StartRow, starts
 from scs_study.benchmark.epoch import EpochRow, epochs
+from scs_study.benchmark.price import PriceRow, price
 from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
+from scs_study.benchmark.start import StartRow, starts
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
@@ -100,8 +100,8 @@ def main(config: DictConfig) -> int:
                 prices += _priced(cells(arch), arch, threads, config, rounds)
     written = []
     if prices:
-        print(f"\nCPU milliseconds of a step, {name.split(',')[0]}\n{_table(prices)}")
-        print(f"\nOnce a process\n{_table(begun)}")
+        say(f"\nCPU milliseconds of a step, {name.split(',')[0]}\n{_table(prices)}")
+        say(f"\nOnce a process\n{_table(begun)}")
         written += [write_csv(folder / "price_cpu.csv", prices), write_csv(folder / "start_cpu.csv", begun)]
     if sides:
         say(f"\nCells side by side, {name}\n{tabulate([asdict(each) for each in sides], 'keys', floatfmt='.3g')}")

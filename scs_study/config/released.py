@@ -20,9 +20,9 @@ RELEASED: dict[str, dict[str, str]] = {
         "resnet20_idelbayev": "f63c6b7ce79b",
     },
     "layer": {
-        "scs": "24f485e9d403",
-        "cosine": "24f485e9d403",
-        "sdp": "f7a0cd1bacff",
+        "scs": "da3027f335f2",
+        "cosine": "da3027f335f2",
+        "sdp": "60b146b63e11",
     },
     "pooling": {
         "maxabs": "e1844a9555d0",

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from scs_study.bench.fused_conv import FusedConv, fused_twin
-from scs_study.bench.price import FUSED, NAIVE, PLAIN, price
-from scs_study.bench.start import starts
+from scs_study.benchmark.fused_conv import FusedConv, fused_twin
+from scs_study.benchmark.price import FUSED, NAIVE, PLAIN, price
+from scs_study.benchmark.start import starts
 from scs_study.benchmark.table import BASELINE
 from scs_study.layers import cpu
 from tests.benchmark.test_bench import cell

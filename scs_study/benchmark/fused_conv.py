@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from scs_study.bench import fused_conv_loops as loops
+from scs_study.benchmark import fused_conv_loops as loops
 from scs_study.layers.cpu.passes import PIECE
 from scs_study.layers.cpu.settings import Window, window_of
 from scs_study.layers.cpu.shares import in_shares, pieces

@@ -67,7 +67,7 @@ def price(
     naive = next((each for name, each in medians.items() if name.endswith(NAIVE)), None)
     return [
         PriceRow(
-            first.arch, first.data.image_size, threads, batch, name, 1e3 * train, 1e3 * evaluate,
+            first.arch, first.data.size[0], threads, batch, name, 1e3 * train, 1e3 * evaluate,
             train / conv[0], evaluate / conv[1],
             train / fused[0] if fused else None, evaluate / fused[1] if fused else None,
             train / naive[0] if naive else None,
@@ -88,7 +88,7 @@ def _contestants(cells: Mapping[str, CellConfig], baseline: str, batch: int) -> 
         add(name, cell, fold_pools(_network(cell)))
         network = _network(cell)
         if name == baseline and compiled and isinstance(network, nn.Sequential):
-            from scs_study.bench.fused_conv import fused_twin  # which cannot do without numba
+            from scs_study.benchmark.fused_conv import fused_twin  # which cannot do without numba
 
             add(name + FUSED, cell, fused_twin(network))
         if cell.layer.name == "scs":
