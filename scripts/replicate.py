@@ -33,6 +33,7 @@ from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
+from scs_study.training.objectives.registry import check_objective
 from scs_study.training.process import prepare_process
 from scs_study.training.run_dir import FINAL_STATES
 
@@ -46,6 +47,7 @@ def main(config: DictConfig) -> int:
     work = with_sources(cells)
     for cell in work:
         check_cell(cell)
+        check_objective(cell)
     runs = below_project(config.runs)
     plan = choice("plan", str(config.plan).lower(), ("false", "true", "json"))
     if plan != "false":
