@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.p_values import p_values
 from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.plots.layer_norms import norms
+from scs_study.analysis.registry import Subject, analyses_of, results_of
 from scs_study.analysis.tables import table
-from scs_study.analysis.weight_norms import weight_norms
 from scs_study.analysis.writers import to_text, write_table
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.grid import Part
-
-DRAWN: Mapping[str, Callable[[pd.DataFrame, Path, Path], tuple[Path, ...]]] = {
-    "weight_norms": weight_norms,
-    "p_values": p_values,
-}
-"""The analyses that need nothing but what every run records: figures and tables of a part that names them."""
 
 
 def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
@@ -59,9 +52,9 @@ def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, fold
         if (rows["state"] == "missing").all():
             continue
         paths += [*curves(rows, runs, where / "figures"), *norms(rows, runs, where / "figures")]
-        for name in part.study.analyses:
-            if name in DRAWN:
-                paths += DRAWN[name](rows, runs, where)
+        for _, analysis in analyses_of(part.study):
+            if analysis.compute is None:
+                paths += analysis.report(Subject(rows, runs, where))
     return "\n".join(_listed(paths))
 
 
@@ -81,14 +74,9 @@ def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool
     return "\n".join([*texts, *_listed(paths)])
 
 
-def home(part: Part, parts: Sequence[Part], folder: Path) -> Path:
-    """The folder of a part's results, where `folder` is that of the whole study's."""
-    return folder if len(parts) == 1 else folder / part.study.name
-
-
 def _apart(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> Iterator[tuple[Part, pd.DataFrame, Path]]:
     for part in parts:
-        yield part, frame[frame["run"].isin([cell.run_name for cell in part.cells])], home(part, parts, folder)
+        yield part, frame[frame["run"].isin([cell.run_name for cell in part.cells])], results_of(part, parts, folder)
 
 
 def _listed(paths: Sequence[Path]) -> list[str]:

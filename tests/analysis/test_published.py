@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.publish import publish_tables, study_frame
-from scs_study.analysis.robustness.evaluated import targets
-from scs_study.analysis.robustness.study import publish
-from scs_study.analysis.variants import variants
+from scs_study.analysis.robustness.report import models_of, report
 from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.experiments.compose import PROJECT, load_option
 from scs_study.experiments.grid import load_study, parts, plan
@@ -60,10 +57,8 @@ def test_tables_of_attacks_are_a_function_of_the_records_and_weights(
 ) -> None:
     folder = RESULTS / name
     frame = study_frame(plan(load_study(name)), published(name))
-    rows = [row for group in variants(frame) for row in group]
-    found, problems = targets(rows, identity_columns(frame), published(name))
-    assert problems == []
-    publish(frame, found, robustness_of(load_option("attack", "short")), tmp_path)
+    assert models_of(frame, published(name))[1] == []
+    report(frame, published(name), robustness_of(load_option("attack", "short")), tmp_path)
     written = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
     assert written == {path.name: path.read_bytes() for path in (folder / "tables").glob("robustness*")}
 

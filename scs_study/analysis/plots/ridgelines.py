@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from scs_study.analysis.collect import read_epochs
-from scs_study.analysis.plots.style import entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import new_figure, our_style, save, suptitle
 from scs_study.training import run_dir as run_folder
 
 RIDGES = 16
@@ -60,7 +60,7 @@ def ridgelines(run: Path, folder: Path) -> tuple[Path, ...]:
                 _panel(axes, [(line["epoch"], line["layers"][path]) for line in chosen], kind, column == 0)
                 if offset == 0:
                     axes.set_title(path, fontsize=8)
-        entitle(figure, f"{run.name}: counts on a log2 scale")
+        suptitle(figure, f"{run.name}: counts on a log2 scale")
         return save(figure, folder, f"ridgelines-{run.name}", colours=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scs_study.analysis.listing import write_listing
-from scs_study.analysis.robustness.evaluated import Evaluated
+from scs_study.analysis.robustness.results import AttackResult
 from scs_study.analysis.statistics import wilson
 from scs_study.analysis.variants import label, spans
 from scs_study.analysis.writers import LATEX, latex_float
@@ -18,9 +18,9 @@ NOT_YET = "–"
 
 
 def robustness_table(
-    runs: Sequence[Evaluated], settings: Robustness, extra: Sequence[str], folder: Path, name: str
+    runs: Sequence[AttackResult], settings: Robustness, extra: Sequence[str], folder: Path, name: str
 ) -> tuple[Path, ...]:
-    """The paths of <name>.md, .csv and .tex in `folder`: a row for every run and radius of the further attacks.
+    """Return the paths of <name>.md, .csv and .tex in `folder`: a row for each run and radius of additional attacks.
 
     extra: identity keys that tell the variants apart beyond the usual ones.
     """
@@ -50,8 +50,8 @@ def robustness_table(
     return (*paths, latex)
 
 
-def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
-    """What the table shows, of what, and how: the recipe, the attacks, the images, the margin."""
+def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
+    """Return what the table shows, of what, and how: the recipe, the attacks, the images, the margin."""
     rows = [run.row for run in runs]
     data = " + ".join(sorted({row["data"] for row in rows}))
     epochs = spans(row["epochs"] for row in rows)
@@ -99,7 +99,7 @@ def _gain(each: Verdict, check: str) -> str:
 
 
 def _machines(
-    rows: Sequence[tuple[Evaluated, Verdict]], checks: Sequence[str]
+    rows: Sequence[tuple[AttackResult, Verdict]], checks: Sequence[str]
 ) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
     heads = ["run", "eps", "images", "clean", "pgd", "pgd_low", "pgd_high", *checks, "worst", "worst_low", "worst_high"]
     heads += ["zero_gradient", "flag", "transfer_from", "pgd_gradients_per_second"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.data.batches import resized
-from scs_study.evaluation.robustness.attacks import seed_of
+from scs_study.evaluation.frozen import seed_of
 from scs_study.evaluation.trained import Trained, load_trained
 from scs_study.training.precision import numerics
 

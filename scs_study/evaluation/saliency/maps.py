@@ -7,15 +7,14 @@ are not touched.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from scs_study.evaluation.frozen import frozen, seed_of
 from scs_study.evaluation.saliency.settings import MapSettings
 
 Output = Callable[[Tensor, Tensor], Tensor]
@@ -33,32 +32,15 @@ def saliency_maps(
     """
     assert x.ndim == 4
     assert len(x) == len(labels)
-    with as_it_is(network):
+    with frozen(network):
         classes = predicted(network, x) if settings.target == "predicted" else labels
         given = attributions(_output(network, settings.output), x, classes, settings, numbers)
     return given.abs().amax(dim=1)
 
 
-@contextmanager
-def as_it_is(network: nn.Module) -> Iterator[None]:
-    """A context in which the network is in eval mode and its weights ask for no gradients; then it is as before."""
-    modes = [(module, module.training) for module in network.modules()]
-    asking = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.eval()
-    for parameter in asking:  # gradients of the weights would cost as much again, and nobody reads them
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in asking:
-            parameter.requires_grad_(True)
-
-
 def predicted(network: nn.Module, x: Tensor) -> Tensor:
     """The classes that the network predicts for x, int64 (N,)."""
-    with as_it_is(network), torch.no_grad():
+    with frozen(network), torch.no_grad():
         classes: Tensor = network(x).argmax(1)
     return classes
 
@@ -110,8 +92,7 @@ def _leaf(x: Tensor) -> Tensor:
 
 
 def _noise(like: Tensor, number: int, sample: int) -> Tensor:
-    name = f"smoothgrad|{number}|{sample}"
-    draw = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1)
+    draw = torch.Generator().manual_seed(seed_of("smoothgrad", number, sample))
     return torch.randn(like.shape, generator=draw, dtype=torch.float32)
 
 

@@ -7,7 +7,6 @@ how any damage hurts them, so each curve has a control: the same image with its 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scs_study.evaluation.saliency.maps import as_it_is
+from scs_study.evaluation.frozen import frozen, seed_of
 
 BLUR = 5.0 / 32
 """Standard deviation of the blur, in shares of the image's width."""
@@ -52,7 +51,7 @@ def perturb(
     check: called before every point; it raises to stop.
     """
     assert points > 0
-    with as_it_is(network):
+    with frozen(network):
         mean = x.mean((2, 3), keepdim=True).expand_as(x)
         soft = blurred(x)
         random = torch.stack([_order(maps[0].numel(), seed, n) for n in numbers or range(len(x))]).to(x.device)
@@ -109,5 +108,4 @@ def _by_saliency(maps: Tensor, random: Tensor) -> Tensor:
 
 
 def _order(pixels: int, seed: int, number: int) -> Tensor:
-    digest = hashlib.sha256(f"perturbation|{seed}|{number}".encode()).digest()
-    return torch.randperm(pixels, generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1))
+    return torch.randperm(pixels, generator=torch.Generator().manual_seed(seed_of("perturbation", seed, number)))
