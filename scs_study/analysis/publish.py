@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from scs_study.analysis.collect import collect
+from scs_study.analysis.forms import to_text, write_study_table
 from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.plots.layer_norms import norms
 from scs_study.analysis.registry import Subject, analyses_of, results_of
 from scs_study.analysis.tables import table
-from scs_study.analysis.writers import to_text, write_table
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.grid import Part
 
@@ -37,7 +37,7 @@ def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> 
     texts = []
     for part, rows, where in _apart(parts, frame, folder):
         built = table(rows, part.study.paper)
-        paths = write_table(built, where / "tables", part.study.paper or part.study.name)
+        paths = write_study_table(built, where / "tables", part.study.paper or part.study.name)
         texts.append("\n".join([to_text(built), *_listed(paths)]))
     return "\n\n".join(texts)
 
@@ -68,7 +68,7 @@ def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool
     if tables:
         built = table(frame)
         texts.append(to_text(built))
-        paths += write_table(built, folder / "tables", folder.name)
+        paths += write_study_table(built, folder / "tables", folder.name)
     if figures:
         paths += [*curves(frame, runs, folder / "figures"), *norms(frame, runs, folder / "figures")]
     return "\n".join([*texts, *_listed(paths)])

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from scs_study.analysis.collect import FINAL, history, identity_columns
 from scs_study.analysis.statistics import Summary, summarise
+from scs_study.analysis.table_writer import terminal_text
 from scs_study.analysis.variants import Record, label, unplaced, variants, varying
 
 
@@ -71,7 +71,7 @@ def summary_text(report: Report) -> str:
             for g in report.groups
         ]
         heads = ["test error (%) after the last epoch", "n", "mean", "std. dev.", "std. error", "best of any epoch"]
-        parts.append(tabulate(rows, heads, tablefmt="simple", disable_numparse=True, colalign=("left", *["right"] * 5)))
+        parts.append(terminal_text(heads, rows, "lrrrrr"))
     else:
         parts.append("No run has finished yet.")
     if report.unfinished:
@@ -80,11 +80,7 @@ def summary_text(report: Report) -> str:
             for u in report.unfinished
         ]
         heads = ["not finished", "state", "epoch", "test error so far (%)"]
-        parts.append(
-            tabulate(
-                lines, heads, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "right", "right")
-            )
-        )
+        parts.append(terminal_text(heads, lines, "llrr"))
     return "\n\n".join(parts) + "\n"
 
 

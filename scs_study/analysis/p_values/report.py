@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from scs_study.analysis.collect import identity_columns
-from scs_study.analysis.listing import write_listing
 from scs_study.analysis.p_values.motion import Motion, first_layer, motion
 from scs_study.analysis.plots.p_values import draw_p_values
 from scs_study.analysis.registry import Analysis, Subject
+from scs_study.analysis.table_writer import write_table
 from scs_study.analysis.variants import label, recipe_words, variants, varying
 
 
@@ -42,7 +42,7 @@ def _table(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ...]:
     )
     names = [field.name for field in dataclasses.fields(Motion)]
     values = [(row["run"], *dataclasses.astuple(m)) for row, _, m in rows]
-    return write_listing(folder, "p_values", caption, (heads, cells), (("run", *names), values))
+    return write_table(folder, "p_values", caption, (heads, cells), (("run", *names), values))
 
 
 def _report(subject: Subject) -> tuple[Path, ...]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scs_study.analysis.listing import write_listing
 from scs_study.analysis.robustness.results import AttackResult
 from scs_study.analysis.statistics import wilson
+from scs_study.analysis.table_writer import write_table
 from scs_study.analysis.variants import label, spans
-from scs_study.analysis.writers import LATEX, latex_float
 from scs_study.evaluation.robustness.masking import MUCH_ZERO, Verdict
 from scs_study.evaluation.robustness.settings import LONGER, WORDS, Robustness
-from scs_study.system.files import shortened, write_text
 
 NOT_YET = "–"
 
@@ -44,10 +42,8 @@ def robustness_table(
         ]
         for run, each in rows
     ]
-    paths = write_listing(folder, name, words, (heads, cells), _machines(rows, checks))
-    latex = folder / f"{shortened(name)}.tex"
-    write_text(latex, to_latex(heads, cells, words, name))
-    return (*paths, latex)
+    align = f"ll{'r' * (len(heads) - 3)}l"
+    return write_table(folder, name, words, (heads, cells), _machines(rows, checks), latex=align, gap="2pt")
 
 
 def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
@@ -76,16 +72,6 @@ def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
         f" its steps: PGD is too weak here; PGD 10x, Square or transfer: its gradients mislead it), or more than"
         f" {100 * MUCH_ZERO:g} % of the images have no gradient. PGD's accuracy is no evidence of robustness there."
     )
-
-
-def to_latex(heads: Sequence[str], cells: Sequence[Sequence[str]], words: str, name: str) -> str:
-    r"""The table as a LaTeX float that needs \usepackage{booktabs} and nothing else."""
-    lines = [" & ".join(map(_escaped, row)) for row in (heads, *cells)]
-    return latex_float(name, _escaped(words), f"ll{'r' * (len(heads) - 3)}l", lines)
-
-
-def _escaped(text: str) -> str:
-    return text.replace(NOT_YET, "-").translate(LATEX)
 
 
 def _interval(count: int, images: int) -> str:

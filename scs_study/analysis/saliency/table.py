@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from scs_study.analysis.listing import write_latex, write_listing
 from scs_study.analysis.paper import BASELINE
 from scs_study.analysis.saliency.answers import LEAST_SEEDS, Answer
 from scs_study.analysis.saliency.compare import QUANTITIES, VariantNumbers, is_variant
 from scs_study.analysis.saliency.estimates import Estimate
+from scs_study.analysis.table_writer import write_table
 from scs_study.analysis.variants import spans
 from scs_study.evaluation.saliency.maps import describe
 from scs_study.evaluation.saliency.measures import MEASURES
@@ -100,8 +100,7 @@ def _concentration(
     machine += ["correlation_head", "correlation_all", "unordered_share", "redrawn_gini"]
     csv = [_record(v) for v in found]
     all_notes = [*notes, caution]
-    listed = write_listing(folder, name, caption, (heads, rows), (machine, csv), all_notes)
-    return (*listed, write_latex(folder, name, caption, heads, rows, all_notes))
+    return write_table(folder, name, caption, (heads, rows), (machine, csv), all_notes, latex=_align(heads))
 
 
 def _record(v: VariantNumbers) -> list[object]:
@@ -148,8 +147,7 @@ def _checks(
          *map(_known, (*v.correlation, v.unordered, v.randomised_gini))]
         for v in found
     ]  # fmt: skip
-    listed = write_listing(folder, name, caption, (heads, rows), (machine, csv))
-    return (*listed, write_latex(folder, name, caption, heads, rows))
+    return write_table(folder, name, caption, (heads, rows), (machine, csv), latex=_align(heads))
 
 
 def _answers(
@@ -178,8 +176,11 @@ def _answers(
     )
     machine = ["kind", "question", "pair", "first", "second", "mean", "low", "high", "images"]
     machine += ["low_over_seeds", "high_over_seeds", "seeds", "verdict"]
-    listed = write_listing(folder, name, caption, (heads, rows), (machine, csv))
-    return (*listed, write_latex(folder, name, caption, heads, rows))
+    return write_table(folder, name, caption, (heads, rows), (machine, csv), latex=_align(heads))
+
+
+def _align(heads: Sequence[str]) -> str:
+    return "l" + "r" * (len(heads) - 1)
 
 
 def _kind(settings: SaliencySettings) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from scs_study.analysis.sweep.rows import Row
+from scs_study.analysis.table_writer import csv_text, markdown_text
 from scs_study.experiments.sweep.settings import Sweep
 
 ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "waiting")
@@ -17,15 +14,9 @@ ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "wait
 
 def to_csv(rows: Sequence[Row]) -> str:
     """The rows as CSV: accuracy is a fraction at full precision, empty before the first epoch."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("p", "seed", "state", "accuracy", "epochs", "epochs_planned", "trial", "attempts", "run"))
-    for row in rows:
-        accuracy = "" if row.accuracy is None else repr(row.accuracy)
-        writer.writerow(
-            (repr(row.p), row.seed, row.state, accuracy, row.epochs, row.planned, row.number, row.attempts, row.run)
-        )
-    return file.getvalue()
+    heads = ("p", "seed", "state", "accuracy", "epochs", "epochs_planned", "trial", "attempts", "run")
+    values = [(r.p, r.seed, r.state, r.accuracy, r.epochs, r.planned, r.number, r.attempts, r.run) for r in rows]
+    return csv_text(heads, values)
 
 
 def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
@@ -43,10 +34,8 @@ def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
         )
         for row in rows
     ]
-    align = ("right", "right", "right", "left", "right", "right", "left")
-    table = tabulate(cells, heads, "github", disable_numparse=True, colalign=align if cells else None)
     messages = [f"p = {row.p:g}, seed {row.seed}: {row.state}: {row.message}" for row in rows if row.message]
-    return "\n\n".join([caption, table, *messages, *notes]) + "\n"
+    return markdown_text([caption], heads, cells, [*messages, *notes], "rrrlrrl")
 
 
 def caption(rows: Sequence[Row], sweep: Sweep) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from scs_study.analysis.collect import identity_columns
-from scs_study.analysis.listing import write_listing
 from scs_study.analysis.plots.weight_norms import draw_weight_norms
 from scs_study.analysis.registry import Analysis, Subject
+from scs_study.analysis.table_writer import write_table
 from scs_study.analysis.variants import label, recipe_words, variants, varying
 from scs_study.analysis.weight_norms.growth import Growth, growth, step_norms
 
@@ -55,7 +55,7 @@ def _table(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ...]:
     )
     names = [field.name for field in dataclasses.fields(Growth)]
     values = [(row["run"], *dataclasses.astuple(g)) for row, _, g in rows]
-    return write_listing(folder, "weight_norms", caption, (heads, cells), (("run", *names), values))
+    return write_table(folder, "weight_norms", caption, (heads, cells), (("run", *names), values))
 
 
 def _report(subject: Subject) -> tuple[Path, ...]:
