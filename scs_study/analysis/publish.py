@@ -19,9 +19,9 @@ from scs_study.experiments.grid import Part
 
 
 def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
-    """The collected runs of a study's cells, those that have not started included.
+    """Return the collected runs of a study's cells, those that have not started included.
 
-    Errors: ValueError when none has started: there is nothing to publish, and what was published stays.
+    Raises ValueError when none has started: there is nothing to publish, and what was published stays.
     """
     frame = collect(runs, {cell.run_name: cell.identity() for cell in cells})
     if (frame["state"] == "missing").all():
@@ -30,7 +30,7 @@ def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
 
 
 def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> str:
-    """The tables of a study's parts for a terminal, and the paths of their files, which are written to folder/tables.
+    """Write the tables of a study's parts to folder/tables; return them as text, with the paths of their files.
 
     frame: the runs of all parts. A study of several parts has a folder of its own for each, below `folder`.
     """
@@ -43,7 +43,7 @@ def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> 
 
 
 def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
-    """The paths of the parts' figures and of the tables that go with them, a line each, written as publish_tables says.
+    """Write the parts' figures and the tables that go with them, as publish_tables; return their paths, a line each.
 
     A part of which nothing has started has none.
     """
@@ -59,7 +59,7 @@ def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, fold
 
 
 def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool, figures: bool) -> str:
-    """The table of any runs for a terminal and the paths of its files, and those of their error curves and layer norms.
+    """Write the table of any runs, their error curves and layer norms; return the table as text and all paths.
 
     Written to folder/tables and folder/figures, whichever of them is asked for.
     """

@@ -42,7 +42,8 @@ class Report:
 
 
 def summary(frame: pd.DataFrame, runs: Path) -> Report:
-    """The Report on the runs of a collected frame; `runs` is where their folders are (read for unfinished runs only).
+    """Return the Report on the runs of a collected frame; `runs` is where their folders are (read for unfinished runs
+    only).
 
     Unlike show_results.py: sample standard deviation (ddof 1), and runs that still train are listed, with their epoch.
     """
@@ -63,7 +64,7 @@ def summary(frame: pd.DataFrame, runs: Path) -> Report:
 
 
 def summary_text(report: Report) -> str:
-    """A Report for a terminal; 4 significant digits, as show_results.py prints them."""
+    """Return a Report for a terminal; 4 significant digits, as show_results.py prints them."""
     parts = []
     if report.groups:
         rows = [

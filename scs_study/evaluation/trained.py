@@ -33,9 +33,9 @@ class Trained:
 
 
 def load_trained(folder: Path) -> Trained:
-    """The trained network in a run's folder, as its last epoch left it.
+    """Return the trained network in a run's folder, as its last epoch left it.
 
-    Errors: ValueError in one sentence when the run has no final result, or a file of it is damaged.
+    Raises ValueError in one sentence when the run has no final result, or a file of it is damaged.
     """
     try:
         cell = cell_from_dict(files.read_json(folder / run_folder.CONFIG))

@@ -33,7 +33,7 @@ class Motion:
 
 
 def first_layer(run: Path) -> Exponents | None:
-    """The exponents of a run's first layer that has some, for the epochs so far; None where it has none (yet)."""
+    """Return the exponents of a run's first layer that has some, epoch by epoch; None where it has none (yet)."""
     frame = layer_history(run)
     with_p = frame[frame["p"].notna()]
     if not len(with_p):
@@ -45,7 +45,7 @@ def first_layer(run: Path) -> Exponents | None:
 
 
 def motion(p: Exponents) -> Motion:
-    """The Motion of the exponents of a layer. One epoch is no motion: its shares are NaN."""
+    """Return the Motion of the exponents of a layer. One epoch is no motion: its shares are NaN."""
     steps = np.diff(p, axis=0)
     if len(steps):
         one_way = ((steps >= 0).all(0) | (steps <= 0).all(0)).mean()

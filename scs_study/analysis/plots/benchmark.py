@@ -17,7 +17,8 @@ _WIDTH = 0.8
 
 
 def bench_chart(rows: Sequence[Row], device: str, folder: Path, name: str) -> Path:
-    """The path of the PNG: a panel for training and one for evaluation, a group of bars an architecture and engine.
+    """Return the path of the PNG: a panel for training and one for evaluation, a group of bars an architecture and
+    engine.
 
     Each variant stands there once, in its faster layout; whiskers are quartiles.
     """

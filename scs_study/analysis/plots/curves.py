@@ -54,7 +54,8 @@ LEAST_WINDOW = 1.0
 
 
 def curves(frame: pd.DataFrame, runs: Path, folder: Path, name: str = "curves") -> tuple[Path, ...]:
-    """The paths of the error curves of all runs in `frame`: PNG and PDF per architecture, norm, data and image size.
+    """Return the paths of the error curves of all runs in `frame`: PNG and PDF per architecture, norm, data and image
+    size.
 
     runs: where the run folders are; folder: where the figures go. Runs that have no epoch yet are counted in the
     title and have no curve; so have runs whose history is damaged, and the figure says how many.
@@ -66,7 +67,8 @@ def curves(frame: pd.DataFrame, runs: Path, folder: Path, name: str = "curves") 
 
 
 def zoom_window(finals: Sequence[float]) -> tuple[float, float]:
-    """(low, high): final errors' median -+ 3 sigma, in %, where sigma is 1.4826 x their median absolute deviation.
+    """Return (low, high): final errors' median -+ 3 sigma, in %, where sigma is 1.4826 x their median absolute
+    deviation.
 
     The mean and standard deviation of show_results.py, made robust: one network at chance would else set the window.
     """
@@ -77,7 +79,8 @@ def zoom_window(finals: Sequence[float]) -> tuple[float, float]:
 
 
 def mean_curve(members: Sequence[Seed]) -> Curve:
-    """The mean over the seeds that went to their end; where none did, over all, for the epochs that all of them have.
+    """Return the mean over the seeds that went to their end; where none did, over all, for the epochs that all of them
+    have.
 
     A seed that is behind, failed or diverged would bend the mean where it stops; it has its own thin line.
     """
@@ -87,7 +90,8 @@ def mean_curve(members: Sequence[Seed]) -> Curve:
 
 
 def smoothing(epochs: int) -> int:
-    """The epochs (odd) that the bold line is a running mean over: a hundredth of all; 1, that is none, below 200.
+    """Return the epochs (odd) that the bold line is a running mean over: a hundredth of all; 1, that is none, below
+    200.
 
     Of 800 noisy epochs the bold lines of ten variants are a single blot; the thin lines stay as they are.
     """

@@ -27,7 +27,8 @@ WIDE = 20.0
 
 
 def norms(frame: pd.DataFrame, runs: Path, folder: Path, name: str = "norms") -> tuple[Path, ...]:
-    """The paths of the layer norms of all runs in `frame`: a PNG and a PDF per architecture, norm, data and image size.
+    """Return the paths of the layer norms of all runs in `frame`: a PNG and a PDF per architecture, norm, data and
+    image size.
 
     One column a layer, one row each for weight and gradient norm, the mean over seeds per epoch. All panels of a row
     share their scale. Runs without layers.jsonl have no line; architectures without any have no figure.
@@ -41,7 +42,8 @@ def norms(frame: pd.DataFrame, runs: Path, folder: Path, name: str = "norms") ->
 
 
 def mean_norms(group: Sequence[Record], runs: Path) -> pd.DataFrame:
-    """One row per layer and epoch: path, epoch and the mean over a variant's seeds of weight_norm and gradient_norm.
+    """Return one row per layer and epoch: path, epoch and the mean over a variant's seeds of weight_norm and
+    gradient_norm.
 
     Over the runs that went to their end; where there is none, over all runs, for the epochs that all of them have.
     Layers are in the network's order.

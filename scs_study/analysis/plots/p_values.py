@@ -34,7 +34,7 @@ def draw_p_values(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, 
 
 
 def _first(group: Sequence[Record], runs: Path) -> Exponents | None:
-    """The exponents of the first seed of a variant that has some."""
+    """Return the exponents of the first seed of a variant that has some."""
     return next((p for row in group if (p := first_layer(runs / row["run"])) is not None), None)
 
 

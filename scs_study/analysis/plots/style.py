@@ -65,20 +65,20 @@ SETTINGS: dict[str, Any] = {
 
 @contextmanager
 def our_style() -> Iterator[None]:
-    """A context in which figures look the same whatever matplotlibrc or backend the importing program uses."""
+    """Return a context in which figures look the same whatever matplotlibrc or backend the importing program uses."""
     with style.context(["default", SETTINGS]):
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, drawn by Agg without telling pyplot."""
+    """Return an empty figure of that size in inches, drawn by Agg without telling pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tuple[Path, ...]:
-    """The paths <name>.png and <name>.pdf in `folder`; the same figure always gives the same bytes (no dates).
+    """Return the paths <name>.png and <name>.pdf in `folder`; the same figure always gives the same bytes (no dates).
 
     colours: whether the figure has other colours than those of variants (a colour scale, a picture) that must be kept.
     """
@@ -96,7 +96,7 @@ def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tupl
 
 
 def _in_palette(picture: Image.Image) -> Image.Image:
-    """The picture in 256 colours: lines on white need no more, and a third of the bytes.
+    """Return the picture in 256 colours: lines on white need no more, and a third of the bytes.
 
     A palette fitted to the picture would give rare colours away, so it is made of the colours that mean something and
     their shades, and every pixel takes the nearest.
@@ -150,7 +150,7 @@ def suptitle(figure: Figure, text: str, beside: float = 0.0) -> None:
 
 
 def broken(words: str) -> str:
-    """A variant's label on lines of its own: the layer, then the settings that tell it from its neighbours."""
+    """Return a variant's label on lines of its own: the layer, then the settings that tell it from its neighbours."""
     plain = [word for word in words.split() if "=" not in word]
     settings = [word for word in words.split() if "=" in word]
     shown = CHECKPOINT.sub("checkpoint", ", ".join(settings))
@@ -171,7 +171,7 @@ class FigureGroup:
         self.styles = _styles(groups)
 
     def title(self) -> str:
-        """What the figure shows, for its head: architecture, data, epochs, seeds, number of runs."""
+        """Return what the figure shows, for its head: architecture, data, epochs, seeds, number of runs."""
         runs = [row for group in self.variants for row in group]
         first = runs[0]
         norm = "" if first["norm"] == "none" else f" with {first['norm']}"
@@ -188,7 +188,7 @@ class FigureGroup:
 
 
 def figure_groups(frame: pd.DataFrame, name: str) -> list[FigureGroup]:
-    """The figures that the runs of a collected frame are divided into, each named `name` and what its runs share."""
+    """Return the figures that the runs of a frame are divided into, each named `name` and what its runs share."""
     columns = identity_columns(frame)
     groups: dict[tuple[Any, ...], list[list[Record]]] = {}
     for group in variants(frame):

@@ -46,7 +46,7 @@ def draw_weight_norms(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Pa
 
 
 def _in_figure_2(row: Record) -> bool:
-    """Whether a run is one of the paper's two: from U(-1, 1) or from trained weights, with its layer's clamp."""
+    """Return whether a run is one of the paper's two: from U(-1, 1) or from trained weights, with its layer's clamp."""
     start = row["init"] in ("uniform", "pretrained") or CHECKPOINT.fullmatch(row["init"]) is not None
     return start and row["layer.w_max"] == 1.0 and row["layer.weight_scale"] == 1.0
 

@@ -86,7 +86,7 @@ def answers(groups: Sequence[Sequence[SaliencyResult]], labels: Sequence[str], s
 
 
 def _resemblance(named: Named, seed: int) -> Answer | None:
-    """Are SharpenedSDP's maps more like SCS's than a convolution's are?
+    """Return the answer to: are SharpenedSDP's maps more like SCS's than a convolution's are?
 
     Each SCS variant beside the SharpenedSDP of the same activation and pooling and the convolution with ReLU of the
     same pooling, or the baseline where there is none.
@@ -104,7 +104,7 @@ def _resemblance(named: Named, seed: int) -> Answer | None:
 
 
 def _sparsity(named: Named, a: str, b: str, seed: int) -> Answer | None:
-    """Are the maps of layer `a` sparser than those of `b`, at the same activation and pooling or as the baseline?"""
+    """Return the answer to: are maps of layer `a` sparser than those of `b` (at equal settings, or the baseline)?"""
     pairs = []
     for mine, words in named:
         for other, others in named:
@@ -134,7 +134,7 @@ def _answer(kind: str, question: str, pairs: Sequence[tuple[str, BySeed, BySeed]
 
 
 def _like(a: Sequence[SaliencyResult], b: Sequence[SaliencyResult]) -> dict[int, Values]:
-    """The rank correlations of two variants' maps, by seed, image by image; without seeds whose maps are not cached."""
+    """Return the rank correlations of two variants' maps image by image, of the seeds whose maps are cached."""
     others = {result.row["seed"]: result.data.maps for result in b}
     found = {}
     for result in a:
@@ -157,7 +157,7 @@ def _words(group: Sequence[SaliencyResult]) -> str:
 
 
 def _mean(values: BySeed, differences: BySeed) -> float:
-    """The mean of the values that enter the differences."""
+    """Return the mean of the values that enter the differences."""
     return _known_mean(np.concatenate([values[s][~np.isnan(each)] for s, each in differences.items()]))
 
 

@@ -78,7 +78,7 @@ def variant_numbers(
     """Return the numbers of each variant: `groups` holds the analysed runs of each, a run a seed, `labels` its words.
 
     Every difference is between runs of the same seed on the same image; per image it is the mean over the seeds.
-    Errors: AssertionError when the analyses are not of the same images.
+    Raises AssertionError when the analyses are not of the same images.
     """
     assert len({result.data.numbers.tobytes() for group in groups for result in group}) <= 1
     baseline = by_seed(next((group for group in groups if is_variant(group[0].row, BASELINE)), ()))

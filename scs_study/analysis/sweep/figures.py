@@ -36,7 +36,7 @@ WRAP = 128
 def accuracy_figure(
     rows: Sequence[Row], found: Threshold | None, sweep: Sweep, head: str, words: str, folder: Path
 ) -> tuple[Path, ...]:
-    """The paths of the figure: best test accuracy (%) of every trial against its p, pruned ones marked.
+    """Return the paths of the figure: best test accuracy (%) of every trial against its p, pruned ones marked.
 
     head: the caption above, words: the answer below; shaded: the interval of the threshold.
     """
@@ -45,7 +45,7 @@ def accuracy_figure(
 
 
 def draw_accuracy(rows: Sequence[Row], found: Threshold | None, sweep: Sweep, head: str, words: str) -> Figure:
-    """The figure of `accuracy_figure`, not yet written."""
+    """Return the figure of `accuracy_figure`, not yet written."""
     figure = _figure(head, words)
     axes = figure.subplots()
     _p_axis(axes, sweep)
@@ -65,8 +65,8 @@ def draw_accuracy(rows: Sequence[Row], found: Threshold | None, sweep: Sweep, he
 
 
 def optuna_figures(study: optuna.Study, head: str, folder: Path, weighed: bool) -> tuple[Path, ...]:
-    """The paths of Optuna's own plots: optimisation history, intermediate values, and parameter importances if p is
-    `weighed` against something; of each only if there is something to plot. Values are fractions, as in the storage.
+    """Return the paths of Optuna's own plots: optimisation history, intermediate values, and parameter importances if p
+    is `weighed` against something; of each only if there is something to plot. Values are fractions, as in the storage.
     """
     trials = study.get_trials(deepcopy=False)
     plots: dict[str, Callable[..., Axes]] = {}

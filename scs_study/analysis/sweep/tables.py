@@ -13,14 +13,14 @@ ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "wait
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The rows as CSV: accuracy is a fraction at full precision, empty before the first epoch."""
+    """Return the rows as CSV: accuracy is a fraction at full precision, empty before the first epoch."""
     heads = ("p", "seed", "state", "accuracy", "epochs", "epochs_planned", "trial", "attempts", "run")
     values = [(r.p, r.seed, r.state, r.accuracy, r.epochs, r.planned, r.number, r.attempts, r.run) for r in rows]
     return csv_text(heads, values)
 
 
 def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
-    """The rows as Markdown, with the caption above and the notes below; accuracy in %."""
+    """Return the rows as Markdown, with the caption above and the notes below; accuracy in %."""
     heads = ("p", "accuracy %", "epochs", "state", "seed", "trial", "run")
     cells = [
         (
@@ -39,7 +39,7 @@ def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
 
 
 def caption(rows: Sequence[Row], sweep: Sweep) -> str:
-    """What the rows are: title, data, recipe, how p was chosen and pruned, how many are in which state."""
+    """Return what the rows are: title, data, recipe, how p was chosen and pruned, how many are in which state."""
     cell = sweep.cell(sweep.low, sweep.seeds[0])
     chosen = "TPE" if sweep.sampler == "tpe" else f"a grid of {sweep.points}"
     pruner = {"median": "median pruning", "hyperband": "Hyperband", "none": "no pruning"}[sweep.pruner]
@@ -52,7 +52,7 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
 
 
 def counts(rows: Sequence[Row], total: int) -> str:
-    """How many of the sweep's trials are in which state."""
+    """Return how many of the sweep's trials are in which state."""
     states = Counter(row.state for row in rows)
     words = [f"{states[state]} {state}" for state in ORDER if states[state]]
     words += [f"{number} {state}" for state, number in states.items() if state not in ORDER]

@@ -52,7 +52,7 @@ class Threshold:
 
 
 def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
-    """The threshold of finished rows, None with fewer than LEAST different p or with none done. margin: a fraction."""
+    """Return the threshold of finished rows, None with fewer than LEAST different p or none done. margin: a fraction."""
     used = [row for row in rows if row.state in FINISHED]
     values = np.array(sorted({row.p for row in used}))
     if len(values) < LEAST or not any(row.state == "done" for row in used):
@@ -84,7 +84,7 @@ def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
 
 
 def _curves(rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(reached, value): whether trial i got to the last epoch of trial j, 0 or 1, and its accuracy there, else 0."""
+    """Return (reached, value): whether trial i got to the last epoch of trial j, and its accuracy there, else 0."""
     reached = np.array([[float(0 < other.epochs <= row.epochs) for other in rows] for row in rows])
     value = [[row.curve[b.epochs - 1] if 0 < b.epochs <= row.epochs else 0.0 for b in rows] for row in rows]
     return reached, np.array(value)
@@ -99,7 +99,7 @@ def _short(
     values: NDArray[np.float64],
     margin: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(p that are there, whether each falls short) when trial i is there counts[i] times."""
+    """Return (p that are there, whether each falls short) when trial i is there counts[i] times."""
     weights = members * counts
     number = weights @ reached
     best = np.divide(weights @ value, number, out=np.zeros_like(number), where=number > 0).max(axis=0)
@@ -118,7 +118,7 @@ def _edge(tested: NDArray[np.float64], falls: NDArray[np.bool_]) -> tuple[float,
 
 
 def answer(found: Threshold | None) -> str:
-    """The answer to the paper's question in plain words, with what it rests on."""
+    """Return the answer to the paper's question in plain words, with what it rests on."""
     if found is None:
         return f"No answer yet: fewer than {LEAST} different p have finished or been pruned."
     points = f"{100 * found.margin:g} points"

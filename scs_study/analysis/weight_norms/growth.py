@@ -51,9 +51,9 @@ class Growth:
 
 
 def step_norms(run: Path) -> Norms | None:
-    """The weight norms of a run's layers after every mini-batch so far; None before its first epoch ends.
+    """Return the weight norms of a run's layers after every mini-batch so far; None before its first epoch ends.
 
-    Errors: ValueError naming the file when it is damaged.
+    Raises ValueError naming the file when it is damaged.
     """
     lines = read_epochs(run / run_folder.STEPS)
     if not lines:
@@ -68,7 +68,7 @@ def step_norms(run: Path) -> Norms | None:
 
 
 def growth(norms: Norms) -> Growth:
-    """The Growth of one run. A layer that is all zero at its start has no ratio and counts as risen if it grew."""
+    """Return the Growth of one run. A layer that is all zero at first has no ratio and is risen if it grew."""
     start, end = norms.values[0], norms.values[-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = end / start

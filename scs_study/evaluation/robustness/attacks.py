@@ -75,7 +75,7 @@ class Watched(nn.Module):
         self.forwards = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, (B, classes)."""
+        """Return logits, (B, classes)."""
         self.check()
         differentiated = torch.is_grad_enabled() and x.requires_grad
         if differentiated:
@@ -91,12 +91,13 @@ class Watched(nn.Module):
 
 
 def adversarial(network: nn.Module, images: Tensor, labels: Tensor, method: Method, eps: float, seed: int) -> Tensor:
-    """What one attempt of the attack makes of the images: (B, C, H, W). It is a claim; `evaluate.fooled` verifies it.
+    """Return what one attempt of the attack makes of the images: (B, C, H, W). It is a claim; `evaluate.fooled`
+    verifies it.
 
     images: (B, C, H, W) in [0, 1] on the network's device. labels: int64 (B,), the true classes. eps: radius of the
     ball in the largest absolute difference. seed: of all randomness; the global generators, the network's modes and its
     parameters' gradients are as before afterwards.
-    Errors: ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-DLR or APGD-T.
+    Raises ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-DLR or APGD-T.
     """
     if images.ndim != 4 or len(images) != len(labels):
         raise ValueError(f"images of shape {tuple(images.shape)}: an attack takes (B, C, H, W) and B labels")

@@ -22,7 +22,8 @@ NEVER = -1
 
 
 def fooled(network: nn.Module, images: Tensor, labels: Tensor, adversaries: Tensor, eps: float) -> Tensor:
-    """Whether each adversarial image is one, bool (B,): in the eps ball up to TOLERANCE, in [0, 1], and misclassified.
+    """Return whether each adversarial image is one, bool (B,): in the eps ball up to TOLERANCE, in [0, 1], and
+    misclassified.
 
     What is not finite is none. `network` must be in eval mode; shapes as in `attacks.adversarial`.
     """
@@ -90,7 +91,7 @@ def curve(
 
 
 def zero_gradients(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Whether the cross-entropy's gradient with respect to the image is exactly zero in every pixel, bool (B,).
+    """Return whether the cross-entropy's gradient with respect to the image is exactly zero in every pixel, bool (B,).
 
     Where it is, no attack that follows gradients takes a step, and its failure says nothing.
     """

@@ -95,7 +95,7 @@ class Robustness:
             )
 
     def method(self, name: str) -> Method:
-        """How the attack `name` ("pgd" or one of CHECKS) attacks; a transfer is PGD on another network."""
+        """Return how the attack `name` ("pgd" or one of CHECKS) attacks; a transfer is PGD on another network."""
         if name == "pgd_long":
             return Method("pgd", LONGER * self.steps, self.restarts, self.step_size, self.random_start)
         if name.startswith("apgd"):
@@ -105,7 +105,7 @@ class Robustness:
         return Method("pgd", self.steps, self.restarts, self.step_size, self.random_start)
 
     def words(self) -> str:
-        """The settings in words, for captions."""
+        """Return the settings in words, for captions."""
         start = (
             f"{self.restarts} random start{'s' if self.restarts > 1 else ''}"
             if self.random_start
@@ -116,7 +116,7 @@ class Robustness:
 
 
 def robustness_of(config: DictConfig | Mapping[str, Any]) -> Robustness:
-    """The settings of a composed `attack` group. Errors: ValueError in one sentence for what cannot be."""
+    """Return the settings of a composed `attack` group. Raises ValueError in one sentence for what cannot be."""
     values = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config)  # type: ignore[arg-type]
     check_keys("attack.", values, [each.name for each in fields(Robustness)])
     for key in ("eps", "check_eps", "checks"):

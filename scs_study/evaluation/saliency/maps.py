@@ -24,7 +24,7 @@ Output = Callable[[Tensor, Tensor], Tensor]
 def saliency_maps(
     network: nn.Module, x: Tensor, labels: Tensor, settings: MapSettings, numbers: Sequence[int] | None = None
 ) -> Tensor:
-    """The maps of a batch, (N, H, W), not negative, of x's type and device; all zero where nothing matters.
+    """Return the maps of a batch, (N, H, W), not negative, of x's type and device; all zero where nothing matters.
 
     x: (N, C, H, W) as the network takes it. labels: the true classes, int64 (N,); used where settings.target is "true".
     numbers: what SmoothGrad's noise is drawn from, one number an image (its place in the batch unless given), so an
@@ -39,7 +39,7 @@ def saliency_maps(
 
 
 def predicted(network: nn.Module, x: Tensor) -> Tensor:
-    """The classes that the network predicts for x, int64 (N,)."""
+    """Return the classes that the network predicts for x, int64 (N,)."""
     with frozen(network), torch.no_grad():
         classes: Tensor = network(x).argmax(1)
     return classes
@@ -48,7 +48,7 @@ def predicted(network: nn.Module, x: Tensor) -> Tensor:
 def attributions(
     output: Output, x: Tensor, classes: Tensor, settings: MapSettings, numbers: Sequence[int] | None = None
 ) -> Tensor:
-    """The signed attributions of a batch, (N, C, H, W), by captum."""
+    """Return the signed attributions of a batch, (N, C, H, W), by captum."""
     # Imported here: captum takes seconds, and every command that may be followed by an analysis would pay for it.
     from captum.attr import IntegratedGradients, Saliency
 
@@ -97,7 +97,7 @@ def _noise(like: Tensor, number: int, sample: int) -> Tensor:
 
 
 def describe(settings: MapSettings) -> str:
-    """The maps in words, for a head or a caption."""
+    """Return the maps in words, for a head or a caption."""
     kinds: dict[str, Any] = {
         "gradient": "vanilla gradient",
         "integrated_gradients": f"integrated gradients ({settings.steps} steps from black)",

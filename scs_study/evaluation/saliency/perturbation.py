@@ -44,7 +44,7 @@ def perturb(
     numbers: Sequence[int] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Perturbed:
-    """The curves of a batch. x: (N, C, H, W); classes: int64 (N,); maps: (N, H, W), on x's device.
+    """Return the curves of a batch. x: (N, C, H, W); classes: int64 (N,); maps: (N, H, W), on x's device.
 
     numbers: what the random orders are drawn from, with `seed`, one number an image (its place in the batch unless
     given). Pixels of equal saliency are taken in that random order too, so an all-zero map has its control's curve.
@@ -63,12 +63,12 @@ def perturb(
 
 
 def area(curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The areas under curves (..., points + 1) over shares from 0 to 1, by trapezoids: (...)."""
+    """Return the areas under curves (..., points + 1) over shares from 0 to 1, by trapezoids: (...)."""
     return np.asarray((curves[..., 1:] + curves[..., :-1]).mean(-1) / 2)
 
 
 def blurred(x: Tensor) -> Tensor:
-    """The images (N, C, H, W), blurred by a Gaussian of BLUR of their width; edges are repeated."""
+    """Return the images (N, C, H, W), blurred by a Gaussian of BLUR of their width; edges are repeated."""
     width = max(BLUR * x.shape[-1], 0.5)
     reach = min(round(3 * width), x.shape[-1] - 1, x.shape[-2] - 1)
     at = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
@@ -88,7 +88,7 @@ def _curve(
     points: int,
     check: Callable[[], None],
 ) -> NDArray[np.float64]:
-    """The classes' probabilities while pixels go from `before` to `after` in `order`, (N, points + 1)."""
+    """Return the classes' probabilities while pixels go from `before` to `after` in `order`, (N, points + 1)."""
     pixels = order.shape[1]
     turn = torch.empty_like(order).scatter_(1, order, torch.arange(pixels, device=order.device).expand_as(order))
     turn = turn.view(len(before), 1, *before.shape[2:])
@@ -102,7 +102,7 @@ def _curve(
 
 
 def _by_saliency(maps: Tensor, random: Tensor) -> Tensor:
-    """The pixels of each map, most salient first, (N, pixels); equal ones in the random order."""
+    """Return the pixels of each map, most salient first, (N, pixels); equal ones in the random order."""
     shuffled = maps.flatten(1).gather(1, random)
     return random.gather(1, shuffled.argsort(dim=1, descending=True, stable=True))
 

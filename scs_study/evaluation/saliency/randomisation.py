@@ -45,7 +45,7 @@ def randomised(
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> Randomised:
-    """The check of a network on a batch; the network itself stays as it is, and so does the global generator.
+    """Return the check of a network on a batch; the network itself stays as it is, and so does the global generator.
 
     The class is the one that the trained network predicts (or the true one) throughout. check: called before each
     layer; it raises to stop.
@@ -67,7 +67,7 @@ def randomised(
 
 
 def layers_with_weights(network: nn.Module) -> list[str]:
-    """The paths of the modules that have parameters of their own, the last one of the network first."""
+    """Return the paths of the modules that have parameters of their own, the last one of the network first."""
     return [
         path
         for path, module in reversed(list(network.named_modules()))

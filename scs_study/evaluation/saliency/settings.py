@@ -107,7 +107,7 @@ class SaliencySettings:
 
 
 def saliency_of(config: DictConfig) -> SaliencySettings:
-    """The checked settings of a composed group conf/saliency. Errors: ValueError in one sentence."""
+    """Return the checked settings of a composed group conf/saliency. Raises ValueError in one sentence."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     known = {str(key): value for key, value in values.items()}
