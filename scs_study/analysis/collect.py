@@ -188,8 +188,8 @@ def _status(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "interrupted", "epochs_done": 0, "message": "no status.json yet"}
     if status.get("state") not in STATES:
         raise ValueError(f"status.json is damaged: state {status.get('state')!r} is not known")
-    facts = {"state": status["state"], "epochs_done": status.get("epoch"), "message": status.get("message")}
-    return _checked("status.json", facts)
+    values = {"state": status["state"], "epochs_done": status.get("epoch"), "message": status.get("message")}
+    return _checked("status.json", values)
 
 
 def _result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def label(row: Record, extra: Sequence[str] = ()) -> str:
 
 
 def setting(row: Record, name: str) -> object:
-    """Return the value of a setting, None where it is none: no clamp is a choice, but other layers have none to leave off."""
+    """Return the value of a setting, None where it is none: no clamp is a choice, but not of other layers."""
     if name == "layer.w_max" and row[name] is None and row["layer.parameterisation"] == "may2022":
         return "off"
     return row[name]

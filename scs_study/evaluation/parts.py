@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -124,12 +124,12 @@ class Progress:
     _done: float = 0.0
     _seconds: float = 0.0
     _printed: float = 0.0
-    _last: float = 0.0
+    _last: float = field(default_factory=time.monotonic)
 
     def report(self, number: int, run: str, part: Part) -> None:
         """Take a part's work off what is left, and print it at most every QUIET seconds."""
         now = time.monotonic()
-        seconds, self._last = now - (self._last or now), now
+        seconds, self._last = now - self._last, now
         self.left = max(self.left - part.work, 0.0)
         if part.compute is None:
             return

@@ -116,7 +116,7 @@ def _recorded(weights: Mapping[str, Any]) -> Ridge:
 
 
 def _of_p(p: NDArray[np.float64], span: tuple[float, float]) -> Ridge:
-    """Return a ridge of p, in the same bins for every epoch: of few kernels, moving bins would move it by themselves."""
+    """Return a ridge of p, in the same bins for every epoch: of few kernels, moving bins alone would move it."""
     room = max(0.02 * (span[1] - span[0]), 1e-3)
     counts, edges = np.histogram(p, BINS, (span[0] - room, span[1] + room))
     return edges, counts.astype(np.float64)

@@ -24,7 +24,7 @@ from scs_study.analysis.sweep.rows import Row
 from scs_study.analysis.sweep.threshold import Threshold
 from scs_study.experiments.sweep.settings import Sweep
 
-LOOKS: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, Any]] = {
     "done": {"marker": "o", "facecolors": "#0072B2", "edgecolors": "#0072B2"},
     "pruned": {"marker": "X", "facecolors": "none", "edgecolors": "#C04000"},
     "diverged": {"marker": "v", "facecolors": "#222222", "edgecolors": "#222222"},
@@ -51,11 +51,17 @@ def draw_accuracy(rows: Sequence[Row], found: Threshold | None, sweep: Sweep, he
     _p_axis(axes, sweep)
     if found is not None:
         _draw_threshold(axes, found, sweep)
-    for kind, look in LOOKS.items():
+    for kind, style in STYLES.items():
         members = [row for row in rows if _kind(row) == kind and row.accuracy is not None]
         if members:
             axes.scatter(
-                _p(members), _percent(members), s=36, linewidths=1.2, label=f"{kind} ({len(members)})", zorder=3, **look
+                _p(members),
+                _percent(members),
+                s=36,
+                linewidths=1.2,
+                label=f"{kind} ({len(members)})",
+                zorder=3,
+                **style,
             )
     _mean_line(axes, rows)
     axes.set_ylabel("best test accuracy (%)")
@@ -130,7 +136,7 @@ def _mean_line(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _kind(row: Row) -> str:
-    return row.state if row.state in LOOKS else "unfinished"
+    return row.state if row.state in STYLES else "unfinished"
 
 
 def _p(rows: Sequence[Row]) -> list[float]:

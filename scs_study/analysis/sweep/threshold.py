@@ -52,15 +52,15 @@ class Threshold:
 
 
 def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
-    """Return the threshold of finished rows, None with fewer than LEAST different p or none done. margin: a fraction."""
+    """Return the threshold of finished rows, None for fewer than LEAST different p or none done. margin: a share."""
     used = [row for row in rows if row.state in FINISHED]
     values = np.array(sorted({row.p for row in used}))
     if len(values) < LEAST or not any(row.state == "done" for row in used):
         return None
     members = np.array([[row.p == p for row in used] for p in values], dtype=np.float64)
     reached, curves = _curves(used)
-    tested, falls = _short(members, np.ones(len(used)), reached, curves, used, values, margin)
-    bad, good = _edge(tested, falls)
+    tested, short = _short(members, np.ones(len(used)), reached, curves, used, values, margin)
+    bad, good = _edge(tested, short)
     draws = np.random.default_rng(0).multinomial(len(used), np.full(len(used), 1 / len(used)), size=SAMPLES)
     edges = np.array([_edge(*_short(members, draw, reached, curves, used, values, margin)) for draw in draws])
     tail = (1 - LEVEL) / 2
@@ -74,7 +74,7 @@ def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
         share=float(np.mean((edges[:, 0] > 0) & np.isfinite(edges[:, 1]))),
         best_p=float(best),
         best_accuracy=float(finals[best]),
-        near=tuple(float(p) for p in tested[~falls]),
+        near=tuple(float(p) for p in tested[~short]),
         p_count=len(values),
         trials=len(used),
         seeds=len({row.seed for row in used}),
@@ -112,8 +112,8 @@ def _short(
     return values[present], np.array(short) > margin + 1e-12
 
 
-def _edge(tested: NDArray[np.float64], falls: NDArray[np.bool_]) -> tuple[float, float]:
-    bad = float(tested[falls].max(initial=0.0))
+def _edge(tested: NDArray[np.float64], short: NDArray[np.bool_]) -> tuple[float, float]:
+    bad = float(tested[short].max(initial=0.0))
     return bad, float(tested[tested > bad].min(initial=math.inf))
 
 

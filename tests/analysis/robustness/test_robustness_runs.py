@@ -166,6 +166,24 @@ def test_an_attack_killed_in_the_middle_ends_as_if_nothing_had_happened(runs: Pa
     assert False in fresh(parts)
 
 
+def test_predictions_are_added_to_evaluations_that_were_made_without_them(runs: Path) -> None:
+    whole = attack(runs, settings(checks=[]))
+    for each in whole:
+        (path,) = (runs / each.row["run"] / batches.FOLDER).glob("predicted-*.jsonl")
+        predicted = files.read_lines(path)[1]["fell"]
+        images = few_digits()
+        labels = images.test_labels[balanced(images.test_labels)].numpy()
+        assert np.array_equal(np.array(predicted) == labels, each.right)
+        path.unlink()
+    parts: list[Part] = []
+    again = attack(runs, settings(checks=[]), parts.append)
+    assert fresh(parts, "clean") == [True, True]
+    assert not any(fresh(parts, PGD))
+    for one, other in zip(whole, again, strict=True):
+        assert np.array_equal(one.right, other.right)
+        assert one.constant == other.constant
+
+
 def test_an_attack_that_is_stopped_goes_on_at_the_batch(runs: Path) -> None:
     calls = 0
 
