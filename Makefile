@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures results claims saliency robustness sweep dashboard chaos bench simulate lint lock clean
+.PHONY: help setup replicate test status cancel tables figures publish results claims saliency robustness sweep dashboard chaos bench simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ tables: $(STAMP) ## a study's tables from its run folders as they are now
 
 figures: $(STAMP) ## a study's figures from its run folders as they are now
 	@$(PYTHON) scripts/figures.py study=$(STUDY) $(ARGS)
+
+publish: $(STAMP) ## tables, PNG figures and compressed records of a study's finished runs, for the repository
+	@$(PYTHON) scripts/publish.py study=$(STUDY) $(ARGS)
 
 results: $(STAMP) ## test errors of a study's runs, finished or not, and their error curves
 	@$(PYTHON) scripts/show_results.py study=$(STUDY) $(ARGS)

@@ -33,19 +33,21 @@ from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
+from scs_study.training.objectives.registry import check_objective
 from scs_study.training.process import prepare_process
 from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every cell has a result."""
-    prepare_process()
     refuse_match(config)
+    prepare_process()
     study, made_of = chosen_parts(config)
     cells = united(study, made_of)
     work = with_sources(cells)
     for cell in work:
         check_cell(cell)
+        check_objective(cell)
     runs = below_project(config.runs)
     plan = choice("plan", str(config.plan).lower(), ("false", "true", "json"))
     if plan != "false":

@@ -24,13 +24,14 @@ from scs_study.models import check_cell
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import say
+from scs_study.training.objectives.registry import check_objective
 from scs_study.training.process import prepare_process
 
 
 def check(arguments: list[str]) -> None:
     """None. Errors: ValueError for the first cell of the command's grid that cannot be run."""
     swept = {o.key_or_group: override_values(o) for o in parse_overrides(arguments)}
-    cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS and k != "data.root"}
+    cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS}
     seeds = swept.get("seed", [0])
     grid = []
     for point in itertools.product(*cells.values()):
@@ -40,6 +41,7 @@ def check(arguments: list[str]) -> None:
         grid += [compose_cell(choices, settings, seed) for seed in seeds]
     for cell in grid:
         check_cell(cell)
+        check_objective(cell)
     check_checkpoint(grid, {"init.checkpoint": swept.get("init.checkpoint", [None])[0]})
 
 

@@ -5,28 +5,24 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from scs_study.config.command_line import CommandLine, help_text, read_command_line
 from scs_study.config.free_text import quoted
+from scs_study.config.groups import default_choices, load_option, own_folder, top_level, use_own_folder
+from scs_study.config.overrides import check_files, check_override, override_values, parse_overrides
 from scs_study.config.schema import FOLDER, CellConfig
-from scs_study.experiments.compose import (
-    check_files,
-    check_override,
-    checkpoint_scheme,
-    compose_cell,
-    default_choices,
-    load_option,
-    parse_overrides,
-)
+from scs_study.experiments.applied import GROUPS, apply_settings
+from scs_study.experiments.compose import cell_of, checkpoint_scheme, compose_cell
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
 from scs_study.system import files
 from scs_study.system.console import guarded, say
@@ -61,11 +57,16 @@ def _run(
     flags: Mapping[str, str],
 ) -> NoReturn:
     sys.argv[1:] = [flags.get(argument, argument) for argument in sys.argv[1:]]
-    # Hydra's own parser: some of its options (--cfg job) take a word that is no override.
-    line, _ = get_args_parser().parse_known_args(sys.argv[1:])
+    line = read_command_line(sys.argv[1:])
     sys.argv[1:] = [quoted(argument, line.multirun) for argument in sys.argv[1:]]
     arguments = [quoted(argument, line.multirun) for argument in line.overrides]
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # where a user's own modules may lie, as for python -m; pools hand it on
     try:
+        _look_into_own_folder(line)
+        if line.help:
+            say(help_text(getattr(sys.modules.get("__main__"), "__doc__", None), config))
+            sys.exit(0)
         overrides = parse_overrides(arguments)
         check_files(config, [override.key_or_group for override in overrides])
         for override in overrides:
@@ -75,8 +76,11 @@ def _run(
                     f"for a study write its axes in conf/study"
                 )
             check_override(override, config)
+        _apply(config, overrides)
         if check is not None:
             check(arguments)
+        if line.shown and not line.multirun:
+            _check_shown(config, arguments)
     except ValueError as error:
         _exit(error, USAGE)
     code, home = 0, os.getpid()
@@ -109,6 +113,52 @@ def _run(
     except OSError as error:
         _exit(_sentence(error), FAILED)
     sys.exit(code)
+
+
+def _look_into_own_folder(line: CommandLine) -> None:
+    """Choices of the user's own are looked for in --config-dir, or where the environment says."""
+    if line.config_dir is not None:
+        use_own_folder(line.config_dir)
+    elif (folder := own_folder()) is not None:
+        use_own_folder(folder)
+        sys.argv += ["--config-dir", str(folder)]
+
+
+def _apply(config: str, overrides: Sequence[Override]) -> None:
+    """Let Hydra compose what the chosen studies and sweeps set."""
+    top = top_level(config)
+    given = {override.key_or_group: override for override in overrides}
+    for group in GROUPS:
+        if group in top:
+            names = override_values(given[group]) if group in given else [top[group]]
+            for name in names:
+                apply_settings(group, str(name), given.keys())
+
+
+def _check_shown(config: str, arguments: Sequence[str]) -> None:
+    """Do nothing where what --cfg prints would run. Errors: ValueError in one sentence for a wrong value."""
+    folder = own_folder()
+    place = QuotedString(f"file://{folder}", Quote.single).with_quotes()
+    own = [] if folder is None else [f"hydra.searchpath=[{place}]"]
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            values = hydra.compose(config, [*arguments, *own], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException):
+        return  # Hydra says it in a moment
+    values.hydra.job.num = 0
+    values.hydra.runtime.output_dir = "."
+    HydraConfig.instance().set_config(values)
+    # Imported here: torch takes seconds.
+    from scs_study.models import check_cell
+    from scs_study.runs.context import workplace
+    from scs_study.training.objectives.registry import check_objective
+
+    with open_dict(values):
+        del values["hydra"]
+    for cell in chosen_study(values)[1] if "study" in values else [cell_of(values)]:
+        check_cell(cell)
+        check_objective(cell)
+    workplace(values)
 
 
 def task_overrides() -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -158,12 +159,21 @@ def test_of_a_setting_that_is_given_twice_the_last_one_counts(monkeypatch: pytes
     ],
 )
 def test_a_pattern_of_runs_is_taken_or_refused_never_ignored(
-    script: str, arguments: list[str], sentence: str, tmp_path: Path
+    script: str,
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = command(script, *arguments, f"runs={tmp_path}/runs", f"results={tmp_path}/results")
-    assert done.returncode == 2
-    assert done.stderr.startswith(sentence)
-    assert done.stderr.count("\n") == 1
+    folders = [f"runs={tmp_path}/runs", f"results={tmp_path}/results"]
+    monkeypatch.setattr(sys, "argv", [script, *arguments, *folders])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(PROJECT / "scripts" / script), run_name="__main__")
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(sentence)
+    assert error.count("\n") == 1
 
 
 MANY = ["activation=relu", "pooling=max", "layer=conv", "norm=none", "data=digits", "seed=0", "train.epochs=1",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
-from scs_study.experiments.compose import load_option
+from scs_study.config.groups import load_option
+from scs_study.config.target import load_target, split_target
 from scs_study.experiments.grid import Part, Study
 from scs_study.runs.context import Workplace
 from scs_study.system.console import say
@@ -52,19 +52,16 @@ class Analysis:
 
 
 def find_analysis(name: str) -> Analysis:
-    """Return the analysis that conf/analysis/<name>.yaml names.
+    """Return the analysis that a file <name>.yaml in conf/analysis, or in a folder of one's own, names.
 
     Raises:
         ValueError: there is no such file, or it names no Analysis.
     """
     target = load_option(GROUP, name).get("_target_")
-    try:
-        found = get_object(str(target))
-    except (ImportError, ValueError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"conf/analysis/{name}.yaml: _target_: {target} cannot be imported: {reason}") from error
+    split_target(f"{GROUP}={name}", target)
+    found = load_target(f"{GROUP}={name}", str(target))
     if not isinstance(found, Analysis):
-        raise ValueError(f"conf/analysis/{name}.yaml: _target_: {target} is no scs_study.analysis.registry.Analysis")
+        raise ValueError(f"{GROUP}={name}._target_={target}: is no scs_study.analysis.registry.Analysis")
     return found
 
 

@@ -82,7 +82,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table before it has a form; analysis/writers.py writes it. extra: names of the further settings' columns."""
+    """A table before it has a form; analysis/forms.py writes it. extra: names of the further settings' columns."""
 
     name: str
     caption: str

@@ -17,6 +17,7 @@ from scs_study.config.schema import ACTIVATIONS, LAYERS, NORMS
 Record = dict[str, Any]
 Key = tuple[Any, ...]
 
+_SOURCE = ("code.", "targets.")
 LIVELIEST = ("running", "interrupted", "failed", "damaged", "missing")
 """States of unfinished runs, in the order in which one of them speaks for a group."""
 
@@ -59,7 +60,11 @@ def varying(groups: Iterable[Sequence[Record]], columns: Iterable[str]) -> tuple
     for name in sorted(names, key=lambda name: name != "layer.parameterisation"):
         seen: dict[tuple[Any, ...], set[Any]] = {}
         for row in firsts:
-            given = (row["layer"], row.get("layer.parameterisation")) if name.startswith("layer.") else ()
+            given: tuple[Any, ...] = ()
+            if name.startswith("layer."):
+                given = (row["layer"], row.get("layer.parameterisation"))
+            elif name.startswith(_SOURCE):  # by nature other code for another name
+                given = (row.get({"arch": "architecture"}.get(short(name), short(name))),)
             seen.setdefault(given[: 1 if name == "layer.parameterisation" else 2], set()).add(row[name])
         if any(len(values) > 1 for values in seen.values()):
             chosen.append(name)
@@ -139,7 +144,7 @@ def order(row: Record, columns: Sequence[str]) -> Key:
         size,
         -NORMS.index(row["norm"]),
         _pixels(row["image_size"]),
-        (*LAYERS,).index(row["layer"]),
+        ((*LAYERS,).index(row["layer"]), "") if row["layer"] in LAYERS else (len(LAYERS), row["layer"]),
         ACTIVATIONS.index(row["activation"]),
         row["pooling"] == "max",
         row["data"],

@@ -23,10 +23,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scs_study.config.images import DATASETS
 from scs_study.config.released import RELEASED
 from scs_study.config.source import (
     PACKAGE,
     Closure,
+    canonical,
     closure_digest,
     hash_of,
     installed,
@@ -34,10 +36,13 @@ from scs_study.config.source import (
     modules_digest,
     top_of,
 )
+from scs_study.config.target import split_target
 from scs_study.system.console import say
 
+OBJECTIVES = "scs_study.training.objectives.registry", "OBJECTIVES"
 REGISTRY = "scs_study.models.architectures", "ARCHITECTURES"
 """The module and the name in it where a user adds a network."""
+_PUBLISHED = "scs_study.layers.published.authors"
 _LAYERS, _POOLS = "scs_study.layers.modules", "scs_study.layers.pooling"
 DEFINITIONS: Mapping[str, Mapping[str, tuple[str, str] | None]] = {
     "layer": {
@@ -45,12 +50,24 @@ DEFINITIONS: Mapping[str, Mapping[str, tuple[str, str] | None]] = {
         "scs": (_LAYERS, "SharpenedCosineSimilarity2d"),
         "cosine": (_LAYERS, "SharpenedCosineSimilarity2d"),
         "sdp": (_LAYERS, "SharpenedDotProduct2d"),
+        "rohrer_feb2022": (_PUBLISHED, "RohrerFeb2022"),
+        "rohrer_mar2022": (_PUBLISHED, "RohrerMar2022"),
+        "rohrer_apr2022": (_PUBLISHED, "RohrerApr2022"),
+        "rohrer_may2022": (_PUBLISHED, "RohrerMay2022"),
+        "wang": (_PUBLISHED, "Wang"),
+        "batchelor": (_PUBLISHED, "Batchelor"),
+        "hogg": (_PUBLISHED, "Hogg"),
+        "ifeherva": (_PUBLISHED, "Ifeherva"),
+        "hukkelas": (_PUBLISHED, "Hukkelas"),
+        "zimonitrome": (_PUBLISHED, "Zimonitrome"),
+        "pisoni": (_PUBLISHED, "Pisoni"),
     },
     "pooling": {"max": None, "maxabs": (_POOLS, "MaxAbsPool2d")},
     "activation": {"none": None, "relu": None},
     "norm": {"none": None, "batchnorm": None},
+    "objective": {"classification": None},
     # Images speak for themselves: their digest is in every result, and the known sets are checked against it.
-    "data": {"digits": None, "cifar10": None, "mnist": None, "fashion_mnist": None},
+    "data": dict.fromkeys(DATASETS),
 }
 """The released names and what they stand for, module and definition; None where torch or the images say that."""
 _WHOLE = {
@@ -65,29 +82,36 @@ _WHOLE = {
 Code = tuple[tuple[str, str], ...]
 
 
-def code_of(names: Mapping[str, str]) -> Code:
+def code_of(names: Mapping[str, str], targets: Mapping[str, object] | None = None) -> Code:
     """Return (part, digest) of every named part of a cell that is not the released one, sorted; () where all are.
 
-    names: part -> name; parts that are no code (init) are passed over.
+    names: part -> name; parts that are no code (init) are passed over. targets: part -> the Python object outside this
+    package that its name stands for (target.py), where there is one.
     Errors: ValueError in one sentence for source that cannot be read.
     """
-    parts = ("arch", *DEFINITIONS)
-    found = ((part, part_digest(part, name)) for part, name in sorted(names.items()) if part in parts)
+    parts, given = ("arch", *DEFINITIONS), targets or {}
+    found = ((part, part_digest(part, name, given.get(part))) for part, name in sorted(names.items()) if part in parts)
     return tuple((part, digest) for part, digest in found if digest is not None)
 
 
-def part_digest(part: str, name: str) -> str | None:
+def part_digest(part: str, name: str, target: object = None) -> str | None:
     """Return the digest of what `name` stands for as a cell's `part`; None where it is what was released as that name.
 
-    Errors: as `code_of`.
+    target: the Python object that it stands for, where that is outside this package. Errors: as `code_of`.
     """
+    if target is not None:
+        return target_digest(*split_target(part, target))
     digest = _digest(part, name)
     if part == "arch" and (other := _registered_elsewhere(name)):
         return other
     return None if digest == RELEASED.get(part, {}).get(name) else digest
 
 
-def check_code(code: Code, names: Mapping[str, str]) -> None:
+target_digest = functools.cache(lambda module, name: source_digest(module, name))
+"""`source_digest`, once for all cells of a study."""
+
+
+def check_code(code: Code, names: Mapping[str, str], targets: Code = ()) -> None:
     """Raise ValueError in one sentence where `code`, a cell's, is of other source than `names` stand for here and now.
 
     A part that nobody has released and of which the cell says nothing passes: commits that knew no digests wrote it.
@@ -95,7 +119,7 @@ def check_code(code: Code, names: Mapping[str, str]) -> None:
     then = dict(code)
     for part, name in names.items():
         released = name in (RELEASED["arch"] if part == "arch" else DEFINITIONS[part])
-        now = part_digest(part, name)
+        now = part_digest(part, name, dict(targets).get(part))
         if then.get(part) != now and (released or part in then):
             there, here = _said(then.get(part)), _said(now)
             raise ValueError(
@@ -113,10 +137,22 @@ def _digest(part: str, name: str) -> str | None:
         entry = _entry(name)
         return modules_digest(PACKAGE, [REGISTRY[0]]) if entry is None else entry.digest()
     known = DEFINITIONS[part]
+    if name not in known and part == "objective":
+        return _objective_digest(name)
     if name not in known:
         return modules_digest(PACKAGE, _WHOLE[part])
     target = known[name]
     return None if target is None else closure_digest([target])
+
+
+def _objective_digest(name: str) -> str:
+    """The digest of the module that an objective of this package is in: what that imports is the harness."""
+    home = module_of(OBJECTIVES[0])
+    values = [value for statement in home.defined.get(OBJECTIVES[1], ()) for value in _entries(statement, name)]
+    modules = {
+        home.imported[value.id][0] for value in values if isinstance(value, ast.Name) and value.id in home.imported
+    }
+    return hash_of("\n".join(canonical(module_of(module).tree) for module in sorted(modules or {home.name})))
 
 
 def source_digest(module: str, name: str = "") -> str:

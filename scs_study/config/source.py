@@ -189,6 +189,8 @@ class Closure:
         inside = f"{module}.{original}"
         if top_of(module) == PACKAGE == self.top and original not in ("", "*"):
             self.name(module, original)
+        elif top_of(module) == PACKAGE != self.top:  # for other projects this one is as good as installed
+            self.texts.add(f"import {module} {original} as {name}")
         elif top_of(module) == self.top or not installed(module):
             self.whole(inside if original and _path(inside) is not None else module)
         else:

@@ -10,6 +10,7 @@ Free of torch, JAX and Keras. Images are (batch, channels, height, width) and ar
 | conv | stride, padding, dilation, groups | weight, and bias if there is one |
 | linear | | weight, and bias if there is one |
 | maxpool, maxabspool | kernel_size, stride, padding, ceil_mode | |
+| pisonipool | pool_size, pad_to_fit | |
 | relu, flatten | | |
 
 Sizes are pairs of ints, padding of a layer may be 'same' or 'valid'; p is a fixed exponent or None.
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = ("scs", "sdp", "pisoni", "conv", "linear", "maxpool", "maxabspool", "relu", "flatten")
+KINDS = ("scs", "sdp", "pisoni", "conv", "linear", "maxpool", "maxabspool", "pisonipool", "relu", "flatten")
 LAYER_SETTINGS = ("stride", "padding", "dilation", "groups")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scs_study.interchange.chain import LAYER_SETTINGS, Chain, Step, pair
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
-from scs_study.layers.published import Pisoni
+from scs_study.layers.published import Pisoni, PisoniMaxAbsPool2d
 
 _LAYERS = {SharpenedCosineSimilarity2d: "scs", SharpenedDotProduct2d: "sdp", nn.Conv2d: "conv"}
 _POOLS = {nn.MaxPool2d: "maxpool", MaxAbsPool2d: "maxabspool"}
@@ -42,6 +42,8 @@ def _step(name: str, module: nn.Module) -> list[Step]:
             raise ValueError(f"{name}: Pisoni's layer of Keras has a learned power and no dilation")
         words = ("stride", "padding", "groups", "shared_weights")
         return [Step("pisoni", name, {word: getattr(module, word) for word in words}, _arrays(module))]
+    if isinstance(module, PisoniMaxAbsPool2d):
+        return [Step("pisonipool", name, {"pool_size": module.pool_size, "pad_to_fit": module.pad_to_fit})]
     if kind in _POOLS:
         assert isinstance(module, (nn.MaxPool2d, MaxAbsPool2d))
         if pair(module.dilation) != (1, 1) or module.return_indices:
@@ -93,6 +95,8 @@ def _module(step: Step) -> nn.Module:
     settings = dict(step.settings)
     if step.kind in ("relu", "flatten"):
         return nn.ReLU() if step.kind == "relu" else nn.Flatten()
+    if step.kind == "pisonipool":
+        return PisoniMaxAbsPool2d(**settings)
     if step.kind in ("maxpool", "maxabspool"):
         return (nn.MaxPool2d if step.kind == "maxpool" else MaxAbsPool2d)(**settings)
     weight, biased = step.arrays["weight"], "bias" in step.arrays

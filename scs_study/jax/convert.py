@@ -34,6 +34,22 @@ class MaxPool2d(eqx.Module):
         return y if x.ndim == 4 else y[0]
 
 
+class ReLU(eqx.Module):
+    """max(x, 0). A module without leaves, so that jax.grad takes a network; eqx.nn.Lambda has a function for a leaf."""
+
+    def __call__(self, x: Array, *, key: Array | None = None) -> Array:
+        """Return x, or 0 where that is larger."""
+        return jax.nn.relu(x)
+
+
+class Flatten(eqx.Module):
+    """An image (C, H, W) -> its numbers (C H W,)."""
+
+    def __call__(self, x: Array, *, key: Array | None = None) -> Array:
+        """Return the numbers of x, one after the other."""
+        return jnp.ravel(x)
+
+
 class Network(eqx.Module):
     """A chain of layers with names: an image (C, H, W) -> outputs (N,). jax.vmap(network) takes a batch of images."""
 
@@ -99,8 +115,8 @@ def _read(name: str, layer: Any) -> Step:
         pool = layer if isinstance(layer, MaxAbsPool2d) else layer.of_magnitudes
         settings = {word: getattr(pool, word) for word in ("kernel_size", "stride", "padding", "ceil_mode")}
         return Step("maxabspool" if pool is layer else "maxpool", name, settings)
-    if isinstance(layer, eqx.nn.Lambda) and layer.fn in (jax.nn.relu, jnp.ravel):
-        return Step("relu" if layer.fn is jax.nn.relu else "flatten", name)
+    if isinstance(layer, (ReLU, Flatten)):
+        return Step("relu" if isinstance(layer, ReLU) else "flatten", name)
     if isinstance(layer, (eqx.nn.Linear, eqx.nn.Conv2d)):
         biased = {} if layer.bias is None else {"bias": layer.bias.reshape(-1)}
         found = _numpy({"weight": layer.weight} | biased)
@@ -126,11 +142,13 @@ def build(chain: Chain) -> Network:
 def _layer(step: Step) -> Any:
     settings = dict(step.settings)
     if step.kind in ("relu", "flatten"):
-        return eqx.nn.Lambda(jax.nn.relu if step.kind == "relu" else jnp.ravel)
+        return ReLU() if step.kind == "relu" else Flatten()
+    if step.kind == "pisonipool":
+        raise ValueError(f"{step.name}: Pisoni's pool has no form for JAX; MaxAbsPool2d has")
     if step.kind in ("maxpool", "maxabspool"):
         return (MaxPool2d if step.kind == "maxpool" else MaxAbsPool2d)(**settings)
     if step.kind == "pisoni":
-        raise ValueError(f"{step.name}: Pisoni's layer has no form for JAX; convert a studied layer")
+        raise ValueError(f"{step.name}: Pisoni's layer has no form for JAX; the studied layers have")
     arrays = {name: jnp.asarray(values) for name, values in step.arrays.items()}
     weight, key = arrays["weight"], jax.random.key(0)  # what it draws is replaced
     layer: Any

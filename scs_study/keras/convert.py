@@ -80,6 +80,8 @@ def _layers(step: Step, shape: tuple[Any, ...] | None = None) -> list[Any]:
     settings, name = dict(step.settings), step.name
     if step.kind in ("relu", "flatten"):
         return [keras.layers.ReLU(name=name) if step.kind == "relu" else keras.layers.Flatten(name=name)]
+    if step.kind == "pisonipool":
+        return [MaxAbsPool2D(settings["pool_size"], settings["pad_to_fit"], name=name)]
     if step.kind in ("maxpool", "maxabspool"):
         return [_pool(step, shape)]
     weight, biased = step.arrays["weight"], "bias" in step.arrays
@@ -244,14 +246,21 @@ def _read_blog_layer(layer: CosSim2D) -> Step:
 
 
 def _read_pool(layer: Any) -> Step:
-    fills = layer.pad_to_fit if isinstance(layer, MaxAbsPool2D) else layer.padding == "same"
-    sides = layer.input.shape[1:3] if fills and fills != "end" else ()
-    if any(side is None or -side % k > 1 for side, k in zip(sides, layer.pool_size, strict=bool(sides))):
-        raise ValueError(f"{layer.name}: pads on both sides, where torch's ceil_mode pads behind")
-    if tuple(getattr(layer, "strides", layer.pool_size)) != tuple(layer.pool_size):
-        raise ValueError(f"{layer.name}: only a pool of windows side by side can be converted")
     size = pair(layer.pool_size)
-    settings = {"kernel_size": size, "stride": size, "padding": (0, 0), "ceil_mode": bool(fills)}
+    if isinstance(layer, MaxAbsPool2D):
+        if layer.ties == "first" and layer.pad_to_fit != "end":
+            return Step("pisonipool", layer.name, {"pool_size": size, "pad_to_fit": layer.pad_to_fit})
+        if layer.ties == "first" or layer.pad_to_fit is True:
+            raise ValueError(f"{layer.name}: torch's MaxAbsPool2d has ties='positive' and pads behind, with 'end'")
+        fills = bool(layer.pad_to_fit)
+    else:
+        if pair(layer.strides) != size:
+            raise ValueError(f"{layer.name}: only a pool of windows side by side can be converted")
+        fills = layer.padding == "same"
+        sides = layer.input.shape[1:3] if fills else ()
+        if any(side is None or -side % k > 1 for side, k in zip(sides, size, strict=False)):
+            raise ValueError(f"{layer.name}: pads on both sides, where torch's ceil_mode pads behind")
+    settings = {"kernel_size": size, "stride": size, "padding": (0, 0), "ceil_mode": fills}
     return Step("maxabspool" if isinstance(layer, MaxAbsPool2D) else "maxpool", layer.name, settings)
 
 

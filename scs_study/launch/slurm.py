@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scs_study.config.groups import OWN, own_folder
 from scs_study.config.schema import CellConfig, whole
 from scs_study.launch import slurm_task as task
 from scs_study.launch.code_snapshot import CODE, LOGS, Job, Submission, covered, freeze, jobs_of
@@ -131,7 +133,7 @@ def send(submission: Submission, launch: Mapping[str, Any], run: Callable[[str, 
         signal_delay_s=launch["warning_seconds"],
         stderr_to_stdout=True,
         # The frozen code, before whatever is installed; python -m looks in the working folder first of all.
-        setup=[*launch["setup"], f"export PYTHONPATH={shlex.quote(str(code))}", f"cd {shlex.quote(str(code))}"],
+        setup=[*launch["setup"], *exports(code), f"cd {shlex.quote(str(code))}"],
         additional_parameters={"requeue": True, **_options(launch["more"])},
         **({"gpus_per_node": launch["gpus"]} if launch["gpus"] else {}),
         **{key: value for key, value in more.items() if value is not None},
@@ -144,6 +146,18 @@ def send(submission: Submission, launch: Mapping[str, Any], run: Callable[[str, 
         shutil.rmtree(submission.folder)
         raise ValueError(f"launch=slurm: SLURM refused the jobs: {reason[-1] if reason else error}") from None
     return [job.job_id for job in jobs]
+
+
+def exports(code: Path) -> list[str]:
+    """Return the shell's lines after which a task finds the frozen `code`, and the user's own modules and choices.
+
+    Those are not frozen: what a cell says of their source is compared when it begins.
+    """
+    folder, places = own_folder(), [str(code)]
+    if folder is not None:
+        places += [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), os.getcwd()]
+    lines = [f"export PYTHONPATH={shlex.quote(os.pathsep.join(places))}"]
+    return lines if folder is None else [*lines, f"export {OWN}={shlex.quote(str(folder))}"]
 
 
 def _options(more: Sequence[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from scs_study.layers.modules import (
     SharpenedCosineSimilarity2d,
     SharpenedDotProduct2d,
 )
+from scs_study.layers.published import PUBLISHED, PublishedLayer
 
 
 class LayerSettings(Protocol):
@@ -33,6 +34,8 @@ class LayerSettings(Protocol):
     def p_init(self) -> tuple[float, float] | None: ...
     @property
     def w_max(self) -> float | None: ...
+    @property
+    def options(self) -> tuple[tuple[str, Any], ...]: ...
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,28 @@ def _q(module: SharpenedCosineSimilarity2d) -> Tensor:
     return module.q
 
 
+def _published(kind: type[PublishedLayer]) -> LayerSpec:
+    """The entry of a published layer; its own start of p is taken where none is given."""
+
+    def replace(conv: nn.Conv2d, layer: LayerSettings) -> nn.Module:
+        options = dict(layer.options)
+        if strange := options.keys() - {"safe"}:
+            raise ValueError(f"layer.options.{min(strange)}: {layer.name} has one option, safe")
+        if not isinstance(options.get("safe", True), bool):
+            raise ValueError(f"layer.options.safe={options['safe']}: must be true or false")
+        return kind.from_conv(conv, p=layer.p, **options)
+
+    form = kind.form
+    recorded = {"p": _p} if form.q is None else {"p": _p, "q": _q}
+    return LayerSpec(form.name, form.title, kind, replace, _start_published_p, recorded)
+
+
+@torch.no_grad()
+def _start_published_p(module: PublishedLayer, p: Tensor) -> None:
+    assert module.raw_p is not None
+    module.raw_p.copy_(torch.tensor([module.form.p.encode(value) for value in p.tolist()]))
+
+
 # Colours: Okabe and Ito's palette, told apart with the common colour-vision deficiencies.
 _SPECS = (
     LayerSpec("conv", "conv", colors=("#56B4E9", "#0072B2")),
@@ -136,9 +161,10 @@ _SPECS = (
         pools=True,
         colors=("#3CC79A", "#00694D"),
     ),
+    *(_published(kind) for kind in PUBLISHED.values()),
 )
 LAYERS: dict[str, LayerSpec] = {spec.name: spec for spec in _SPECS}
-"""The layers by name, in the order of the paper's tables."""
+"""The layers by name: those of the paper in the order of its tables, then the published ones."""
 
 
 def register(spec: LayerSpec) -> LayerSpec:
@@ -156,7 +182,11 @@ def layer_types() -> tuple[type[nn.Module], ...]:
 
 def spec_of(module: nn.Module) -> LayerSpec:
     """Return the entry of a network's layer, by its class. Errors: KeyError when it is no layer of the registry."""
-    for spec in LAYERS.values():
+    known = [spec for spec in LAYERS.values() if spec.module is not None]
+    for spec in known:
+        if type(module) is spec.module:  # before a layer that it was derived from
+            return spec
+    for spec in known:
         if spec.module is not None and isinstance(module, spec.module):
             return spec
     if isinstance(module, nn.Conv2d):

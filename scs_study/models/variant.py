@@ -9,20 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.identity import check_code
+from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.config.schema import CellConfig, LayerConfig, choice
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES, plain_network
 from scs_study.models.conversion import swap, swap_modules
 from scs_study.models.initialization import UNIT_P, build
+from scs_study.models.outside import adopt
 from scs_study.models.pretrained import check_fit
-from scs_study.system.randomness import own_random_state
+from scs_study.system.randomness import derived, own_random_state
 
 
 def check_cell(cell: CellConfig) -> None:
     """None. Errors: ValueError in one sentence for a cell that cannot be built."""
+    adopt(cell)
     choice("arch", cell.arch, ARCHITECTURES)
     choice("layer.name", cell.layer.name, LAYERS)
-    check_code(cell.code, _names(cell))
+    check_code(cell.code, _names(cell), cell.targets)
     architecture, data = ARCHITECTURES[cell.arch], cell.data
     if architecture.image_sizes and data.image_size not in architecture.image_sizes:
         sizes = ", ".join(str(size) for size in architecture.image_sizes)
@@ -31,6 +34,8 @@ def check_cell(cell: CellConfig) -> None:
         raise ValueError(refusal)
     if cell.norm == "batchnorm" and not _has(cell.arch, data.ends, nn.BatchNorm2d):
         raise ValueError(f"norm=batchnorm: {cell.arch} has no BatchNorm2d; choose norm=none")
+    if cell.layer.name not in PAPER_LAYERS and (refusal := _layer_refusal(cell.arch, data.ends, cell.layer)):
+        raise ValueError(refusal)
 
 
 def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
@@ -64,6 +69,7 @@ def _names(cell: CellConfig) -> dict[str, str]:
         "pooling": cell.pooling,
         "activation": cell.activation,
         "norm": cell.norm,
+        "objective": cell.objective,
     }
 
 
@@ -89,7 +95,8 @@ def _not_swapped(arch: str, ends: tuple[int, int], layer: LayerConfig, *settings
 def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
     check_cell(cell)
     network = build(cell.arch, cell.seed, cell.data.ends)
-    with own_random_state():  # the layers that replace others draw weights that are overwritten at once
+    # The layers that replace others draw weights, which are overwritten at once, and what they alone have: that stays.
+    with own_random_state(derived(f"layers {cell.arch} {cell.seed}")):
         if plain is not None:
             network.load_state_dict(plain)
         swap_modules(network, cell.layer, cell.activation, cell.pooling, cell.norm)
@@ -110,6 +117,20 @@ def count_parameters(network: nn.Module) -> int:
 def _has(arch: str, ends: tuple[int, int], kind: type[nn.Module]) -> bool:
     with own_random_state(), torch.device("meta"):
         return any(isinstance(module, kind) for module in plain_network(arch, ends).modules())
+
+
+@functools.cache
+def _layer_refusal(arch: str, ends: tuple[int, int], layer: LayerConfig) -> str:
+    """Why the layer cannot stand where the plain network has its convolutions, in a sentence; "" where it can."""
+    try:
+        with own_random_state(0):
+            swap_modules(plain_network(arch, ends), layer, "relu", "max", "batchnorm")
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # whatever a stranger's layer does with nn.Conv2d's arguments
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"layer={layer.name}: cannot stand in the place of the convolutions of {arch}: {reason}"
+    return ""
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from typing import Any
 
 from scs_study.config.schema import CellConfig
 from scs_study.models import InitialWeights, initial_weights
+from scs_study.models.outside import adopt
 from scs_study.runs.context import Workplace
 from scs_study.runs.lock import Busy, Lease, LeaseLost, Watch, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
@@ -102,6 +103,7 @@ def _check_origins(folder: Path, starts: Sequence[Mapping[str, Any]], origins: M
 
 
 def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
+    adopt(cell)
     trained = None
     if cell.source is not None:
         state = run_state(place.runs, cell.source)

@@ -17,6 +17,7 @@ from scs_study.data import Batches, ImageSet, check_batch_size
 from scs_study.layers import cpu
 from scs_study.layers.cpu import KERNELS
 from scs_study.layers.kernels import fused
+from scs_study.layers.registry import LAYERS
 from scs_study.models import InitialWeights, count_parameters, not_swapped
 from scs_study.system import files
 from scs_study.system.tensors import checksum, save_tensors
@@ -129,6 +130,7 @@ def train(
         report(line)  # last: whatever becomes of it, the epoch is kept
 
     guard()
+    record.truncate(folder, progress.epoch)
     return _finish(folder, cell, images, shared, settings, parts, diverged)
 
 
@@ -221,7 +223,7 @@ def device_name(device: torch.device) -> str:
 
 def kernels_name(cell: CellConfig, settings: Settings) -> str:
     """What computes the cell's sharpened layers: torch's operations, Triton, or the CPU's compiled loops by name."""
-    if cell.layer.name == "conv":
+    if not LAYERS[cell.layer.name].pools:  # the layers that take a pool in have kernels of their own
         return cpu.PLAIN
     if settings.device.type == "cuda":
         return "triton" if fused.HAVE_TRITON else cpu.PLAIN

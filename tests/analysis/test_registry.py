@@ -10,8 +10,8 @@ import pytest
 
 from scs_study.analysis import registry
 from scs_study.analysis.registry import Analysis, find_analysis
-from scs_study.experiments import compose
-from scs_study.experiments.compose import options
+from scs_study.config import groups
+from scs_study.config.groups import options
 from scs_study.experiments.grid import load_study
 
 
@@ -30,7 +30,7 @@ def test_a_study_names_analyses_that_are_there() -> None:
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of configs with an analysis group of its own."""
     (tmp_path / registry.GROUP).mkdir()
-    monkeypatch.setattr(compose, "CONF", tmp_path)
+    monkeypatch.setattr(groups, "CONF", tmp_path)
     return tmp_path / registry.GROUP / "mine.yaml"
 
 
@@ -44,7 +44,7 @@ def test_one_file_and_one_object_are_all_it_takes(own: Path, monkeypatch: pytest
 @pytest.mark.parametrize("target", ["_target_: no.such.thing\n", "_target_: os.path\n", "other: 1\n"])
 def test_a_file_that_names_none_is_refused_by_its_name(own: Path, target: str) -> None:
     own.write_text(target)
-    with pytest.raises(ValueError, match=r"conf/analysis/mine\.yaml: _target_: ") as refused:
+    with pytest.raises(ValueError, match=r"^analysis=mine\._target_=") as refused:
         find_analysis("mine")
     assert "\n" not in str(refused.value)
 

@@ -68,9 +68,9 @@ def test_what_is_released_is_the_code_as_it_is() -> None:
 
 ADDED = '''
 
-def mine() -> nn.Module:
+def mine(num_classes: int, in_channels: int) -> nn.Module:
     """My network."""
-    return _gallery((Block(((WIDTH, 3, 0),), 8),), WIDTH * 16)
+    return _gallery((Block(((WIDTH, 3, 0),), 8),), WIDTH * 16, num_classes, in_channels)
 
 
 WIDTH = 4
@@ -129,7 +129,7 @@ def test_a_change_of_an_added_network_is_another_run_and_no_other_network_is_tou
 def test_comments_docstrings_annotations_and_line_endings_are_no_other_network(checkout: Path) -> None:
     before = names(checkout, MINE)
     change(checkout, "models/architectures.py", '    """My network."""', '    """Mine, said better."""  # it is')
-    change(checkout, "models/architectures.py", "def mine() -> nn.Module:", "def mine():")
+    change(checkout, "models/architectures.py", "int, in_channels: int) -> nn.Module:", "int, in_channels):")
     path = checkout / "scs_study/models/architectures.py"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert names(checkout, MINE) == before
@@ -139,7 +139,7 @@ def test_comments_docstrings_annotations_and_line_endings_are_no_other_network(c
     ("file", "old", "new", "touched"),
     [
         ("models/architectures.py", "Block(((30, 5, 0),), 2)", "Block(((31, 5, 0),), 2)", {"arch": "rohrer47k"}),
-        ("models/architectures.py", "CLASSES = 10", "CLASSES = 11", {"arch": "rohrer47k"}),
+        ("models/architectures.py", "pool, ceil_mode=True", "pool, ceil_mode=False", {"arch": "rohrer47k"}),
         ("layers/modules.py", "P_MIN = 0.1", "P_MIN = 0.2", {"layer": "scs"}),
         (
             "layers/pooling.py",

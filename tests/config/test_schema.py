@@ -62,7 +62,9 @@ def test_whole_numbers_and_their_floats_are_the_same_recipe(path: str, value: An
     ("path", "value", "sentence"),
     [
         ("activation", "rleu", r"activation=rleu: not known \(did you mean relu\?\); choose from none, relu"),
-        ("layer.name", "skynet", "choose from conv, scs, cosine, sdp"),
+        ("layer.name", "sky/net", r"layer\.name=sky/net: must be a name"),
+        ("layer.options", {"width": 3}, r"layer\.options=.*: scs has no options"),
+        ("layer.options", [3], r"layer\.options=\[3\]: must be a group of settings"),
         ("layer.parameterisation", None, "choose from may2022, mar2022"),
         ("layer.p", 0, r"layer\.p=0\.0: must be above 0"),
         ("layer.p", 2.0, r"set layer\.p_init=null"),

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from scs_study.experiments import compose as composing
+from scs_study.config import groups as groups_module
 from scs_study.experiments.compose import (
     CELL_GROUPS,
     CONF,
@@ -36,7 +36,7 @@ def test_every_shipped_choice_composes_as_hydra_composes_it(
             (tmp_path / place).mkdir()
             Image.new("L", (9, 9)).save(tmp_path / place / "1.png")
         monkeypatch.setenv("SCS_DATA_DIR", str(tmp_path))
-        composing._load.cache_clear()
+        groups_module._load.cache_clear()
     if (group, name) in NEEDS:
         fitting = [arch for arch in options("arch") if arch.startswith(NEEDS[group, name])]
         if not fitting:

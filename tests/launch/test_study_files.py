@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from scs_study.command import run_command
-from scs_study.experiments import compose as composing
+from scs_study.config import groups as composing
 from scs_study.experiments.compose import CONF, load_option, options
 from scs_study.experiments.grid import load_study, plan, study_of
 
@@ -19,7 +19,7 @@ from scs_study.experiments.grid import load_study, plan, study_of
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's conf/, to write into."""
     shutil.copytree(CONF, tmp_path / "conf")
-    monkeypatch.setattr("scs_study.experiments.compose.CONF", tmp_path / "conf")
+    monkeypatch.setattr("scs_study.config.groups.CONF", tmp_path / "conf")
     monkeypatch.setattr("scs_study.command.CONF", tmp_path / "conf")
     return tmp_path / "conf"
 

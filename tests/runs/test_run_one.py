@@ -216,16 +216,22 @@ def test_a_run_killed_between_its_result_and_its_last_status_is_not_computed_aga
 def test_a_process_that_lost_its_run_while_suspended_writes_nothing_more(tmp_path: Path) -> None:
     folder = tmp_path / SCS.run_name
     lines: list[Any] = []
+    then: dict[str, bytes] = {}
+
+    def now() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def taken_over(line: dict[str, Any]) -> None:
         lines.append(line)
         if len(lines) == 1:
             (folder / "lease-2.json").write_text("{}")  # what another process leaves when it takes the run over
+            then.update(now())
 
     with pytest.raises(runner.LeaseLost):
         run_cell(SCS, place(tmp_path), report=taken_over)
     assert len(lines) == 1
-    assert not (folder / checkpoint.NAME).exists()
+    assert now() == then
+    assert checkpoint.NAME in then, "an epoch is told once it is kept"
 
 
 def test_a_full_disk_fails_the_cell_in_one_sentence_and_space_lets_it_finish(

@@ -34,6 +34,14 @@ FREE = (
     ("#BBBBBB", "#555555"),
     ("#EE8866", "#993311"),
     ("#AA99DD", "#554499"),
+    ("#B5E48C", "#2D6A00"),
+    ("#F2A7C3", "#B0004F"),
+    ("#9AD5CA", "#1B4B5A"),
+    ("#D9C2F0", "#7B1FA2"),
+    ("#E8D174", "#8C6D00"),
+    ("#C9B7A6", "#4E342E"),
+    ("#A9B8FF", "#1A237E"),
+    ("#FFB3A7", "#8E0000"),
 )
 """Pairs of colours for layers that bring none, light for max pooling and dark for MaxAbs; they are taken in turn."""
 BAND = "#f3f0e4"

@@ -16,10 +16,10 @@ from scs_study.analysis.robustness.curves import curves, together
 from scs_study.analysis.robustness.results import AttackResult, attack_result
 from scs_study.analysis.robustness.table import robustness_table
 from scs_study.analysis.variants import variants, varying
+from scs_study.config.groups import load_option, options
 from scs_study.evaluation.robustness.evaluator import attack
 from scs_study.evaluation.robustness.models import AttackedModel, attacked_models
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
-from scs_study.experiments.compose import load_option, options
 from scs_study.runs.context import Workplace
 
 NAME, USUAL = "robustness", "pgd"

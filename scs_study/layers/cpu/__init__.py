@@ -5,7 +5,8 @@ here is the same mathematics in the same precision, summed in another order.
 """
 
 from scs_study.layers.cpu.choice import KERNELS, PLAIN, choose, kernel_name
-from scs_study.layers.cpu.layer import NO_WINDOW, Settings, Window, power, takes, window_of
+from scs_study.layers.cpu.layer import power
+from scs_study.layers.cpu.settings import NO_WINDOW, Settings, Window, takes, window_of
 
 __all__ = [
     "KERNELS",

@@ -32,11 +32,12 @@ def _energy_row(x, v, e, channels, i, kh, kw, sh, sw, ph, pw, eps):
     e[:] = eps
     for d in range(kw):
         low, high = first_seen(d, sw, pw), last_seen(d, width, columns, sw, pw)
-        if sw == 1:
-            add(e, low * channels, v, (low - pw + d) * channels, (high - low) * channels)
+        if sw == 1 and low < high:
+            add(e[low * channels : high * channels], v[(low - pw + d) * channels : (high - pw + d) * channels])
         else:
             for j in range(low, high):
-                add(e, j * channels, v, (j * sw - pw + d) * channels, channels)
+                w = j * sw - pw + d
+                add(e[j * channels : (j + 1) * channels], v[w * channels : (w + 1) * channels])
 
 
 @helper
@@ -103,12 +104,13 @@ def energy_backward(ge, x, g, gx, channels, kh, kw, sh, sw, ph, pw):
             for a in range(kh):
                 i = (h + ph - a) // sh
                 if 0 <= i < rows and i * sh == h + ph - a:
-                    add(v, 0, ge[b, i], 0, columns * channels)
+                    add(v, ge[b, i])
             for d in range(kw):
                 low, high = first_seen(d, sw, pw), last_seen(d, width, columns, sw, pw)
-                if sw == 1:
-                    add(e, (low - pw + d) * channels, v, low * channels, (high - low) * channels)
+                if sw == 1 and low < high:
+                    add(e[(low - pw + d) * channels : (high - pw + d) * channels], v[low * channels : high * channels])
                 else:
                     for j in range(low, high):
-                        add(e, (j * sw - pw + d) * channels, v, j * channels, channels)
+                        w = j * sw - pw + d
+                        add(e[w * channels : (w + 1) * channels], v[j * channels : (j + 1) * channels])
             _onto(x[b, h], e, g[b, h], gx[b, h])

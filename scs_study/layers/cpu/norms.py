@@ -46,10 +46,10 @@ def _energy(x, e):
 
 
 @helper
-def add(to, start, values, first, count):
-    """Add `count` values from `first` on to those from `start` on."""
-    for n in range(count):
-        to[start + n] += values[first + n]
+def add(to, values):
+    """Add values to as many others."""
+    for n in range(to.shape[0]):
+        to[n] += values[n]
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,::1], i8, i8, i8, i8, i8, i8, f4)")
@@ -66,13 +66,13 @@ def patch_norm(x, r, kh, kw, sh, sw, ph, pw, eps):
             for a in range(kh):
                 h = i * sh - ph + a
                 if 0 <= h < height:
-                    add(v, 0, e[h], 0, width)
+                    add(v, e[h])
             ri = r[b, i]
             ri[:] = eps
             for a in range(kw):
                 low, high = first_seen(a, sw, pw), last_seen(a, width, columns, sw, pw)
-                if sw == 1:
-                    add(ri, low, v, low - pw + a, high - low)
+                if sw == 1 and low < high:
+                    add(ri[low:high], v[low - pw + a : high - pw + a])
                 else:
                     for j in range(low, high):
                         ri[j] += v[j * sw - pw + a]
@@ -104,11 +104,11 @@ def patch_norm_backward(ge, x, g, gx, kh, kw, sh, sw, ph, pw):
             for a in range(kh):
                 i = (h + ph - a) // sh
                 if 0 <= i < rows and i * sh == h + ph - a:
-                    add(v, 0, ge[b, i], 0, columns)
+                    add(v, ge[b, i])
             for a in range(kw):
                 low, high = first_seen(a, sw, pw), last_seen(a, width, columns, sw, pw)
-                if sw == 1:
-                    add(e, low - pw + a, v, low, high - low)
+                if sw == 1 and low < high:
+                    add(e[low - pw + a : high - pw + a], v[low:high])
                 else:
                     for j in range(low, high):
                         e[j * sw - pw + a] += v[j]

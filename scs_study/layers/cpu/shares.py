@@ -16,23 +16,29 @@ import torch
 
 
 def pieces(batch: int, elements: int, most: int) -> Iterator[slice]:
-    """Yield slices of a batch, about equal ones, of at most `most` elements a thread where a sample has `elements`."""
-    largest = max(1, most * torch.get_num_threads() // elements)
+    """Yield about equal slices of a batch, of at most `most` elements a thread where a sample has `elements`.
+
+    What is not twice as large stays whole: a convolution loses more by being cut in two.
+    """
+    threads = torch.get_num_threads()
+    largest = batch if batch * elements <= 2 * most * threads else max(1, most * threads // elements)
     size = -(-batch // -(-batch // largest))
     for start in range(0, batch, size):
         yield slice(start, min(start + size, batch))
 
 
-def in_shares(batch: int, work: Callable[[int, slice], None]) -> None:
-    """Call work(index, slice) for each share of a batch, all at once; return when all are done."""
+def in_shares(piece: slice, work: Callable[[int, slice, slice], None]) -> None:
+    """Call work(index, its part of the piece, the same part of the batch) for each share; return when all are done."""
+    batch = piece.stop - piece.start
     threads = min(torch.get_num_threads(), batch)
     if threads == 1:
-        work(0, slice(0, batch))
+        work(0, slice(0, batch), piece)
         return
-    bounds = [batch * index // threads for index in range(threads + 1)]
-    shares = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
-    others = [_pool(threads - 1).submit(work, index, share) for index, share in enumerate(shares[1:], start=1)]
-    work(0, shares[0])
+    shares = []
+    for start, stop in itertools.pairwise(batch * index // threads for index in range(threads + 1)):
+        shares.append((slice(start, stop), slice(piece.start + start, piece.start + stop)))
+    others = [_pool(threads - 1).submit(work, index, *share) for index, share in enumerate(shares[1:], start=1)]
+    work(0, *shares[0])
     for other in others:
         other.result()
 

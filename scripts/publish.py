@@ -1,0 +1,53 @@
+"""Leaves in results/<study> what belongs in the repository: tables, PNG figures and the records of its finished runs.
+
+python scripts/publish.py study=grid_20ep seed=0    (one compressed file of records, no path or host name in it)
+python scripts/publish.py study=grid_20ep unpack=FOLDER    (the published runs as run folders, for the other commands)
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study.system import environment
+
+environment.settle()
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
+from scs_study.command import chosen_parts, results_folder, run_command
+from scs_study.experiments.grid import united
+from scs_study.runs.archive import RECORDS, pack, unpack
+from scs_study.runs.state import run_states
+from scs_study.system.console import say
+from scs_study.system.places import below_project, user_path
+
+
+def main(config: DictConfig) -> int:
+    """Exit status 0. Errors: ValueError when no run of the study is finished, or there are no records."""
+    study, made_of = chosen_parts(config)
+    # Under the study's own name whatever seeds were chosen: what is published grows as seeds are complete.
+    folder, runs = results_folder(config, study.name), below_project(config.runs)
+    if config.unpack is not None:
+        names = unpack(folder / RECORDS, user_path("unpack", config.unpack))
+        say(f"{len(names)} runs in {config.unpack}")
+        return 0
+    cells = united(study, made_of)
+    done = [name for name, state in run_states(runs, cells).items() if state.final]
+    if not done:
+        raise ValueError(f"none of the study's {len(cells)} runs in {runs} is finished")
+    cells = [cell for cell in cells if cell.run_name in set(done)]
+    frame = study_frame(cells, runs)
+    say(publish_tables(made_of, frame, folder))
+    say(publish_figures(made_of, frame, runs, folder))
+    for page in folder.rglob("*.pdf"):  # for a paper; of the repository they would double the size
+        page.unlink()
+    pack(runs, done, folder / RECORDS)
+    say(f"  {folder / RECORDS}: {len(done)} runs")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "publish")

@@ -1,0 +1,183 @@
+"""A layer forward and backward, a piece of the batch at a time.
+
+A piece's convolution is still in the cache when the pass after it scales, pools and raises it, and is not kept: the way
+back needs the input, the lengths of the patches, and the winners and their places, which are a quarter as many.
+
+The loops get views of torch's memory as arrays of numpy: maps (B, H, W, C), or in rows (B, H, W C).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scs_study.layers.cpu.choice import Loops, chosen_loops
+from scs_study.layers.cpu.settings import Settings
+from scs_study.layers.cpu.shares import in_shares, pieces
+
+PIECE = 1 << 19
+"""Elements of a convolution's result that one thread works on at a time: 2 MB, which the caches next to it hold."""
+LN2 = 0.6931471805599453
+"""The compiled gradients to p are in units of 1 / ln 2."""
+
+Array = Any  # numpy's, of float32 unless said otherwise
+
+
+def forward(
+    x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return y, channels last, and for `backward` if `keep` says so: r (B, H', W'), c as y, and at (B, H'', W'' O)."""
+    loops, geometry, window = _loops(), settings.geometry, settings.window
+    x, unit = _channels_last(x), _unit_kernels(loops, weight, settings)[0]
+    height, width = settings.outputs(x, weight)
+    rows, columns = window.counts((height, width))
+    batch, kernels = x.shape[0], weight.shape[0]
+    y = _maps(batch, kernels, rows, columns)
+    c = _maps(batch, kernels, rows, columns) if keep else torch.empty(0)
+    places = keep and window.size != (1, 1)
+    at = torch.empty((batch, rows, columns * kernels) if places else (0, 0, 0), dtype=torch.uint8)
+    r = torch.empty((batch, height, width) if settings.scaled else (0, 0, 0))
+    xs, ys, cs, ats, rs = _rows(x) if settings.depthwise else _nhwc(x), _rows(y), _nhwc(c), at.numpy(), r.numpy()
+    sides = _sides(weight, settings)
+    numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
+
+    def pass_on(z: Array, _: int, part: slice, b: slice) -> None:
+        kept = cs[b] if keep else np.empty((1, 1, columns, kernels), np.float32)
+        if settings.depthwise:
+            loops.depthwise.forward(xs[b], _flat(z[part]), *numbers, kernels, *sides, keep, _flat(kept), ys[b])
+            return
+        if settings.scaled:
+            loops.norms.patch_norm(xs[b], rs[b], *sides, numbers[-1])
+        loops.windows.forward(
+            z[part], rs[b], *numbers, *window.size, window.by_size, settings.scaled, keep, kept, ats[b], ys[b]
+        )
+
+    for piece in pieces(batch, kernels * height * width, PIECE):
+        z = torch.conv2d(x[piece], unit, None, geometry.stride, geometry.padding, 1, geometry.groups)
+        in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z))))
+    return y, r, c, at
+
+
+def backward(
+    grad: Tensor, x: Tensor, weight: Tensor, p: Tensor, q: Tensor, kept: tuple[Tensor, Tensor, Tensor],
+    wanted: tuple[bool, ...], settings: Settings,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """Return the gradients to x, weight, p and q, each where it is wanted, of grad, that to y; kept is (r, c, at)."""
+    r, c, at = kept
+    loops, geometry, depthwise = _loops(), settings.geometry, settings.depthwise
+    x, grad = _channels_last(x), _channels_last(grad)
+    unit, length = _unit_kernels(loops, weight, settings)
+    height, width = settings.outputs(x, weight)
+    batch, kernels, _, columns = c.shape
+    grad_x = torch.empty_like(x) if wanted[0] else None
+    grad_unit: Tensor | None = None
+    threads, cuts = torch.get_num_threads(), list(pieces(batch, kernels * height * width, PIECE))
+    # One buffer for all pieces, which stays in the cache.
+    gz = _maps(cuts[0].stop, kernels, height, width)
+    ge = torch.empty_like(gz) if depthwise else torch.empty((len(gz), height, width) if settings.scaled else (0, 0, 0))
+    sums_p = np.zeros((len(cuts), threads, columns * kernels), np.float32)
+    sums_q = np.zeros((len(cuts), threads, columns * kernels if depthwise else 1), np.float32)
+    grads, cs, ats, rs, xs = _rows(grad), _nhwc(c), at.numpy(), r.numpy(), _rows(x) if depthwise else _nhwc(x)
+    gzs, ges = (_rows(gz), _rows(ge)) if depthwise else (_nhwc(gz), ge.numpy())
+    sides = _sides(weight, settings)
+    numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
+
+    def pass_back(to_p: Array, to_q: Array, index: int, part: slice, b: slice) -> None:
+        if depthwise:
+            loops.depthwise.backward(
+                grads[b], xs[b], _flat(cs[b]), *numbers, kernels, *sides, gzs[part], ges[part], to_p[index], to_q[index]
+            )
+        else:
+            to_q[index, 0] = loops.windows.backward(
+                grads[b], cs[b], ats[b], rs[b], *numbers, *settings.window.size, settings.scaled,
+                gzs[part], ges[part], to_p[index],
+            )  # fmt: skip
+
+    def spread(to: Array, back: Array, _: int, part: slice, b: slice) -> None:
+        if depthwise:
+            loops.depthwise.energy_backward(ges[part], xs[b], _flat(back[part]), to[b], kernels, *sides)
+        else:
+            loops.norms.patch_norm_backward(ges[part], xs[b], back[part], to[b], *sides)
+
+    for number, piece in enumerate(cuts):
+        in_shares(piece, functools.partial(pass_back, sums_p[number], sums_q[number]))
+        if not (wanted[0] or wanted[1]):
+            continue
+        back, to_unit, _ = torch.ops.aten.convolution_backward(
+            gz[: piece.stop - piece.start], x[piece], unit, None, geometry.stride, geometry.padding, (1, 1),
+            False, (0, 0), geometry.groups, (wanted[0], wanted[1], False),
+        )  # fmt: skip
+        if to_unit is not None:
+            grad_unit = to_unit if grad_unit is None else grad_unit.add_(to_unit)
+        if grad_x is not None and settings.least is None:
+            grad_x[piece] = back
+        elif grad_x is not None:
+            to = _rows(grad_x) if depthwise else _nhwc(grad_x)
+            in_shares(piece, functools.partial(spread, to, _nhwc(_channels_last(back))))
+
+    total_p = sums_p.reshape(-1, kernels).sum(0, dtype=np.float64) * LN2
+    return (
+        grad_x,
+        None if grad_unit is None else _kernel_gradient(loops, grad_unit, unit, length, settings),
+        torch.from_numpy(total_p).float() if wanted[2] else None,
+        torch.tensor(float(sums_q.sum(dtype=np.float64))) if wanted[3] else None,
+    )
+
+
+def _loops() -> Loops:
+    loops = chosen_loops()
+    assert loops is not None
+    return loops
+
+
+def _sides(weight: Tensor, settings: Settings) -> tuple[int, ...]:
+    return *weight.shape[2:], *settings.geometry.stride, *settings.geometry.padding
+
+
+def _unit_kernels(loops: Loops, weight: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Return the kernels over their lengths, channels last, and the lengths; the kernels themselves without norms."""
+    weight = _channels_last(weight)
+    length = torch.empty(weight.shape[0])
+    if settings.least is None:
+        return weight, length
+    unit = torch.empty_like(weight)
+    loops.norms.unit_kernels(_kernels(weight), _kernels(unit), length.numpy(), np.float32(settings.least))
+    return unit, length
+
+
+def _kernel_gradient(loops: Loops, grad: Tensor, unit: Tensor, length: Tensor, settings: Settings) -> Tensor:
+    if settings.least is None:
+        return grad
+    to, grad = torch.empty_like(unit), _channels_last(grad)
+    loops.norms.unit_kernels_backward(
+        _kernels(grad), _kernels(unit), length.numpy(), _kernels(to), np.float32(settings.least)
+    )
+    return to
+
+
+def _maps(batch: int, channels: int, height: int, width: int) -> Tensor:
+    return torch.empty((batch, channels, height, width), memory_format=torch.channels_last)
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.detach().contiguous(memory_format=torch.channels_last)
+
+
+def _nhwc(maps: Tensor) -> Array:
+    return maps.permute(0, 2, 3, 1).numpy() if maps.dim() == 4 else maps.numpy()
+
+
+def _flat(maps: Array) -> Array:
+    return maps.reshape(*maps.shape[:2], -1)
+
+
+def _rows(maps: Tensor) -> Array:
+    return _flat(_nhwc(maps))
+
+
+def _kernels(weight: Tensor) -> Array:
+    return _nhwc(weight).reshape(weight.shape[0], -1)

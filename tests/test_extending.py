@@ -1,0 +1,119 @@
+"""docs/extending.md does what it says: its files are written, its lines added, its commands typed, in a copy of this
+checkout that nobody else sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scs_study.system import files
+from scs_study.system.places import PROJECT
+from tests.gates import PATIENCE
+
+PAGE = (PROJECT / "docs" / "extending.md").read_text()
+BLOCK = re.compile(r"^```(\w+)(?: (\w+)=(\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, after the page was followed from its top to its end."""
+    home = tmp_path_factory.mktemp("page") / "checkout"
+    for part in ("scs_study", "conf", "scripts", "results/paper"):
+        shutil.copytree(PROJECT / part, home / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for language, verb, target, text in BLOCK.findall(PAGE):
+        if verb == "file":
+            (home / target).parent.mkdir(parents=True, exist_ok=True)
+            (home / target).write_text(text)
+        elif verb == "add":
+            path = home / target
+            path.write_text(f"{path.read_text()}\n\n{text}")
+        elif language == "bash":
+            typed(home, home / target if verb == "cd" else home, text)
+    return home
+
+
+def typed(home: Path, folder: Path, lines: str) -> None:
+    """A block of commands, as a user types them; the first that fails ends it, and the test."""
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("SCS_")},
+        "SCS": str(home),
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(["bash", "-ec", lines], cwd=folder, env=environment, capture_output=True, text=True,
+                          timeout=PATIENCE, check=False)  # fmt: skip
+    assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
+
+
+def runs(folder: Path) -> dict[str, Path]:
+    """The finished runs on digits and of the project outside, by architecture, layer and objective."""
+    found = {}
+    for run in folder.iterdir():
+        if (run / "result.json").exists() and "small-bounded-none-maxabs-folder" not in run.name:
+            config = files.read_json(run / "config.json")
+            found[f"{config['arch']} {config['layer']['name']} {config.get('objective', '-')}"] = run
+    return found
+
+
+@pytest.mark.slow
+def test_what_was_added_trains_in_all_combinations(copy: Path) -> None:
+    layers, objectives = ("conv", "bounded", "wang"), ("-", "pair")
+    assert {f"small {layer} {objective}" for layer in layers for objective in objectives} <= runs(copy / "runs").keys()
+
+
+@pytest.mark.slow
+def test_a_layer_of_ones_own_is_recorded_and_tabled_with_its_options(copy: Path) -> None:
+    found = runs(copy / "runs")
+    (line,) = files.read_lines(found["small bounded -"] / "layers.jsonl")
+    assert all(isinstance(record["gain"], float) for record in line["layers"].values())
+    config = files.read_json(found["small bounded -"] / "config.json")
+    assert config["layer"]["options"] == {"gain": 1.0}
+    assert config["code"].keys() == {"arch", "layer"}
+    for layer in ("conv", "bounded", "wang"):
+        assert layer in (copy / "results/mine/tables/mine.csv").read_text()
+
+
+@pytest.mark.slow
+def test_an_analysis_follows_the_runs_of_a_study_that_names_it(copy: Path) -> None:
+    (table,) = (copy / "results").glob("mine*/tables/parameters.md")
+    assert "How large networks are." in table.read_text()
+
+
+@pytest.mark.slow
+def test_an_objective_of_two_networks_keeps_both(copy: Path) -> None:
+    run = runs(copy / "runs")["small bounded pair"]
+    (line,) = files.read_lines(run / "layers.jsonl")
+    assert {path.partition(".")[0] for path in line["layers"]} == {"first", "second"}
+    assert files.read_json(run / "config.json")["code"].keys() == {"arch", "layer", "objective"}
+
+
+@pytest.mark.slow
+def test_a_folder_of_seven_classes_is_a_data_set(copy: Path) -> None:
+    (run,) = [run for name, run in all_runs(copy / "runs") if "folder_48x40" in name]
+    data = files.read_json(run / "config.json")["data"]
+    assert (data["num_classes"], data["image_size"]) == (7, [48, 40])
+
+
+def all_runs(folder: Path) -> list[tuple[str, Path]]:
+    return [(run.name, run) for run in folder.iterdir() if (run / "result.json").exists()]
+
+
+@pytest.mark.slow
+def test_a_project_outside_brings_a_network_a_layer_an_objective_data_and_a_study(copy: Path) -> None:
+    found = runs(copy / "project/runs")
+    assert found.keys() == {"mynet scaled cautious", "mynet scs cautious"}
+    config = files.read_json(found["mynet scaled cautious"] / "config.json")
+    assert config["targets"] == {
+        "arch": "my_project.nets.my_net",
+        "layer": "my_project.layers.Scaled",
+        "objective": "my_project.objectives.Cautious",
+    }
+    assert config["code"].keys() == config["targets"].keys()
+    assert (copy / "project/results/ours/tables/ours.csv").exists()
+    assert len((copy / "project/results/ours/tables/sizes.csv").read_text().splitlines()) == 3
