@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
 from scs_study.system import environment
@@ -18,7 +20,9 @@ from tabulate import tabulate
 
 from scs_study.analysis.plots.benchmark import bench_chart
 from scs_study.benchmark.epoch import EpochRow, epochs
+from scs_study.benchmark.price import PriceRow, price
 from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
+from scs_study.benchmark.start import StartRow, starts
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
@@ -55,6 +59,8 @@ def main(config: DictConfig) -> int:
     if given is None:
         given = GPU_COUNTS if device.type == "cuda" else ()
     counts = [whole("side_by_side", each, 1) for each in given]
+    priced = [choice("price", each, ARCHITECTURES) for each in config.price]
+    price_threads = [whole("price_threads", each, 1) for each in config.price_threads]
     taken_apart = [choice("epoch_archs", each, ARCHITECTURES) for each in config.epoch_archs]
 
     def cells(arch: str) -> dict[str, CellConfig]:
@@ -85,7 +91,18 @@ def main(config: DictConfig) -> int:
     sides: list[SideRow] = []
     for engine in (each for each in engines if each != NETWORK) if counts else ():
         sides += side(cells(config.arch.name), replace(place.settings, engine=engine), counts, rounds[0])
+    prices: list[PriceRow] = []
+    begun: list[StartRow] = []
+    if device.type == "cpu" and priced:
+        begun = starts()
+        for threads in price_threads:
+            for arch in priced:
+                prices += _priced(cells(arch), arch, threads, config, rounds)
     written = []
+    if prices:
+        say(f"\nCPU milliseconds of a step, {name.split(',')[0]}\n{_table(prices)}")
+        say(f"\nOnce a process\n{_table(begun)}")
+        written += [write_csv(folder / "price_cpu.csv", prices), write_csv(folder / "start_cpu.csv", begun)]
     if sides:
         say(f"\nCells side by side, {name}\n{tabulate([asdict(each) for each in sides], 'keys', floatfmt='.3g')}")
         written.append(write_csv(folder / f"side_by_side_{slug}.csv", sides))
@@ -98,6 +115,24 @@ def main(config: DictConfig) -> int:
     for path in written:
         say(f"  {path}")
     return 0
+
+
+def _table(rows: Sequence[Any]) -> str:
+    return str(tabulate([asdict(row) for row in rows], "keys", floatfmt=".3g"))
+
+
+def _priced(
+    cells: dict[str, CellConfig], arch: str, threads: int, config: DictConfig, rounds: tuple[int, int]
+) -> list[PriceRow]:
+    batch = whole("train.batch_size", config.train.batch_size, 1)
+    if arch.startswith("resnet"):
+        shape = {"arch": arch, "activation": "relu", "pooling": "max", "norm": "batchnorm"}
+        cells = {
+            BASELINE if layer == "conv" else f"{layer} + relu + max": _cell({**shape, "layer": layer}, config)
+            for layer in RESNET
+        }
+        return price(cells, BASELINE, threads, batch, rounds[1], warm_up=1)
+    return price(cells, BASELINE, threads, batch, rounds[0])
 
 
 def _cell(choices: dict[str, str], config: DictConfig, size: int = 32) -> CellConfig:

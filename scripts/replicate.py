@@ -14,7 +14,7 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
-from scs_study.analysis.registry import check_following, follow
+from scs_study.analysis.registry import check_analyses, run_analyses
 from scs_study.command import (
     FAILED,
     chosen_parts,
@@ -57,7 +57,7 @@ def main(config: DictConfig) -> int:
     check_checkpoint(cells, overrides)
     keep_checkpoint(config, cells, overrides)
     place, folder = workplace(config), results_folder(config, results_name(study))
-    check_following(made_of, config)
+    check_analyses(made_of, config)
     missing, twins = unsettled(work, runs), len(work) - len(cells)
     also = f" ({twins} of them convolutional twins that others start from)" if twins else ""
     done = len(work) - len(missing)
@@ -77,7 +77,7 @@ def main(config: DictConfig) -> int:
     frame = study_frame(cells, runs)
     say(publish_tables(made_of, frame, folder))
     say(publish_figures(made_of, frame, runs, folder))
-    problems = follow(made_of, place, config, folder)
+    problems = run_analyses(made_of, place, config, folder)
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
     for name in left:
         say(f"left: {name}: {outcomes[name].state}")

@@ -1,4 +1,4 @@
-"""Attacks finished runs, keeps what fell, writes table and figures: python scripts/robustness.py study=cifar10_short
+"""Attacks finished runs, writes table and figures: python scripts/robustness.py study=cifar10_short
 
 python scripts/robustness.py 'match=rohrer100k-*' attack=short    (any runs, by their names; a first look on a CPU)
 """
@@ -16,23 +16,20 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.robustness.study import attack_runs
+from scs_study.analysis.registry import Subject, find_analysis, run_analysis
 from scs_study.command import FAILED, matching_runs, results_folder, run_command
-from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.runs.context import workplace
-from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every finished run has been attacked. Errors: ValueError when no run matches."""
     prepare_process()
-    settings, place = robustness_of(config.attack), workplace(config)
+    analysis, context = find_analysis("robustness"), workplace(config)
     names, name = matching_runs(config)
-    problems = attack_runs(collect(place.runs, names), settings, place, results_folder(config, name))
-    for sentence in problems:
-        say(f"robustness: {sentence}")
-    return FAILED if problems else 0
+    frame, folder = collect(context.runs, names), results_folder(config, name)
+    subject = Subject(frame, context.runs, folder, context, config)
+    return FAILED if run_analysis("robustness", analysis, subject) else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures and draws the saliency maps of a group of finished runs; what is done is kept in their folders.
+"""Measures and draws the saliency maps of a group of finished runs; what is done is cached in their folders.
 
 python scripts/saliency.py study=quick saliency.min_accuracy=0
 python scripts/saliency.py study=table4 saliency=smoothgrad saliency.picture=false
@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.publish import study_frame
-from scs_study.analysis.saliency.study import saliency
+from scs_study.analysis.registry import Subject, find_analysis, run_analysis
 from scs_study.command import (
     FAILED,
     chosen_study,
@@ -28,26 +28,22 @@ from scs_study.command import (
     results_name,
     run_command,
 )
-from scs_study.evaluation.saliency.settings import saliency_of
 from scs_study.runs.context import workplace
-from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
     """The exit status: 0 when every finished run could be read. Errors: ValueError when no run matches."""
     prepare_process()
-    settings, place = saliency_of(config.saliency), workplace(config)
+    analysis, context = find_analysis("saliency"), workplace(config)
     if config.match:
         names, name = matching_runs(config)
-        frame = collect(place.runs, names)
+        frame = collect(context.runs, names)
     else:
         study, cells = chosen_study(config)
-        frame, name = study_frame(cells, place.runs), results_name(study)
-    problems = saliency(frame, place, settings, results_folder(config, name))
-    for sentence in problems:
-        say(f"saliency: {sentence}")
-    return FAILED if problems else 0
+        frame, name = study_frame(cells, context.runs), results_name(study)
+    subject = Subject(frame, context.runs, results_folder(config, name), context, config)
+    return FAILED if run_analysis("saliency", analysis, subject) else 0
 
 
 if __name__ == "__main__":

@@ -80,6 +80,12 @@ def test_a_layer_of_ones_own_is_recorded_and_tabled_with_its_options(copy: Path)
 
 
 @pytest.mark.slow
+def test_an_analysis_follows_the_runs_of_a_study_that_names_it(copy: Path) -> None:
+    (table,) = (copy / "results").glob("mine*/tables/parameters.md")
+    assert "How large networks are." in table.read_text()
+
+
+@pytest.mark.slow
 def test_an_objective_of_two_networks_keeps_both(copy: Path) -> None:
     run = runs(copy / "runs")["small bounded pair"]
     (line,) = files.read_lines(run / "layers.jsonl")
@@ -111,3 +117,4 @@ def test_a_project_outside_brings_a_network_a_layer_an_objective_data_and_a_stud
     assert config["code"].keys() == config["targets"].keys()
     (table,) = (copy / "project/results").glob("ours*/tables/ours.csv")
     assert "scaled" in table.read_text()
+    assert len(table.with_name("sizes.csv").read_text().splitlines()) == 3

@@ -17,10 +17,9 @@ import pytest
 import torch
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.robustness.study import attack_runs
-from scs_study.analysis.saliency.study import saliency
-from scs_study.evaluation.robustness import cache as kept_attacks
-from scs_study.evaluation.saliency import cache as kept_maps
+from scs_study.analysis.robustness import report as robustness
+from scs_study.analysis.saliency import report as saliency
+from scs_study.evaluation import cache
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings
 from scs_study.experiments.compose import PROJECT
 from scs_study.launch.code_snapshot import freeze
@@ -98,23 +97,26 @@ def test_runs_that_may_only_be_read_are_looked_at_and_published(runs: Path, tmp_
 
 
 @pytest.mark.parametrize("kind", ["saliency", "robustness"])
-def test_analyses_of_read_only_runs_are_those_of_others_but_kept_nowhere(
+def test_analyses_of_read_only_runs_are_those_of_others_but_cached_nowhere(
     kind: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def analyse(results: Path) -> list[str]:
         frame = collect(runs, [cell("scs").run_name])
         if kind == "saliency":
-            return saliency(frame, place(runs), MAPS, results)
-        return attack_runs(frame, settings(checks=["apgd_ce"]), place(runs), results)
+            problems = saliency.compute(frame, place(runs), MAPS)
+            saliency.report(frame, place(runs), MAPS, results)
+        else:
+            problems = robustness.compute(frame, place(runs), settings(checks=["apgd_ce"]))
+            robustness.report(frame, runs, settings(checks=["apgd_ce"]), results)
+        return problems
 
     with read_only(runs):
         assert analyse(tmp_path / "first") == []
         error = capsys.readouterr().err
-        assert error.startswith(f"{kind}: nothing can be kept in the folders in {runs} (")
+        assert error.startswith(f"{kind}: nothing can be cached in the folders in {runs} (")
         assert error.count("\n") == 1
         assert analyse(tmp_path / "second") == [], "what is known in this process is not computed again"
-    kept_maps._UNWRITTEN.clear()
-    kept_attacks._UNWRITTEN.clear()
+    cache._UNWRITTEN.clear()
     assert analyse(tmp_path / "third") == []
     # What readers see: the CSV of the attacks says how fast they were, too.
     tables = [sorted((tmp_path / name / "tables").glob("*.md")) for name in ("first", "second", "third")]
@@ -127,19 +129,21 @@ def test_a_damaged_result_of_read_only_runs_is_computed_again_and_left_there(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = collect(runs, [cell("scs").run_name])
-    saliency(frame, place(runs), MAPS, tmp_path / "r")
-    attack_runs(frame, settings(checks=[]), place(runs), tmp_path / "r")
+    saliency.compute(frame, place(runs), MAPS)
+    robustness.compute(frame, place(runs), settings(checks=[]))
     for path in [*runs.glob("*/saliency/measures-*"), *runs.glob("*/robustness/pgd-*.jsonl")]:
         path.write_bytes(b"\0" + path.read_bytes()[1:])
     capsys.readouterr()
     with read_only(runs):
-        assert saliency(frame, place(runs), MAPS, tmp_path / "r") == []
-        assert attack_runs(frame, settings(checks=[]), place(runs), tmp_path / "r") == []
-    out, error = capsys.readouterr()
-    assert "left there (" in out
-    assert "left there (" in error
-    kept_maps._UNWRITTEN.clear()
-    kept_attacks._UNWRITTEN.clear()
+        assert saliency.compute(frame, place(runs), MAPS) == []
+        assert robustness.compute(frame, place(runs), settings(checks=[])) == []
+        assert saliency.report(frame, place(runs), MAPS, tmp_path / "r")
+        assert robustness.report(frame, runs, settings(checks=[]), tmp_path / "r")
+    error = capsys.readouterr().err
+    assert "saliency/measures-" in error
+    assert "robustness/pgd-" in error
+    assert error.count("left there (") == 2
+    cache._UNWRITTEN.clear()
 
 
 def test_a_study_that_cannot_be_written_ends_in_one_sentence(tmp_path: Path) -> None:
@@ -213,8 +217,10 @@ def test_whom_files_are_for_is_for_the_umask_to_say(umask: int, mode: int, folde
         where: Workplace = place(base / "runs")
         assert run_cell(cell("scs", epochs=2), where).state == "done"
         frame = collect(where.runs, [cell("scs", epochs=2).run_name])
-        saliency(frame, where, replace(MAPS, redrawn=0), base / "results")
-        attack_runs(frame, settings(checks=[]), where, base / "results")
+        saliency.compute(frame, where, replace(MAPS, redrawn=0))
+        saliency.report(frame, where, replace(MAPS, redrawn=0), base / "results")
+        robustness.compute(frame, where, settings(checks=[]))
+        robustness.report(frame, where.runs, settings(checks=[]), base / "results")
         freeze(where.runs, "study", [[cell()]], {})
     finally:
         os.umask(before)
@@ -248,12 +254,16 @@ def test_an_error_names_the_file_that_people_know(tmp_path: Path) -> None:
 
 
 def test_numbers_of_an_unwritten_result_are_those_of_a_written_one(tmp_path: Path) -> None:
-    compute = lambda: ({"x": torch.arange(3.0)}, {"n": 1})  # noqa: E731
+    result, folder = ({"x": torch.arange(3.0)}, {"n": 1}), tmp_path / "run" / "saliency"
     (tmp_path / "run").mkdir()
     with read_only(tmp_path / "run"):
-        unwritten = kept_maps.kept(tmp_path / "run", "part", {"a": 1}, compute)
-        assert kept_maps.is_kept(tmp_path / "run", "part", {"a": 1})
-    kept_maps._UNWRITTEN.clear()
-    written = kept_maps.kept(tmp_path / "run", "part", {"a": 1}, compute)
+        cache.store_result(folder, "part", {"a": 1}, result)
+        unwritten = cache.load_result(folder, "part", {"a": 1})
+    cache._UNWRITTEN.clear()
+    assert cache.load_result(folder, "part", {"a": 1}) is None
+    cache.store_result(folder, "part", {"a": 1}, result)
+    written = cache.load_result(folder, "part", {"a": 1})
+    assert unwritten is not None
+    assert written is not None
     assert np.array_equal(unwritten[0]["x"], written[0]["x"])
     assert unwritten[1] == written[1]

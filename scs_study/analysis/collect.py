@@ -50,7 +50,7 @@ RUN_NAME = re.compile(r".+-[0-9a-f]{12}")
 
 
 def collect(runs: Path, names: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None) -> pd.DataFrame:
-    """One row per run folder of `runs`, sorted by name, or per name of `names` in the order given.
+    """Return one row per run folder of `runs`, sorted by name, or per name of `names` in the order given.
 
     names: None for every run folder there is; run names; or run name -> identity (CellConfig.identity()), which says
     what a run that has not started yet would have computed, so that a table can show it in its place.
@@ -78,11 +78,11 @@ def collect(runs: Path, names: Iterable[str] | Mapping[str, Mapping[str, Any]] |
 
 
 def history(run: Path) -> pd.DataFrame:
-    """One row per epoch of a run: the columns of history.jsonl, accuracies as fractions, seconds per epoch.
+    """Return one row per epoch of a run: the columns of history.jsonl, accuracies as fractions, seconds per epoch.
 
     Usable while the run is being written; empty (with the usual columns) before its first epoch ends.
     Where a run was interrupted and repeated an epoch, the later record of that epoch stands.
-    Errors: ValueError naming the file and line when a line other than the last is damaged.
+    Raises ValueError naming the file and line when a line other than the last is damaged.
     """
     columns = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "train_seconds", "eval_seconds"]
     rows = read_epochs(run / "history.jsonl")
@@ -98,10 +98,11 @@ def _numbers(rows: Iterable[Mapping[str, Any]], name: str) -> pd.Series[Any]:
 
 
 def layer_history(run: Path) -> pd.DataFrame:
-    """One row per epoch and layer of a run: epoch, path, weight_norm, gradient_norm (L2), q, p (list of the kernels').
+    """Return one row per epoch and layer of a run: epoch, path, weight_norm, gradient_norm (L2), q, p (list of the
+    kernels').
 
     Usable while the run is being written. q is NaN and p None where a layer has none.
-    Errors: as `history`.
+    Raises as `history`.
     """
     records = read_epochs(run / "layers.jsonl")
     with _named(run / "layers.jsonl"):
@@ -120,7 +121,7 @@ def layer_history(run: Path) -> pd.DataFrame:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """A context in which whatever is wrong with a file's values is a ValueError that names the file."""
+    """Return a context in which whatever is wrong with a file's values is a ValueError that names the file."""
     try:
         yield
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -128,14 +129,14 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def identity_columns(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The columns of a collected frame that say what a run computes, without the seed: a variant's and recipe's key."""
+    """Return the columns that say what a run computes, without the seed: a variant's and recipe's key."""
     return tuple(name for name in frame.columns if name not in COLUMNS or (name in USUAL and name != "seed"))
 
 
 def flatten(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a run as the columns of a collected frame: one level, our words, lists as tuples.
+    """Return the identity of a run as the columns of a collected frame: one level, our words, lists as tuples.
 
-    Errors: ValueError for an identity of another format, or one that is no valid config.
+    Raises ValueError for an identity of another format, or one that is no valid config.
     """
     if "format" not in identity:
         raise ValueError("the config has no format, so it is not a run's")
@@ -187,8 +188,8 @@ def _status(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"state": "interrupted", "epochs_done": 0, "message": "no status.json yet"}
     if status.get("state") not in STATES:
         raise ValueError(f"status.json is damaged: state {status.get('state')!r} is not known")
-    facts = {"state": status["state"], "epochs_done": status.get("epoch"), "message": status.get("message")}
-    return _checked("status.json", facts)
+    values = {"state": status["state"], "epochs_done": status.get("epoch"), "message": status.get("message")}
+    return _checked("status.json", values)
 
 
 def _result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def _result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(file: str, values: dict[str, Any]) -> dict[str, Any]:
-    """`values`, where each is of its column's kind: one wrong value must not spoil the column for all runs."""
+    """Return `values`, where each is of its column's kind: one wrong value must not spoil the column for all runs."""
     for name, value in values.items():
         if name in INTEGERS:
             kind, sound = "a whole number", isinstance(value, int) and not isinstance(value, bool)
@@ -240,9 +241,10 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """The records of a run's file that has a line for every epoch, by epoch; of an epoch recorded twice the later.
+    """Return the records of a run's file that has a line for every epoch, by epoch; of an epoch recorded twice the
+    later.
 
-    Errors: ValueError naming the file when a line other than the last is damaged.
+    Raises ValueError naming the file when a line other than the last is damaged.
     """
     epochs = {}
     for record in read_lines(path):

@@ -73,9 +73,9 @@ class PaperRow:
 
 @cache
 def paper_table(name: str) -> tuple[PaperRow, ...]:
-    """The rows of one of the paper's tables ("table1" ... "table8"), in the paper's order.
+    """Return the rows of one of the paper's tables ("table1" ... "table8"), in the paper's order.
 
-    Errors: ValueError for another name; FileNotFoundError where the package was installed without results/paper.
+    Raises ValueError for another name; FileNotFoundError where the package was installed without results/paper.
     """
     if name not in TABLES:
         raise ValueError(f"{name}: the paper has {TABLES[0]} to {TABLES[-1]}")
@@ -87,17 +87,17 @@ def paper_table(name: str) -> tuple[PaperRow, ...]:
 
 
 def paper_tables() -> dict[str, tuple[PaperRow, ...]]:
-    """All tables of the paper by name."""
+    """Return all tables of the paper by name."""
     return {name: paper_table(name) for name in TABLES}
 
 
 def paper_epochs(architecture: str) -> int:
-    """The paper's number of epochs: 800 for architectures of the scs-gallery, 200 for others (section 4)."""
+    """Return the paper's number of epochs: 800 for architectures of the scs-gallery, 200 for others (section 4)."""
     return 800 if architecture.startswith("rohrer") else 200
 
 
 def recipe_differences(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """In what a run's recipe differs from the paper's, in words; empty where it does not.
+    """Return in what a run's recipe differs from the paper's, in words; empty where it does not.
 
     row: a row of a collected frame (or anything with its columns). What the paper leaves open and no default of
     systems.md 7 is sure of (how weights and p start) is not counted as a difference.
@@ -135,7 +135,7 @@ _PHRASES = {
 
 
 def _layer_differences(row: Mapping[str, Any]) -> list[str]:
-    """The paper's layer: May 2022's, p learned, weights clamped to +-1, all convolutions replaced (systems.md 7)."""
+    """Return differences from its layer: May 2022's, p learned, clamp +-1, all convolutions replaced (systems.md 7)."""
     found = []
     if row.get("layer.parameterisation") not in (None, "may2022"):
         found.append(f"layer of {row['layer.parameterisation']}, not may2022")

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.p_values import p_values
+from scs_study.analysis.forms import to_text, write_study_table
 from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.plots.layer_norms import norms
+from scs_study.analysis.registry import Subject, analyses_of, results_of
 from scs_study.analysis.tables import table
-from scs_study.analysis.weight_norms import weight_norms
-from scs_study.analysis.writers import to_text, write_table
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.grid import Part
 
-DRAWN: Mapping[str, Callable[[pd.DataFrame, Path, Path], tuple[Path, ...]]] = {
-    "weight_norms": weight_norms,
-    "p_values": p_values,
-}
-"""The analyses that need nothing but what every run records: figures and tables of a part that names them."""
-
 
 def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
-    """The collected runs of a study's cells, those that have not started included.
+    """Return the collected runs of a study's cells, those that have not started included.
 
-    Errors: ValueError when none has started: there is nothing to publish, and what was published stays.
+    Raises ValueError when none has started: there is nothing to publish, and what was published stays.
     """
     frame = collect(runs, {cell.run_name: cell.identity() for cell in cells})
     if (frame["state"] == "missing").all():
@@ -37,20 +30,20 @@ def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
 
 
 def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> str:
-    """The tables of a study's parts for a terminal, and the paths of their files, which are written to folder/tables.
+    """Write the tables of a study's parts to folder/tables; return them as text, with the paths of their files.
 
     frame: the runs of all parts. A study of several parts has a folder of its own for each, below `folder`.
     """
     texts = []
     for part, rows, where in _apart(parts, frame, folder):
         built = table(rows, part.study.paper)
-        paths = write_table(built, where / "tables", part.study.paper or part.study.name)
+        paths = write_study_table(built, where / "tables", part.study.paper or part.study.name)
         texts.append("\n".join([to_text(built), *_listed(paths)]))
     return "\n\n".join(texts)
 
 
 def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
-    """The paths of the parts' figures and of the tables that go with them, a line each, written as publish_tables says.
+    """Write the parts' figures and the tables that go with them, as publish_tables; return their paths, a line each.
 
     A part of which nothing has started has none.
     """
@@ -59,14 +52,14 @@ def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, fold
         if (rows["state"] == "missing").all():
             continue
         paths += [*curves(rows, runs, where / "figures"), *norms(rows, runs, where / "figures")]
-        for name in part.study.analyses:
-            if name in DRAWN:
-                paths += DRAWN[name](rows, runs, where)
+        for _, analysis in analyses_of(part.study):
+            if analysis.compute is None:
+                paths += analysis.report(Subject(rows, runs, where))
     return "\n".join(_listed(paths))
 
 
 def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool, figures: bool) -> str:
-    """The table of any runs for a terminal and the paths of its files, and those of their error curves and layer norms.
+    """Write the table of any runs, their error curves and layer norms; return the table as text and all paths.
 
     Written to folder/tables and folder/figures, whichever of them is asked for.
     """
@@ -75,20 +68,15 @@ def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool
     if tables:
         built = table(frame)
         texts.append(to_text(built))
-        paths += write_table(built, folder / "tables", folder.name)
+        paths += write_study_table(built, folder / "tables", folder.name)
     if figures:
         paths += [*curves(frame, runs, folder / "figures"), *norms(frame, runs, folder / "figures")]
     return "\n".join([*texts, *_listed(paths)])
 
 
-def home(part: Part, parts: Sequence[Part], folder: Path) -> Path:
-    """The folder of a part's results, where `folder` is that of the whole study's."""
-    return folder if len(parts) == 1 else folder / part.study.name
-
-
 def _apart(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> Iterator[tuple[Part, pd.DataFrame, Path]]:
     for part in parts:
-        yield part, frame[frame["run"].isin([cell.run_name for cell in part.cells])], home(part, parts, folder)
+        yield part, frame[frame["run"].isin([cell.run_name for cell in part.cells])], results_of(part, parts, folder)
 
 
 def _listed(paths: Sequence[Path]) -> list[str]:

@@ -1,61 +1,105 @@
-"""The analyses that follow a study when its `analyses` name them (conf/study/*.yaml)."""
+"""The analyses that a study may name in its `analyses`: each a file in conf/analysis/ and the object it names.
+
+What such a file says beside `_target_` are settings of its own; saliency and robustness have whole config groups.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import DictConfig
 
-from scs_study.analysis.publish import home
-from scs_study.analysis.robustness import study as robustness
-from scs_study.analysis.saliency import study as saliency
-from scs_study.config.schema import CellConfig
+from scs_study.analysis.collect import collect
+from scs_study.config.groups import load_option
+from scs_study.config.target import load_target, split_target
 from scs_study.experiments.grid import Part, Study
 from scs_study.runs.context import Workplace
 from scs_study.system.console import say
 
+GROUP = "analysis"
+"""The config group with a file for each analysis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What an analysis is about. frame: the collected runs, of which any number may be unfinished. folder: for results.
+
+    context, config: how and with which settings something is computed; None for an analysis that computes nothing.
+    """
+
+    frame: pd.DataFrame
+    runs: Path
+    folder: Path
+    context: Workplace | None = None
+    config: DictConfig | None = None
+
 
 @dataclass(frozen=True)
 class Analysis:
-    """What follows a study.
+    """What follows the runs of a study.
 
-    check: None; refuses settings that are wrong (ValueError), before hours of training.
-    run: the sentences of what went wrong, none where all went well; prints what it did, and writes to the study's
-    results folder. It takes any subset of the cells that is finished.
+    report: writes tables and figures below the subject's folder and returns their paths; it reads run folders only.
+    compute: computes on the finished runs what their folders do not hold yet, and returns a message for each problem.
+    check: refuses wrong settings with a ValueError, before hours of training.
     """
 
-    check: Callable[[DictConfig], None]
-    run: Callable[[Study, Sequence[CellConfig], Workplace, DictConfig, Path], Sequence[str]]
+    report: Callable[[Subject], Sequence[Path]]
+    compute: Callable[[Subject], Sequence[str]] | None = None
+    check: Callable[[DictConfig], None] | None = None
 
 
-FOLLOWING: Mapping[str, Analysis] = {
-    "saliency": Analysis(saliency.check, saliency.follow_with_saliency),
-    "robustness": Analysis(robustness.check, robustness.follow),
-}
-"""The analyses by name that compute something of their own. Those that only draw are in publish.DRAWN; a test holds
-both together equal to study.grid.ANALYSES."""
+def find_analysis(name: str) -> Analysis:
+    """Return the analysis that a file <name>.yaml in conf/analysis, or in a folder of one's own, names.
+
+    Raises:
+        ValueError: there is no such file, or it names no Analysis.
+    """
+    target = load_option(GROUP, name).get("_target_")
+    split_target(f"{GROUP}={name}", target)
+    found = load_target(f"{GROUP}={name}", str(target))
+    if not isinstance(found, Analysis):
+        raise ValueError(f"{GROUP}={name}._target_={target}: is no scs_study.analysis.registry.Analysis")
+    return found
 
 
-def check_following(parts: Sequence[Part], config: DictConfig) -> None:
-    """None. Errors: ValueError in one sentence for a wrong setting of an analysis that is to follow."""
+def check_analyses(parts: Sequence[Part], config: DictConfig) -> None:
+    """Raise ValueError in one sentence for a wrong setting of an analysis that a part names."""
     for part in parts:
-        for name in _computed(part.study):
-            FOLLOWING[name].check(config)
+        for name in part.study.analyses:
+            if check := find_analysis(name).check:
+                check(config)
 
 
-def follow(parts: Sequence[Part], place: Workplace, config: DictConfig, folder: Path) -> list[str]:
-    """The sentences of what went wrong in the parts' analyses, which are run in their order and are printed."""
+def run_analyses(parts: Sequence[Part], context: Workplace, config: DictConfig, folder: Path) -> list[str]:
+    """Run and print the parts' analyses that compute something, in their order; return a message for each problem."""
     problems: list[str] = []
     for part in parts:
-        for name in _computed(part.study):
-            found = FOLLOWING[name].run(part.study, part.cells, place, config, home(part, parts, folder))
-            for sentence in found:
-                say(f"{name}: {sentence}")
-            problems += found
+        for name, analysis in analyses_of(part.study):
+            if analysis.compute is not None:
+                frame = collect(context.runs, {cell.run_name: cell.identity() for cell in part.cells})
+                subject = Subject(frame, context.runs, results_of(part, parts, folder), context, config)
+                problems += run_analysis(name, analysis, subject)
     return problems
 
 
-def _computed(study: Study) -> list[str]:
-    return [name for name in study.analyses if name in FOLLOWING]
+def run_analysis(name: str, analysis: Analysis, subject: Subject) -> list[str]:
+    """Compute what is missing, write the report, print its paths and the problems; return the problems' messages."""
+    problems = list(analysis.compute(subject)) if analysis.compute is not None else []
+    for path in analysis.report(subject):
+        say(f"  {path}")
+    for message in problems:
+        say(f"{name}: {message}")
+    return problems
+
+
+def analyses_of(study: Study) -> list[tuple[str, Analysis]]:
+    """Return the analyses that a study names, in its order."""
+    return [(name, find_analysis(name)) for name in study.analyses]
+
+
+def results_of(part: Part, parts: Sequence[Part], folder: Path) -> Path:
+    """Return the folder of a part's results, where `folder` is that of the whole study's."""
+    return folder if len(parts) == 1 else folder / part.study.name

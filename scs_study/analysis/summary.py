@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from tabulate import tabulate
 
 from scs_study.analysis.collect import FINAL, history, identity_columns
 from scs_study.analysis.statistics import Summary, summarise
+from scs_study.analysis.table_writer import terminal_text
 from scs_study.analysis.variants import Record, label, unplaced, variants, varying
 
 
@@ -42,7 +42,8 @@ class Report:
 
 
 def summary(frame: pd.DataFrame, runs: Path) -> Report:
-    """The Report on the runs of a collected frame; `runs` is where their folders are (read for unfinished runs only).
+    """Return the Report on the runs of a collected frame; `runs` is where their folders are (read for unfinished runs
+    only).
 
     Unlike show_results.py: sample standard deviation (ddof 1), and runs that still train are listed, with their epoch.
     """
@@ -63,7 +64,7 @@ def summary(frame: pd.DataFrame, runs: Path) -> Report:
 
 
 def summary_text(report: Report) -> str:
-    """A Report for a terminal; 4 significant digits, as show_results.py prints them."""
+    """Return a Report for a terminal; 4 significant digits, as show_results.py prints them."""
     parts = []
     if report.groups:
         rows = [
@@ -71,7 +72,7 @@ def summary_text(report: Report) -> str:
             for g in report.groups
         ]
         heads = ["test error (%) after the last epoch", "n", "mean", "std. dev.", "std. error", "best of any epoch"]
-        parts.append(tabulate(rows, heads, tablefmt="simple", disable_numparse=True, colalign=("left", *["right"] * 5)))
+        parts.append(terminal_text(heads, rows, "lrrrrr"))
     else:
         parts.append("No run has finished yet.")
     if report.unfinished:
@@ -80,11 +81,7 @@ def summary_text(report: Report) -> str:
             for u in report.unfinished
         ]
         heads = ["not finished", "state", "epoch", "test error so far (%)"]
-        parts.append(
-            tabulate(
-                lines, heads, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "right", "right")
-            )
-        )
+        parts.append(terminal_text(heads, lines, "llrr"))
     return "\n\n".join(parts) + "\n"
 
 

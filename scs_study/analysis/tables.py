@@ -82,7 +82,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table before it has a form; analysis/writers.py writes it. extra: names of the further settings' columns."""
+    """A table before it has a form; analysis/forms.py writes it. extra: names of the further settings' columns."""
 
     name: str
     caption: str
@@ -92,12 +92,13 @@ class Table:
 
 
 def table(frame: pd.DataFrame, paper_name: str | None = None) -> Table:
-    """The Table of all runs in `frame` (see `collect`), beside a table of the paper ("table3") where one is named.
+    """Return the Table of all runs in `frame` (see `collect`), beside a table of the paper ("table3") where one is
+    named.
 
     Rows are in the paper's order, then ours; a row of the paper that nobody runs stays, as "not run".
     Only finished runs (done, diverged, untrained) are averaged; every other run is counted in the row's state.
     Ratios compare with the row of BASELINE of the same architecture, norm, image size and recipe on the same device.
-    Errors: ValueError for an unknown table of the paper.
+    Raises ValueError for an unknown table of the paper.
     """
     groups = variants(frame)
     extra = varying(groups, identity_columns(frame))
@@ -226,7 +227,7 @@ def _devices(group: Sequence[Record]) -> str:
 
 
 def _marks(differences: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """A mark for each way in which a recipe differs: * where there is one way, *1, *2, ... where there are several."""
+    """Return a mark for each way in which a recipe differs: * for the only way, *1, *2, ... for several."""
     kinds = [kind for kind in dict.fromkeys(differences) if kind]
     return {kind: "*" if len(kinds) == 1 else f"*{number}" for number, kind in enumerate(kinds, start=1)}
 

@@ -23,13 +23,13 @@ LIVELIEST = ("running", "interrupted", "failed", "damaged", "missing")
 
 
 def records(frame: pd.DataFrame) -> list[Record]:
-    """The rows of a collected frame as dicts; NaN and NA become None."""
+    """Return the rows of a collected frame as dicts; NaN and NA become None."""
     rows = frame.astype(object).to_dict("records")
     return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
 
 
 def variants(frame: pd.DataFrame) -> list[list[Record]]:
-    """The runs of a collected frame in groups that differ by nothing but the seed, both in the tables' order.
+    """Return the runs of a collected frame in groups that differ by nothing but the seed, both in the tables' order.
 
     Runs whose config is not known (no folder, and no identity given) are in no group: see `unplaced`.
     """
@@ -44,12 +44,12 @@ def variants(frame: pd.DataFrame) -> list[list[Record]]:
 
 
 def unplaced(frame: pd.DataFrame) -> list[Record]:
-    """The runs that belong to no variant, because no config says what they compute."""
+    """Return the runs that belong to no variant, because no config says what they compute."""
     return [row for row in records(frame) if row["architecture"] is None]
 
 
 def varying(groups: Iterable[Sequence[Record]], columns: Iterable[str]) -> tuple[str, ...]:
-    """Of `columns`, the identity keys beyond the usual ones that tell groups apart.
+    """Return of `columns`, the identity keys beyond the usual ones that tell groups apart.
 
     Settings of the layer differ between layers by nature, so they count only where they differ for one layer; and those
     that go with the parameterisation (the start of p, the clamp) do not count beside it.
@@ -72,26 +72,26 @@ def varying(groups: Iterable[Sequence[Record]], columns: Iterable[str]) -> tuple
 
 
 def label(row: Record, extra: Sequence[str] = ()) -> str:
-    """A variant in words: "scs none maxabs", then the keys of `extra` that it sets ("p=2")."""
+    """Return a variant in words: "scs none maxabs", then the keys of `extra` that it sets ("p=2")."""
     words = [row["layer"], row["activation"], row["pooling"]]
     values = ((name, setting(row, name)) for name in extra)
     return " ".join([*words, *(f"{short(name)}={show(value)}" for name, value in values if value is not None)])
 
 
 def setting(row: Record, name: str) -> object:
-    """The value of a setting, None where it is none: to leave a clamp off is a choice, other layers have no clamp."""
+    """Return the value of a setting, None where it is none: no clamp is a choice, but not of other layers."""
     if name == "layer.w_max" and row[name] is None and row["layer.parameterisation"] == "may2022":
         return "off"
     return row[name]
 
 
 def short(name: str) -> str:
-    """The last word of a dotted key, which is how people call it."""
+    """Return the last word of a dotted key, which is how people call it."""
     return name.rpartition(".")[2]
 
 
 def show(value: object) -> str:
-    """The value of a setting as people write it."""
+    """Return the value of a setting as people write it."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -104,12 +104,12 @@ def show(value: object) -> str:
 
 
 def finished(group: Iterable[Record]) -> list[Record]:
-    """The runs of a group that are results."""
+    """Return the runs of a group that are results."""
     return [row for row in group if row["state"] in FINAL]
 
 
 def state_words(group: Sequence[Record]) -> str:
-    """The states of a group's runs in words: "done", or "2 done, 1 running (epoch 3 of 5)"."""
+    """Return the states of a group's runs in words: "done", or "2 done, 1 running (epoch 3 of 5)"."""
     if all(row["state"] == "done" for row in group):
         return "done"
     parts = []
@@ -126,7 +126,7 @@ def state_words(group: Sequence[Record]) -> str:
 
 
 def short_state(group: Sequence[Record]) -> str:
-    """What stands where there is no number: "running 2/3" (epochs), "failed", "missing", "diverged"."""
+    """Return what stands where there is no number: "running 2/3" (epochs), "failed", "missing", "diverged"."""
     for state in (*LIVELIEST, *FINAL):
         members = [row for row in group if row["state"] == state]
         if members and state in ("running", "interrupted"):
@@ -137,7 +137,7 @@ def short_state(group: Sequence[Record]) -> str:
 
 
 def order(row: Record, columns: Sequence[str]) -> Key:
-    """The sort key of a variant: architecture by size, then norm and image size, then as in the paper's tables."""
+    """Return the sort key of a variant: architecture by size, norm and image size, then as in the paper's tables."""
     size = tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", row["architecture"]))
     further = tuple(_comparable(row[name]) for name in columns if name not in USUAL)
     return (
@@ -154,7 +154,7 @@ def order(row: Record, columns: Sequence[str]) -> Key:
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Whole numbers in words: {0, 1, 2, 5} is "0-2, 5"."""
+    """Return whole numbers in words: {0, 1, 2, 5} is "0-2, 5"."""
     runs: list[list[int]] = []
     for number in sorted(set(numbers)):
         if runs and number == runs[-1][1] + 1:
@@ -165,7 +165,7 @@ def spans(numbers: Iterable[int]) -> str:
 
 
 def recipe_words(rows: Sequence[Record]) -> str:
-    """Networks, data, epochs, seeds and training recipe of runs in words, for a caption; all that occur of each."""
+    """Return networks, data, epochs, seeds and recipe of runs in words, for a caption; all that occur of each."""
 
     def all_of(key: str) -> str:
         return " or ".join(dict.fromkeys(show(row[key]) for row in rows))
@@ -194,6 +194,6 @@ def _plain(value: Any) -> Any:
 
 
 def _pixels(image_size: object) -> int:
-    """The pixels of an image whose size a frame gives as 32 or as "48x40"."""
+    """Return the pixels of an image whose size a frame gives as 32 or as "48x40"."""
     height, _, width = str(image_size).partition("x")
     return int(height) * int(width or height)

@@ -65,18 +65,22 @@ def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.
 
 
 def measure(
-    made: list[Contestant], rounds: int, device: torch.device, warm_up: int = 2
+    made: list[Contestant],
+    rounds: int,
+    device: torch.device,
+    warm_up: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[tuple[str, str], tuple[Timing, Timing]]:
     """(name, layout) -> (training step, evaluation step), each the median of `rounds`, in random order every round.
 
-    warm_up: rounds before those that count.
+    warm_up: rounds before those that count. clock: seconds as they are counted.
     """
     seconds: dict[tuple[str, str], tuple[list[float], list[float]]] = {(c.name, c.layout): ([], []) for c in made}
     order = random.Random(0)
     for number in range(rounds + warm_up):
         for each in order.sample(made, len(made)):
             for index, (work, steps) in enumerate(((each.train, each.train_steps), (each.evaluate, each.eval_steps))):
-                taken = seconds_of(work, device) / steps
+                taken = seconds_of(work, device, clock) / steps
                 if number >= warm_up:
                     seconds[each.name, each.layout][index].append(taken)
     return {key: (Timing.of(train), Timing.of(evaluate)) for key, (train, evaluate) in seconds.items()}
@@ -108,12 +112,12 @@ def contestant(
     return Contestant(name, layout, train, evaluate)
 
 
-def seconds_of(work: Callable[[], None], device: torch.device) -> float:
-    """The seconds that `work` takes, the device's part included."""
+def seconds_of(work: Callable[[], None], device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
+    """The seconds of `clock` that `work` takes, the device's part included."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    started = time.perf_counter()
+    started = clock()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - started
+    return clock() - started

@@ -1,4 +1,4 @@
-"""The trained networks of finished runs, as every analysis of them reads them: from the run folder and nowhere else."""
+"""The trained networks of finished runs, as every evaluation reads them: from the run folder and nowhere else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Trained:
     """A finished run: its cell, its network on the CPU in eval mode, and what identifies its weights.
 
     network: as it was trained, so with pools taken in before the power (models/fold.py).
-    weights: the checksum of weights.safetensors; an analysis that is kept says of which weights it is.
+    weights: the checksum of weights.safetensors; an evaluation that is cached says of which weights it is.
     """
 
     folder: Path
@@ -33,9 +33,9 @@ class Trained:
 
 
 def load_trained(folder: Path) -> Trained:
-    """The trained network in a run's folder, as its last epoch left it.
+    """Return the trained network in a run's folder, as its last epoch left it.
 
-    Errors: ValueError in one sentence when the run has no final result, or a file of it is damaged.
+    Raises ValueError in one sentence when the run has no final result, or a file of it is damaged.
     """
     try:
         cell = cell_from_dict(files.read_json(folder / run_folder.CONFIG))

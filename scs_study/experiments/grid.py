@@ -26,9 +26,6 @@ from scs_study.experiments.compose import (
 )
 from scs_study.system.places import PAPER
 
-ANALYSES: tuple[str, ...] = ("weight_norms", "p_values", "saliency", "robustness")
-"""What may follow a study besides tables, curves and layer norms, which every study gets (analysis.following)."""
-
 
 @dataclass(frozen=True)
 class Study:
@@ -37,7 +34,7 @@ class Study:
     base: {group: choice} and set: {dotted setting: value} for every cell. axes: {group or dotted setting: values}.
     exclude: partial {axis: value}; a cell that matches one of them is left out. paper: the paper's table to print
     beside ours, None where it has none. include: other studies whose cells belong to this one, their epochs multiplied
-    by epochs_factor (rounded up). analyses: names of ANALYSES that `make replicate` runs on the finished cells.
+    by epochs_factor (rounded up). analyses: files in conf/analysis/ that `make replicate` runs on the finished cells.
     """
 
     name: str
@@ -99,7 +96,7 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
     if values["paper"] is not None:
         choice("study.paper", values["paper"], sorted(path.stem for path in PAPER.glob("table*.csv")))
     for analysis in values["analyses"]:
-        choice("study.analyses", analysis, ANALYSES)
+        choice("study.analyses", analysis, options("analysis"))
     for axis, points in values["axes"].items():
         if not isinstance(points, list) or not points:
             raise ValueError(f"study.axes.{axis}={points}: must be a list of values")

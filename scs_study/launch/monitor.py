@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scs_study.config.schema import CellConfig
 from scs_study.launch.code_snapshot import LOGS, Job, jobs_of, submissions
+from scs_study.runs.lock import Watch
 from scs_study.runs.progress import QUIET
 from scs_study.runs.state import Outcome, run_states
 from scs_study.system.console import say
@@ -25,13 +26,13 @@ def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Out
     Errors: stopping.Interrupted after SIGTERM or SIGINT; the jobs go on.
     """
     names = {cell.run_name for cell in cells}
-    told, last = "", 0.0
+    told, last, watch = "", 0.0, Watch()
     with StopRequest().listening() as stop:
         while True:
             jobs: list[Job] | None = None
             with contextlib.suppress(ValueError):  # a controller that restarts; the jobs go on without it
                 jobs = jobs_of(runs, names)
-            states = run_states(runs, cells)
+            states = run_states(runs, cells, watch)
             words = summary([state.state for state in states.values()], jobs)
             if words != told and time.monotonic() - last >= min(QUIET, POLL):
                 say(words)

@@ -4,9 +4,12 @@ Leases are files lease-<number>.json, each created exclusively and none ever del
 That needs no lock of the file system (network file systems often have none that can be trusted), and since a number is
 given out once, two processes that find the same dead owner cannot both follow it.
 
-A lease is over when its modification time is 0 (given back: that takes no space on a full disk), when its process on
-this machine is gone, or when its heartbeat (the modification time) has not moved for STALE seconds as measured on the
-observer's own clock, so clocks of different machines are never compared.
+A lease is over when its modification time is RETURNED (given back: that takes no space on a full disk), when its
+process on this machine is gone, or when its heartbeat (the modification time) has not moved for STALE seconds in which
+an observer looked at it again and again, as measured on the observer's own clock. Clocks of different machines are
+never compared: an observer only sees whether the time on a lease changes, whatever time that is and whoever's clock it
+comes from (sshfs and GlusterFS write the client's, NFS the server's; docs/cluster.md). And where the file server
+hangs, nobody can look, and nobody is silent.
 """
 
 from __future__ import annotations
@@ -28,8 +31,13 @@ HEARTBEAT = 5.0
 STALE = 60.0
 """Seconds. Well above HEARTBEAT and above what network file systems keep attributes in their caches."""
 
-Watch = dict[Path, tuple[int, float]]
-"""Of leases looked at before: the heartbeat seen, and when it was first seen on this process's clock."""
+RETURNED = 1
+"""The modification time, in seconds, of a lease that is given back. Not 0: sshfs takes that for "now"."""
+_RETURNED_NS = (0, RETURNED * 10**9)
+"""Both: up to commit 2263eb8 it was 0."""
+
+Watch = dict[Path, tuple[int, float, float]]
+"""Of leases looked at before: the heartbeat seen, for how long it has been silent, and when it was last looked at."""
 
 
 class Busy(Exception):
@@ -52,7 +60,7 @@ class Lease:
 
     def check(self) -> None:
         """None. Errors: LeaseLost when the run has another owner by now. Ask before every write."""
-        if _file(self.path.parent, self.number + 1).exists() or not self.path.exists():
+        if self._taken_over():
             raise LeaseLost(f"{self.path.parent.name}: another process has taken this run over")
 
     def check_if_silent(self) -> None:
@@ -68,10 +76,21 @@ class Lease:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             with contextlib.suppress(OSError):  # a file system that is away for a moment; `check` knows the rest
-                os.utime(self.path)
-                self._lost = _file(self.path.parent, self.number + 1).exists()
+                self._lost = self._taken_over()
+                if not self._lost:
+                    os.utime(self.path)
                 self._beaten = _awake()
         _give_back(self.path)  # once more: `release` may have come between the question and the touch
+
+    def _taken_over(self) -> bool:
+        # The follower's lease, or the sign it has left on this one: a network file system may remember for a while that
+        # there was no such file as the former, but asks its server about a file that is opened.
+        if _file(self.path.parent, self.number + 1).exists():
+            return True
+        try:
+            return _read(self.path)[0] in _RETURNED_NS
+        except FileNotFoundError:
+            return True
 
 
 def acquire(folder: Path, watch: Watch | None = None) -> Lease:
@@ -87,8 +106,13 @@ def acquire(folder: Path, watch: Watch | None = None) -> Lease:
     path = _file(folder, number + 1)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
+    except OSError:
+        if not path.exists():
+            raise
+        # FileExistsError; of two that come at the same time sshfs tells one "operation not permitted".
         raise Busy(f"{folder.name}: another process has just started on it") from None
+    if number:
+        _give_back(_file(folder, number))  # its owner, if it was only silent, sees it there, too
     try:
         with os.fdopen(descriptor, "w") as file:
             json.dump(_owner(), file)
@@ -102,33 +126,33 @@ def acquire(folder: Path, watch: Watch | None = None) -> Lease:
     return lease
 
 
-def owner_of(folder: Path, now: float | None = None) -> dict[str, Any] | None:
+def owner_of(folder: Path, now: float | None = None, watch: Watch | None = None) -> dict[str, Any] | None:
     """The live owner of the run in `folder` (host, pid, age in seconds of its last heartbeat), None if it has none.
 
-    An owner on another machine counts as live as long as its heartbeat is younger than STALE seconds at `now`, the time
-    by the clock of the file system (runs.state.clock); None takes this machine's. Only `acquire` ever decides by it.
+    An owner on another machine is judged by its silence, as `acquire` does, where `watch` remembers earlier looks. At
+    first sight it counts as live as long as its heartbeat is younger than STALE seconds at `now`, the time by the clock
+    of the file system (runs.state.clock); None takes this machine's. That is right as far as the clocks agree, and
+    nothing is ever taken over by it.
     """
     number = _highest(folder)
     path = _file(folder, number)
-    owner = _alive(path, {}) if number else None
+    owner = _alive(path, {} if watch is None else watch) if number else None
     if owner is None:
         return None
     try:
         age = max(0.0, (time.time() if now is None else now) - path.stat().st_mtime)
     except FileNotFoundError:
         return None
-    return {**owner, "age": age} if owner.get("machine") == _machine() or age < STALE else None
+    return {**owner, "age": age} if watch is not None or owner.get("machine") == _machine() or age < STALE else None
 
 
 def _alive(path: Path, watch: Watch) -> dict[str, Any] | None:
     """The owner named in the lease, None when the lease is over."""
     try:
-        with path.open("rb") as file:  # opening makes a network file system ask its server again
-            beat = os.fstat(file.fileno()).st_mtime_ns
-            content = file.read()
+        beat, content = _read(path)
     except FileNotFoundError:
         return None
-    if beat == 0:
+    if beat in _RETURNED_NS:
         return None
     owner: dict[str, Any] = {}
     with contextlib.suppress(ValueError):  # its writer died between creating and writing it, or is about to write
@@ -136,16 +160,23 @@ def _alive(path: Path, watch: Watch) -> dict[str, Any] | None:
         owner = named if isinstance(named, dict) else {}
     if owner.get("machine") == _machine() and _gone(owner):
         return None
-    seen, since = watch.get(path, (None, 0.0))
-    if seen != beat:
-        watch[path] = (beat, _clock())
-        return owner
-    return owner if _clock() - since < STALE else None
+    now = _clock()
+    seen, silent, looked = watch.get(path, (None, 0.0, now))
+    # Of a long time without a look only a little counts: the disk that we could not see the owner could not write to.
+    silent = silent + min(now - looked, HEARTBEAT) if seen == beat else 0.0
+    watch[path] = (beat, silent, now)
+    return owner if silent < STALE else None
+
+
+def _read(path: Path) -> tuple[int, bytes]:
+    """The heartbeat on a lease, its modification time in nanoseconds, and what it says."""
+    with path.open("rb") as file:  # opening makes a network file system ask its server again
+        return os.fstat(file.fileno()).st_mtime_ns, file.read()
 
 
 def _give_back(path: Path) -> None:
     with contextlib.suppress(OSError):  # where even this is refused, silence says the same after STALE seconds
-        os.utime(path, (0, 0))
+        os.utime(path, (RETURNED, RETURNED))
 
 
 def _clock() -> float:

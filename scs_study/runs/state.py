@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scs_study.config.schema import CellConfig
-from scs_study.runs.lock import owner_of
+from scs_study.runs.lock import Watch, owner_of
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
@@ -59,10 +59,10 @@ def run_state(runs: Path, cell: CellConfig, now: float | None = None) -> RunStat
 
     now: as for `lease.owner_of`.
     """
-    return _state(runs / cell.run_name, cell.train.epochs, now)
+    return _state(runs / cell.run_name, cell.train.epochs, now, None)
 
 
-def _state(folder: Path, epochs: int, now: float | None) -> RunState:
+def _state(folder: Path, epochs: int, now: float | None, watch: Watch | None) -> RunState:
     try:
         status = files.read_json(folder / run_folder.STATUS)
         state, epoch, message = str(status["state"]), int(status["epoch"]), str(status["message"])
@@ -73,7 +73,7 @@ def _state(folder: Path, epochs: int, now: float | None) -> RunState:
     if state in run_folder.FINAL_STATES:
         return RunState(state, epoch, epochs, None, message)
     try:
-        owner = owner_of(folder, now)
+        owner = owner_of(folder, now, watch)
     except OSError as error:
         return RunState("damaged", epoch, epochs, None, str(error))
     if owner is not None:
@@ -84,8 +84,11 @@ def _state(folder: Path, epochs: int, now: float | None) -> RunState:
     return RunState(state, epoch, epochs, None, message)
 
 
-def run_states(runs: Path, cells: Iterable[CellConfig]) -> dict[str, RunState]:
-    """The states of many runs, by run name. Folders that were final before and have not changed since are not read."""
+def run_states(runs: Path, cells: Iterable[CellConfig], watch: Watch | None = None) -> dict[str, RunState]:
+    """The states of many runs, by run name. Folders that were final before and have not changed since are not read.
+
+    watch: as for `lease.owner_of`, of whoever looks again and again.
+    """
     now = clock(runs)
     there = set(os.listdir(runs)) if runs.is_dir() else set()
     known = _read_index(runs)
@@ -102,7 +105,7 @@ def run_states(runs: Path, cells: Iterable[CellConfig]) -> dict[str, RunState]:
         if entry is not None and entry[0] == changed:
             states[name] = RunState(entry[1], entry[2], cell.train.epochs, None, entry[3])
             continue
-        states[name] = state = _state(runs / name, cell.train.epochs, now)
+        states[name] = state = _state(runs / name, cell.train.epochs, now, watch)
         if state.final and now - changed / 1e9 > _SETTLED:
             index[name] = (changed, state.state, state.epoch, state.message)
     if len(index) >= _WORTHWHILE:

@@ -164,7 +164,7 @@ def _result(path: Path) -> None:
 
 def _recorded(path: Path) -> None:
     record.check_epochs(path, None)
-    if not path.read_bytes().endswith(b"\n"):
+    if not files.read_bytes(path).endswith(b"\n"):
         raise ValueError(f"{path} is damaged: its last line is cut off")
 
 

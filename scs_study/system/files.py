@@ -1,4 +1,4 @@
-"""Small files that are never seen half-written: temporary name, fsync, rename."""
+"""Small files that are never seen half-written: temporary name, fsync, rename; and reading them on a shared disk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,35 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+REPLACED = 10.0
+"""Seconds for which a network file system may go on answering that a file is stale; GlusterFS and NFS do for 1 to 3."""
+_Found = TypeVar("_Found")
+
+
+def fresh(look: Callable[[], _Found]) -> _Found:
+    """What `look` gives, asked again while its file is stale: another node of a shared disk has just replaced it.
+
+    Errors: as `look`; OSError (ESTALE) when it still is after REPLACED seconds.
+    """
+    deadline = time.monotonic() + REPLACED
+    while True:
+        try:
+            return look()
+        except OSError as error:
+            if error.errno != errno.ESTALE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Errors: OSError."""
+    return fresh(path.read_bytes)
+
 
 LONGEST = 200
 """Bytes of a file's name that user's words are part of: file systems take 255, and some are for suffixes."""
@@ -79,7 +105,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The value in a JSON file. Errors: ValueError naming the file when it is damaged, OSError when it is not there."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
@@ -91,7 +117,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
 
 def append(path: Path, data: bytes) -> None:
     """None; like `append_line`, for whole lines as they are."""
-    with path.open("ab+", buffering=0) as file:
+    with fresh(lambda: path.open("ab+", buffering=0)) as file:
         end = file.seek(0, os.SEEK_END)
         if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
             # Its writer was killed, or the disk was full; a line that is continued would be damaged for good.
@@ -111,7 +137,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Errors: ValueError naming the file and the line when any other line is damaged.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         return []
     lines = content.split(b"\n")[:-1]

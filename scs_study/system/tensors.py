@@ -48,8 +48,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     FileNotFoundError when there is none.
     """
     try:
-        with path.open("rb"):  # safetensors says of every file that it cannot open that it is not there
-            pass
+        files.fresh(lambda: path.open("rb")).close()  # safetensors says of what it cannot open that it is not there
     except PermissionError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
     except NotADirectoryError as error:

@@ -104,6 +104,7 @@ def load(folder: Path, run: str, progress: Progress, state: TrainState) -> bool:
 
 def _check_records(folder: Path, epochs: int) -> None:
     # A checkpoint continues after epochs whose records must be there; without them the run has to write them again.
+    record.truncate(folder, epochs)
     for name in run_folder.EPOCHS:
         try:
             record.check_epochs(folder / name, epochs)

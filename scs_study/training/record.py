@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,14 +24,29 @@ BINS = 50
 
 
 def truncate(folder: Path, epoch: int) -> None:
-    """None; the files of EPOCHS hold the epochs up to `epoch` only: a resumed run writes the later ones again."""
+    """None; the files of EPOCHS hold the epochs up to `epoch` only, each once: a resumed run writes later ones again.
+
+    An epoch is there twice where a process was suspended between its last look at the lease and its write, and woke up
+    when another one had taken the run over: the numbers are the same.
+    """
     for name in run_folder.EPOCHS:
         path = folder / name
         if path.exists():
-            content = path.read_bytes()
-            kept = b"".join(line + b"\n" for line in content.split(b"\n")[:epoch])
-            if kept != content:
-                files.write_bytes(path, kept)
+            content = files.read_bytes(path)
+            kept: list[bytes] = []
+            for line in content.split(b"\n")[:-1]:  # what ends without a newline was never finished
+                if len(kept) < epoch and not _is_one_of(line, len(kept)):
+                    kept.append(line + b"\n")
+            if b"".join(kept) != content:
+                files.write_bytes(path, b"".join(kept))
+
+
+def _is_one_of(line: bytes, epochs: int) -> bool:
+    """Whether the line records one of the first `epochs` epochs; damaged ones do not, and stay to be noticed."""
+    try:
+        return bool(json.loads(line)["epoch"] <= epochs)
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def check_epochs(path: Path, epochs: int | None) -> None:

@@ -130,6 +130,7 @@ def train(
         report(line)  # last: whatever becomes of it, the epoch is kept
 
     guard()
+    record.truncate(folder, progress.epoch)
     return _finish(folder, cell, images, shared, settings, parts, diverged)
 
 

@@ -11,7 +11,7 @@ from run_folders import cell, learning_curve, write_run
 from scs_study.analysis.collect import collect
 from scs_study.analysis.plots.curves import Seed, curves, mean_curve, smoothing, zoom_window
 from scs_study.analysis.plots.layer_norms import mean_norms, norms
-from scs_study.analysis.plots.style import panels
+from scs_study.analysis.plots.style import figure_groups
 from scs_study.analysis.variants import variants
 
 
@@ -44,11 +44,11 @@ def test_no_colour_of_a_variant_is_lost_in_the_png(tmp_path):
     frame = collect(tmp_path)
     png, _ = curves(frame, tmp_path, tmp_path / "figures")
     pixels = {tuple(pixel) for pixel in (image.imread(png)[..., :3] * 255).round().astype(int).reshape(-1, 3)}
-    (panel,) = panels(frame, "curves")
+    (figure_group,) = figure_groups(frame, "curves")
     assert (255, 255, 255) in pixels
-    for look in panel.looks:
-        red, green, blue = (int(look["color"][start : start + 2], 16) for start in (1, 3, 5))
-        assert (red, green, blue) in pixels, look
+    for style in figure_group.styles:
+        red, green, blue = (int(style["color"][start : start + 2], 16) for start in (1, 3, 5))
+        assert (red, green, blue) in pixels, style
 
 
 def test_a_full_length_figure_stays_small(tmp_path):
@@ -101,7 +101,7 @@ def test_architectures_norms_sizes_and_data_get_a_figure_each(tmp_path):
         cell(arch="resnet18", data__name="cifar10", data__image_size=224),
     ):
         write_run(tmp_path, planned, [0.5] * 3)
-    assert [panel.name for panel in panels(collect(tmp_path), "curves")] == [
+    assert [figure_group.name for figure_group in figure_groups(collect(tmp_path), "curves")] == [
         "curves-resnet18-batchnorm-cifar10-224", "curves-resnet18-cifar10-224", "curves-rohrer25k-digits",
     ]  # fmt: skip
 
@@ -113,9 +113,9 @@ def test_no_two_variants_of_a_figure_look_alike(tmp_path):
                 write_run(tmp_path, cell(layer, activation, pooling), [0.5] * 3)
     for p in (0.5, 1.0, 2.0):
         write_run(tmp_path, cell("scs", "none", "max", layer__p=p, layer__p_init=None), [0.5] * 3)
-    (panel,) = panels(collect(tmp_path), "curves")
-    assert len({repr(look) for look in panel.looks}) == len(panel.looks) == 19
-    assert len(set(panel.labels)) == 19
+    (figure_group,) = figure_groups(collect(tmp_path), "curves")
+    assert len({repr(style) for style in figure_group.styles}) == len(figure_group.styles) == 19
+    assert len(set(figure_group.labels)) == 19
 
 
 def test_the_zoom_is_where_most_runs_end():

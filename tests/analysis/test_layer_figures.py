@@ -13,10 +13,12 @@ from PIL import Image
 from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.p_values import first_layer, motion, p_values
+from scs_study.analysis.p_values.motion import first_layer, motion
+from scs_study.analysis.p_values.report import p_values
 from scs_study.analysis.plots.ridgelines import RIDGES, chosen_epochs, heights, ridgelines
 from scs_study.analysis.plots.style import broken
-from scs_study.analysis.weight_norms import growth, step_norms, weight_norms
+from scs_study.analysis.weight_norms.growth import growth, step_norms
+from scs_study.analysis.weight_norms.report import weight_norms
 from scs_study.config.schema import CellConfig
 
 

@@ -74,7 +74,7 @@ KINDS = {
     "pisoni": (Pisoni, {}, {"padding": 1, "stride": 2}),
     "pisoni shared": (Pisoni, {"shared_weights": True}, {"groups": 4}),
 }
-# Convolutions in groups and their gradients are the backends' own business; TensorFlow has none on the CPU.
+# TensorFlow's gradients of convolutions in groups are its own business.
 if BACKEND != "tensorflow":
     KINDS["grouped"] = (layers.SharpenedCosineSimilarity2d, {}, {"groups": 2})
     KINDS["depthwise"] = (layers.SharpenedCosineSimilarity2d, {"w_max": None}, {"groups": 4, "padding": 1})

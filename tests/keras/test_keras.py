@@ -14,6 +14,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # a whole file of tests, each with a limit of its own
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
 def test_every_check_passes(backend: str) -> None:
     if importlib.util.find_spec(backend) is None:

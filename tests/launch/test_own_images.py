@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.plots.style import panels
-from scs_study.analysis.robustness.study import attack_runs
+from scs_study.analysis.plots.style import figure_groups
+from scs_study.analysis.robustness.report import compute, report
 from scs_study.analysis.summary import summary
 from scs_study.analysis.variants import variants
 from scs_study.command import results_name
@@ -145,7 +145,7 @@ def test_they_are_trained_and_the_network_is_loaded_again(
     assert frame["image_size"].tolist() == [which.data.image_size if which.data.image_size == 32 else "48x40"]
     assert len(variants(frame)) == 1
     summary(frame, where.runs)
-    panels(frame, "error")
+    figure_groups(frame, "error")
     trained = load_trained(where.runs / which.run_name)
     images = where.images(which.data)
     x = images.test_images.float().permute(0, 3, 1, 2) / 255
@@ -163,7 +163,8 @@ def test_two_classes_are_attacked_with_what_can_attack_them(tmp_path: Path, caps
     assert run_cell(which, where).state == "done"
     few = {"steps": 1, "apgd_steps": 1, "square_queries": 2, "checks": ["apgd_dlr", "apgd_t", "square"]}
     settings = robustness_of({**load_option("attack", "short"), **few})
-    assert attack_runs(collect(where.runs), settings, where, tmp_path / "results") == []
+    assert compute(collect(where.runs), where, settings) == []
+    report(collect(where.runs), where.runs, settings, tmp_path / "results")
     assert "folder has 2 classes, too few for apgd_dlr and apgd_t, which are left out" in capsys.readouterr().out
     assert list((tmp_path / "results" / "tables").glob("robustness-*.md"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+    def silence(self, folder: Path, watch: lease.Watch, seconds: float) -> None:
+        """None, after that many seconds of looking for a sign of life of the owner, who has the run all the time."""
+        for _ in range(round(seconds)):
+            self.now += 1
+            with pytest.raises(Busy):
+                acquire(folder, watch)
 
 
 @pytest.fixture
@@ -155,19 +163,17 @@ def test_an_owner_on_another_node_is_followed_only_when_its_heartbeat_stops(
     process = on_another_node(tmp_path, SKEWED.format(skew=skew) if skew else "")
     path, watch = tmp_path / "lease-1.json", lease.Watch()
     try:
-        for _ in range(4):
+        for _ in range(round(2 * lease.STALE / lease.HEARTBEAT)):
             with pytest.raises(Busy, match="on elsewhere"):
                 acquire(tmp_path, watch)
             beat = path.stat().st_mtime_ns
             until(lambda beat=beat: path.stat().st_mtime_ns != beat)
-            clock.now += lease.STALE  # by now it has beaten again: it lives, whatever its clock says
+            clock.now += lease.HEARTBEAT  # by now it has beaten again: it lives, whatever its clock says
     finally:
         os.kill(first_child(process.pid), signal.SIGKILL)
         process.wait()
-    for seconds in (0.0, lease.STALE - 1):
-        clock.now += seconds
-        with pytest.raises(Busy):
-            acquire(tmp_path, watch)
+    clock.silence(tmp_path, watch, 1)  # its last heartbeat may not have been seen yet
+    clock.silence(tmp_path, watch, lease.STALE - 1)
     clock.now += 1
     acquire(tmp_path, watch).release()
 
@@ -213,7 +219,8 @@ def test_a_process_that_was_suspended_is_followed_and_notices(
     done, watch = steps.stat().st_size, lease.Watch()
     with pytest.raises(Busy):
         acquire(folder, watch)
-    clock.now += lease.STALE
+    clock.silence(folder, watch, lease.STALE - 1)
+    clock.now += 1
     taken = acquire(folder, watch)
     os.kill(pid, signal.SIGCONT)
     assert "taken this run over" in until(lambda: ours.poll(0.05) and ours.recv())
@@ -228,12 +235,92 @@ def test_an_unreadable_lease_is_respected_until_it_has_been_silent_long_enough(t
         number = len(list(tmp_path.iterdir())) + 1
         (tmp_path / f"lease-{number}.json").write_bytes(content)
         watch = lease.Watch()
-        for seconds in (0.0, lease.STALE - 1):
-            clock.now += seconds
-            with pytest.raises(Busy):
-                acquire(tmp_path, watch)
+        with pytest.raises(Busy):
+            acquire(tmp_path, watch)
+        clock.silence(tmp_path, watch, lease.STALE - 1)
         clock.now += 1
         acquire(tmp_path, watch).release()
+
+
+ELSEWHERE = {"host": "node7", "pid": 1, "started": "1", "machine": "elsewhere"}
+
+
+def test_where_nobody_could_look_nobody_was_silent(tmp_path: Path, clock: Clock) -> None:
+    """A file server that hangs for minutes stops the heartbeats of all, and the looks of all."""
+    (tmp_path / "lease-1.json").write_text(json.dumps(ELSEWHERE))
+    watch = lease.Watch()
+    with pytest.raises(Busy):
+        acquire(tmp_path, watch)
+    for _ in range(3):
+        clock.now += 100 * lease.STALE
+        with pytest.raises(Busy):
+            acquire(tmp_path, watch)
+    clock.silence(tmp_path, watch, lease.STALE - 3 * lease.HEARTBEAT - 1)
+    clock.now += 1
+    acquire(tmp_path, watch).release()
+
+
+def test_who_looks_again_and_again_judges_another_machines_owner_by_its_silence(tmp_path: Path, clock: Clock) -> None:
+    """Its clock may be a day ahead, or behind."""
+    path, watch = tmp_path / "lease-1.json", lease.Watch()
+    path.write_text(json.dumps(ELSEWHERE))
+    for beat in range(round(2 * lease.STALE)):
+        os.utime(path, (1e6 + beat, 1e6 + beat))
+        clock.now += 1
+        assert owner_of(tmp_path, watch=watch) is not None
+    assert owner_of(tmp_path) is None, "at first sight, and by the clock, it has been dead for years"
+    os.utime(path, (4e9, 4e9))
+    for _ in range(round(lease.STALE)):
+        assert owner_of(tmp_path, watch=watch) is not None
+        clock.now += 1
+    assert owner_of(tmp_path, watch=watch) is None
+    assert owner_of(tmp_path) is not None
+
+
+def test_whoever_comes_second_is_told_so_whatever_the_file_system_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that create a file at the same time sshfs tells one that it may not."""
+    first = acquire(tmp_path)
+    monkeypatch.setattr(lease, "_highest", lambda folder: 0)  # what it saw before the first one came
+
+    def refuses(*arguments: Any) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "open", refuses)
+    with pytest.raises(Busy):
+        acquire(tmp_path)
+    monkeypatch.undo()
+    first.release()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuses)
+        with pytest.raises(PermissionError):
+            acquire(tmp_path)
+
+
+def test_a_lease_of_an_earlier_version_that_was_given_back_is_free(tmp_path: Path) -> None:
+    (tmp_path / "lease-1.json").write_text(json.dumps(ELSEWHERE))
+    os.utime(tmp_path / "lease-1.json", (0, 0))
+    assert owner_of(tmp_path) is None
+    assert acquire(tmp_path).number == 2
+
+
+def test_an_owner_that_does_not_see_its_follower_sees_the_sign_on_its_own_lease(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system may remember for half a minute that there was no such file as the follower's lease."""
+    monkeypatch.setattr(lease, "HEARTBEAT", 1e6)
+    first = acquire(tmp_path)
+    first.path.write_text(json.dumps(ELSEWHERE))
+    watch = lease.Watch()
+    for _ in range(round(lease.STALE)):
+        first.check()
+        with pytest.raises(Busy):
+            acquire(tmp_path, watch)
+        clock.now += 1
+    acquire(tmp_path, watch).path.rename(tmp_path / "unseen")
+    with pytest.raises(LeaseLost):
+        first.check()
 
 
 TRY = """

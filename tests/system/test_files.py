@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,17 @@ def test_a_path_that_no_file_system_takes_is_refused(path: str, sentence: str) -
     with pytest.raises(ValueError, match=f"results.*{sentence}"):
         files.check_path("results", Path(path))
     files.check_path("results", Path("a" * 255))
+
+
+def test_a_file_that_another_node_has_just_replaced_is_asked_for_again(tmp_path: Path) -> None:
+    """GlusterFS and NFS call it stale for a while."""
+    answers: Iterator[int] = iter([errno.ESTALE, errno.ESTALE, 0])
+
+    def look() -> str:
+        if number := next(answers):
+            raise OSError(number, os.strerror(number))
+        return "found"
+
+    assert files.fresh(look) == "found"
+    with pytest.raises(FileNotFoundError):
+        files.fresh((tmp_path / "missing").read_bytes)

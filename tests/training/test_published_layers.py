@@ -62,9 +62,7 @@ def test_what_the_published_code_cannot_do_is_refused_before_anything_runs() -> 
         check_cell(compose_cell(depthwise, {"layer.options.safe": False}, 0))
     with pytest.raises(ValueError, match=r"layer\.options\.safe=3: must be true or false"):
         check_cell(compose_cell(depthwise, {"layer.options.safe": 3}, 0))
-    with pytest.raises(
-        ValueError, match=r"layer\.options\.saef: no such .*mean layer\.options\.safe\?"
-    ):
+    with pytest.raises(ValueError, match=r"layer\.options\.saef: no such .*mean layer\.options\.safe\?"):
         compose_cell(depthwise, {"layer.options.saef": False}, 0)
 
 

@@ -70,6 +70,24 @@ def test_a_run_that_died_between_records_and_checkpoint_continues_bit_for_bit(
     assert traces(folder) == undisturbed
 
 
+def test_a_line_that_a_late_process_adds_is_not_the_runs(
+    images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    """It was suspended between its look at the lease and its write, and the run is another's now."""
+    folder = tmp_path / "run"
+
+    def late(line: dict[str, Any]) -> None:
+        for name in run_folder.EPOCHS:
+            lines = (folder / name).read_bytes().splitlines(keepends=True)
+            (folder / name).write_bytes(b"".join([*lines, lines[0]]))
+
+    with pytest.raises(Interrupted):
+        run(folder, cell(), images, report=late, stop=stop_after(9))
+    run(folder, cell(), images, report=late)
+    assert traces(folder) == undisturbed
+    assert not list(folder.glob("*.damaged-*"))
+
+
 @pytest.mark.parametrize("damage", ["truncated", "another run's"])
 def test_an_unusable_checkpoint_is_set_aside_and_the_run_starts_again(
     images: ImageSet, tmp_path: Path, undisturbed: dict[str, Any], damage: str, capsys: pytest.CaptureFixture[str]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scs_study.analysis.claims.metrics import NotMeasured
 from scs_study.analysis.claims.schema import ClaimFile, Test
 from scs_study.analysis.variants import Record
-from scs_study.evaluation.robustness import cache as attack_files
+from scs_study.evaluation.robustness import batches as attack_files
 from scs_study.evaluation.robustness.evaluate import NEVER
-from scs_study.evaluation.saliency.cache import FOLDER as SALIENCY
+from scs_study.evaluation.saliency.evaluator import FOLDER as SALIENCY
 from scs_study.evaluation.saliency.measures import spearman
 from scs_study.evaluation.saliency.perturbation import area
 from scs_study.evaluation.saliency.settings import MapSettings
@@ -194,7 +194,9 @@ def _of_first(series: pd.Series[float]) -> pd.Series[float]:
 def _maps(folder: Path, weights: str) -> dict[int, NDArray[np.float64]]:
     """The kept maps of a run by number of the test image."""
     found: dict[int, NDArray[np.float64]] = {}
-    for path in sorted((folder / SALIENCY).glob("maps-*.safetensors")):
+    # Of an evaluation that cached maps by the thousand those alone: they are smaller than the ones of its figure.
+    paths = sorted((folder / SALIENCY).glob("compact-*.safetensors")) or (folder / SALIENCY).glob("maps-*.safetensors")
+    for path in sorted(paths):
         tensors, about = load_tensors(path)
         if about["facts"]["weights"] == weights and about["facts"]["maps"] == vars(MapSettings()):
             found |= dict(zip(about["facts"]["images"], tensors["maps"].double().numpy(), strict=True))
@@ -212,7 +214,7 @@ def _attacks(folder: Path, weights: str) -> Found:
         radii = header.get("eps", [0.0])
         parts = []
         for batch in attack_files.read(folder, header).values():
-            fell = [math.inf if index == NEVER else radii[index] for index in batch.fell]
+            fell = [math.inf if index == NEVER else radii[index] for index in batch.values]
             parts.append(pd.Series(fell, index=range(batch.first, batch.first + batch.count), dtype="float64"))
         if not parts:
             continue

@@ -17,7 +17,7 @@ from scs_study.analysis.claims.schema import ClaimFile, Metric
 from scs_study.analysis.collect import history, layer_history
 from scs_study.analysis.statistics.trends import block_means, mann_kendall
 from scs_study.analysis.variants import Record
-from scs_study.analysis.weight_norms import Norms, step_norms
+from scs_study.analysis.weight_norms.growth import Norms, step_norms
 
 LAST, SHORT = 5, 50
 """Epochs that the endpoint is the mean of; of a run shorter than SHORT the last tenth, at least one: there five epochs

@@ -12,8 +12,8 @@ import pandas as pd
 from scs_study.analysis.claims.decide import Verdict
 from scs_study.analysis.claims.missing import commands, missing
 from scs_study.analysis.claims.schema import RULES, Test
-from scs_study.analysis.listing import write_listing
 from scs_study.analysis.statistics.summary import FEWEST
+from scs_study.analysis.table_writer import write_table
 
 NAME, PARTS = "claims", "claims-comparisons"
 
@@ -143,7 +143,7 @@ def write_claims(verdicts: Sequence[Verdict], folder: Path, title: str) -> tuple
         f"interval needs three seeds. Preliminary: below the full schedule or the number of seeds that the rule asks "
         f"for. Rules, cells and controls: results/paper/claims.yaml; how they are applied: docs/claims.md."
     )
-    written = write_listing(folder, NAME, caption, (heads, rows), (list(map(str, frame)), _values(frame)))
+    written = write_table(folder, NAME, caption, (heads, rows), (list(map(str, frame)), _values(frame)))
     heads = ["", "measure", "environment", "a", "b", "a - b [95 % interval]", "p", "sign flips", "n", "epochs",
              "dead a/b", "source's own", "finding"]  # fmt: skip
     rows = [
@@ -167,7 +167,7 @@ def write_claims(verdicts: Sequence[Verdict], folder: Path, title: str) -> tuple
         if p.finding is not None
     ]
     caption = f"{title}: every comparison behind the verdicts that has runs; dead seeds are in it at chance."
-    return (*written, *write_listing(folder, PARTS, caption, (heads, rows), (list(map(str, parts)), _values(parts))))
+    return (*written, *write_table(folder, PARTS, caption, (heads, rows), (list(map(str, parts)), _values(parts))))
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:

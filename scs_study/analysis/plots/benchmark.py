@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scs_study.analysis.plots.style import color, entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import color, new_figure, our_style, save, suptitle
 from scs_study.benchmark.table import BASELINE, Row
 from scs_study.layers.registry import LAYERS
 
@@ -17,7 +17,8 @@ _WIDTH = 0.8
 
 
 def bench_chart(rows: Sequence[Row], device: str, folder: Path, name: str) -> Path:
-    """The path of the PNG: a panel for training and one for evaluation, a group of bars an architecture and engine.
+    """Return the path of the PNG: a panel for training and one for evaluation, a group of bars an architecture and
+    engine.
 
     Each variant stands there once, in its faster layout; whiskers are quartiles.
     """
@@ -51,7 +52,7 @@ def bench_chart(rows: Sequence[Row], device: str, folder: Path, name: str) -> Pa
         axes.set_xticks(range(len(groups)), [_words(*group) for group in groups])
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
-        entitle(figure, f"Time of a step, medians with quartiles ({device})")
+        suptitle(figure, f"Time of a step, medians with quartiles ({device})")
         path, page = save(figure, folder, name, colours=True)
         page.unlink()
     return path

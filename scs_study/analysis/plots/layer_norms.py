@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from scs_study.analysis.collect import WHOLE, layer_history
-from scs_study.analysis.plots.style import Panel, broken, entitle, new_figure, our_style, panels, save
+from scs_study.analysis.plots.style import FigureGroup, broken, figure_groups, new_figure, our_style, save, suptitle
 from scs_study.analysis.variants import Record
 
 ACROSS = 7
@@ -27,21 +27,23 @@ WIDE = 20.0
 
 
 def norms(frame: pd.DataFrame, runs: Path, folder: Path, name: str = "norms") -> tuple[Path, ...]:
-    """The paths of the layer norms of all runs in `frame`: a PNG and a PDF per architecture, norm, data and image size.
+    """Return the paths of the layer norms of all runs in `frame`: a PNG and a PDF per architecture, norm, data and
+    image size.
 
     One column a layer, one row each for weight and gradient norm, the mean over seeds per epoch. All panels of a row
     share their scale. Runs without layers.jsonl have no line; architectures without any have no figure.
     """
     paths: list[Path] = []
-    for panel in panels(frame, name):
-        means = [mean_norms(group, runs) for group in panel.groups]
+    for figure_group in figure_groups(frame, name):
+        means = [mean_norms(group, runs) for group in figure_group.variants]
         if any(len(mean) for mean in means):
-            paths += _figure(panel, means, folder)
+            paths += _figure(figure_group, means, folder)
     return tuple(paths)
 
 
 def mean_norms(group: Sequence[Record], runs: Path) -> pd.DataFrame:
-    """One row per layer and epoch: path, epoch and the mean over a variant's seeds of weight_norm and gradient_norm.
+    """Return one row per layer and epoch: path, epoch and the mean over a variant's seeds of weight_norm and
+    gradient_norm.
 
     Over the runs that went to their end; where there is none, over all runs, for the epochs that all of them have.
     Layers are in the network's order.
@@ -63,7 +65,7 @@ def mean_norms(group: Sequence[Record], runs: Path) -> pd.DataFrame:
     return means.reset_index()
 
 
-def _figure(panel: Panel, means: Sequence[pd.DataFrame], folder: Path) -> tuple[Path, ...]:
+def _figure(figure_group: FigureGroup, means: Sequence[pd.DataFrame], folder: Path) -> tuple[Path, ...]:
     paths = list(dict.fromkeys(path for mean in means for path in mean["path"]))
     across = min(ACROSS, len(paths))
     bands = -(-len(paths) // across)
@@ -75,35 +77,35 @@ def _figure(panel: Panel, means: Sequence[pd.DataFrame], folder: Path) -> tuple[
             band, column = divmod(number, across)
             for offset, quantity in enumerate(QUANTITIES):
                 axes = grid[2 * band + offset, column]
-                for index, (mean, look) in enumerate(zip(means, panel.looks, strict=True)):
+                for index, (mean, style) in enumerate(zip(means, figure_group.styles, strict=True)):
                     layer = mean[mean["path"] == path]
                     if len(layer):
-                        handles[index] = _draw(axes, layer, quantity, look)
+                        handles[index] = _draw(axes, layer, quantity, style)
             grid[2 * band, column].set_title(path, fontsize=8)
-        _dress(grid, len(paths), across)
+        _format_axes(grid, len(paths), across)
         for column in range(len(paths) % across or across, across):
             for axes in grid[-2:, column]:
                 axes.set_visible(False)
-        entitle(figure, f"Layer norms: {panel.title()}", beside=3.6)
+        suptitle(figure, f"Layer norms: {figure_group.title()}", beside=3.6)
         legend = [handles[index] for index in sorted(handles)]
-        labels = [broken(panel.labels[index]) for index in sorted(handles)]
+        labels = [broken(figure_group.labels[index]) for index in sorted(handles)]
         title = "layer, activation, pooling\n(mean over seeds)"
         figure.legend(
             legend, labels, loc="outside right upper", fontsize=8, title=title, title_fontsize=8, handlelength=3
         )
-        return save(figure, folder, panel.name)
+        return save(figure, folder, figure_group.name)
 
 
-def _draw(axes: Axes, layer: pd.DataFrame, quantity: str, look: dict[str, Any]) -> Any:
+def _draw(axes: Axes, layer: pd.DataFrame, quantity: str, style: dict[str, Any]) -> Any:
     # A panel is some 200 pixels wide; the last epoch is always drawn.
     layer = layer.iloc[:: -max(1, -(-len(layer) // MOST_POINTS))].iloc[::-1]
     every = max(1, len(layer) // 4)
-    alone = "s" if len(layer) == 1 and look["marker"] == "none" else look["marker"]
-    style = {**look, "marker": alone, "markersize": 3}
-    return axes.plot(layer["epoch"], layer[quantity], **style, markevery=every, linewidth=1.1)[0]
+    alone = "s" if len(layer) == 1 and style["marker"] == "none" else style["marker"]
+    line = {**style, "marker": alone, "markersize": 3}
+    return axes.plot(layer["epoch"], layer[quantity], **line, markevery=every, linewidth=1.1)[0]
 
 
-def _dress(grid: Any, layers: int, across: int) -> None:
+def _format_axes(grid: Any, layers: int, across: int) -> None:
     for offset, words in enumerate(QUANTITIES.values()):
         row = [grid[2 * (number // across) + offset, number % across] for number in range(layers)]
         values = np.concatenate([line.get_ydata() for axes in row for line in axes.get_lines()])

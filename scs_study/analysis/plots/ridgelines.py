@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from scs_study.analysis.collect import read_epochs
-from scs_study.analysis.plots.style import entitle, new_figure, our_style, save
+from scs_study.analysis.plots.style import new_figure, our_style, save, suptitle
 from scs_study.training import run_dir as run_folder
 
 RIDGES = 16
@@ -33,10 +33,10 @@ QUANTITIES = {"weights": "weight", "p": "p of a kernel", "q": "log10 q"}
 
 
 def ridgelines(run: Path, folder: Path) -> tuple[Path, ...]:
-    """The paths of a run's ridgelines, PNG and PDF named after the run; () before its first epoch ends.
+    """Return the paths of a run's ridgelines, PNG and PDF named after the run; () before its first epoch ends.
 
     A column a layer; rows for the weights, and for p and q where there are some. Usable while the run trains.
-    Errors: ValueError naming the file when layers.jsonl is damaged.
+    Raises ValueError naming the file when layers.jsonl is damaged.
     """
     lines = read_epochs(run / run_folder.LAYERS)
     if not lines:
@@ -60,17 +60,17 @@ def ridgelines(run: Path, folder: Path) -> tuple[Path, ...]:
                 _panel(axes, [(line["epoch"], line["layers"][path]) for line in chosen], kind, column == 0)
                 if offset == 0:
                     axes.set_title(path, fontsize=8)
-        entitle(figure, f"{run.name}: counts on a log2 scale")
+        suptitle(figure, f"{run.name}: counts on a log2 scale")
         return save(figure, folder, f"ridgelines-{run.name}", colours=True)
 
 
 def chosen_epochs(count: int) -> list[int]:
-    """The indices of at most RIDGES of `count` epochs, evenly spread, the first and the last among them."""
+    """Return the indices of at most RIDGES of `count` epochs, evenly spread, the first and the last among them."""
     return sorted({round(index) for index in np.linspace(0, count - 1, min(count, RIDGES))})
 
 
 def heights(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The heights of a ridge: log2 of 1 + count, so that an empty bin is flat and a single weight is seen."""
+    """Return the heights of a ridge: log2 of 1 + count, so that an empty bin is flat and a single weight is seen."""
     return np.asarray(np.log2(1 + counts))
 
 
@@ -116,7 +116,7 @@ def _recorded(weights: Mapping[str, Any]) -> Ridge:
 
 
 def _of_p(p: NDArray[np.float64], span: tuple[float, float]) -> Ridge:
-    """The same bins for every epoch: of the few kernels of a layer, moving bins would move the ridge by themselves."""
+    """Return a ridge of p, in the same bins for every epoch: of few kernels, moving bins alone would move it."""
     room = max(0.02 * (span[1] - span[0]), 1e-3)
     counts, edges = np.histogram(p, BINS, (span[0] - room, span[1] + room))
     return edges, counts.astype(np.float64)
@@ -127,7 +127,7 @@ def _finite(p: Sequence[float | None]) -> NDArray[np.float64]:
 
 
 def _dots(axes: Axes, known: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """q is one number a layer, so its distribution is a dot."""
+    """Draw a dot an epoch: q is one number a layer."""
     values = [np.log10(layer["q"]) for _, layer in known]
     axes.plot(values, range(0, -len(known), -1), color="#444444", linewidth=0.8, marker="o", markersize=3)
     middle, half = float(np.mean(values)), max(0.05, float(np.ptp(values)))

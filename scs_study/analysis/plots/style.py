@@ -1,4 +1,4 @@
-"""What all figures share: a variant's look, how runs are grouped into figures, and reproducible files."""
+"""What all figures share: a variant's style, how runs are grouped into figures, and reproducible files."""
 
 from __future__ import annotations
 
@@ -73,20 +73,20 @@ SETTINGS: dict[str, Any] = {
 
 @contextmanager
 def our_style() -> Iterator[None]:
-    """A context in which figures look the same whatever matplotlibrc or backend the importing program uses."""
+    """Return a context in which figures look the same whatever matplotlibrc or backend the importing program uses."""
     with style.context(["default", SETTINGS]):
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, drawn by Agg without telling pyplot."""
+    """Return an empty figure of that size in inches, drawn by Agg without telling pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tuple[Path, ...]:
-    """The paths <name>.png and <name>.pdf in `folder`; the same figure always gives the same bytes (no dates).
+    """Return the paths <name>.png and <name>.pdf in `folder`; the same figure always gives the same bytes (no dates).
 
     colours: whether the figure has other colours than those of variants (a colour scale, a picture) that must be kept.
     """
@@ -104,7 +104,7 @@ def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tupl
 
 
 def _in_palette(picture: Image.Image) -> Image.Image:
-    """The picture in 256 colours: lines on white need no more, and a third of the bytes.
+    """Return the picture in 256 colours: lines on white need no more, and a third of the bytes.
 
     A palette fitted to the picture would give rare colours away, so it is made of the colours that mean something and
     their shades, and every pixel takes the nearest.
@@ -148,8 +148,8 @@ def _palette() -> NDArray[np.int64]:
     return np.concatenate([*colours, greys, [np.array(to_rgb(BAND)) * 255]]).round().astype(np.int64)
 
 
-def entitle(figure: Figure, text: str, beside: float = 0.0) -> None:
-    """None; the figure has `text` as its head, on as many lines as its width asks for.
+def suptitle(figure: Figure, text: str, beside: float = 0.0) -> None:
+    """Give the figure `text` as its head, on as many lines as its width asks for.
 
     beside: inches at the right that belong to a legend.
     """
@@ -158,29 +158,29 @@ def entitle(figure: Figure, text: str, beside: float = 0.0) -> None:
 
 
 def broken(words: str) -> str:
-    """A variant's label on lines of its own: the layer, then the settings that tell it from its neighbours."""
+    """Return a variant's label on lines of its own: the layer, then the settings that tell it from its neighbours."""
     plain = [word for word in words.split() if "=" not in word]
     settings = [word for word in words.split() if "=" in word]
-    told = CHECKPOINT.sub("checkpoint", ", ".join(settings))
-    return "\n".join([" ".join(plain), *textwrap.wrap(told, LINE, break_long_words=False)])
+    shown = CHECKPOINT.sub("checkpoint", ", ".join(settings))
+    return "\n".join([" ".join(plain), *textwrap.wrap(shown, LINE, break_long_words=False)])
 
 
-class Panel:
+class FigureGroup:
     """The variants that share a figure: one architecture, norm, image size and data.
 
-    name: the figure's file name without its kind; groups: the runs of each variant; looks and labels: theirs.
+    name: the figure's file name without its kind; variants: the runs of each; styles and labels: theirs.
     """
 
     def __init__(self, name: str, groups: Sequence[list[Record]], columns: Sequence[str]) -> None:
         self.name = name
-        self.groups = list(groups)
+        self.variants = list(groups)
         extra = varying(groups, columns)
         self.labels = [label(group[0], extra) for group in groups]
-        self.looks = _looks(groups)
+        self.styles = _styles(groups)
 
     def title(self) -> str:
-        """What the figure shows, for its head: architecture, data, epochs, seeds, number of runs."""
-        runs = [row for group in self.groups for row in group]
+        """Return what the figure shows, for its head: architecture, data, epochs, seeds, number of runs."""
+        runs = [row for group in self.variants for row in group]
         first = runs[0]
         norm = "" if first["norm"] == "none" else f" with {first['norm']}"
         epochs = spans(row["epochs"] for row in runs)
@@ -195,8 +195,8 @@ class Panel:
         return ", ".join([*parts, devices] if devices else parts)
 
 
-def panels(frame: pd.DataFrame, name: str) -> list[Panel]:
-    """The figures that the runs of a collected frame are divided into, each named `name` and what its runs share."""
+def figure_groups(frame: pd.DataFrame, name: str) -> list[FigureGroup]:
+    """Return the figures that the runs of a frame are divided into, each named `name` and what its runs share."""
     columns = identity_columns(frame)
     groups: dict[tuple[Any, ...], list[list[Record]]] = {}
     for group in variants(frame):
@@ -205,20 +205,20 @@ def panels(frame: pd.DataFrame, name: str) -> list[Panel]:
     result = []
     for (architecture, norm, size, data), members in groups.items():
         words = [name, architecture, *([] if norm == "none" else [norm]), data, *([] if size == 32 else [str(size)])]
-        result.append(Panel("-".join(words), members, columns))
+        result.append(FigureGroup("-".join(words), members, columns))
     return result
 
 
-def _looks(groups: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
+def _styles(groups: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
     seen: dict[tuple[str, str, str], int] = {}
-    looks = []
+    styles = []
     for group in groups:
         first = group[0]
         variant = (first["layer"], first["activation"], first["pooling"])
         again = seen.get(variant, 0)
         seen[variant] = again + 1
         marker = FURTHER_MARKERS[(again - 1) % len(FURTHER_MARKERS)] if again else MARKERS[first["pooling"]]
-        looks.append(
+        styles.append(
             {
                 "color": color(first["layer"], first["pooling"]),
                 "linestyle": DASHES[first["activation"]],
@@ -226,4 +226,4 @@ def _looks(groups: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
                 "markersize": 4,
             }
         )
-    return looks
+    return styles

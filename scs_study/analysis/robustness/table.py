@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scs_study.analysis.listing import write_listing
-from scs_study.analysis.robustness.evaluated import Evaluated
+from scs_study.analysis.robustness.results import AttackResult
 from scs_study.analysis.statistics import wilson
+from scs_study.analysis.table_writer import write_table
 from scs_study.analysis.variants import label, spans
-from scs_study.analysis.writers import LATEX, latex_float
 from scs_study.evaluation.robustness.masking import MUCH_ZERO, Verdict
 from scs_study.evaluation.robustness.settings import LONGER, WORDS, Robustness
-from scs_study.system.files import shortened, write_text
 
 NOT_YET = "–"
 
 
 def robustness_table(
-    runs: Sequence[Evaluated], settings: Robustness, extra: Sequence[str], folder: Path, name: str
+    runs: Sequence[AttackResult], settings: Robustness, extra: Sequence[str], folder: Path, name: str
 ) -> tuple[Path, ...]:
-    """The paths of <name>.md, .csv and .tex in `folder`: a row for every run and radius of the further attacks.
+    """Return the paths of <name>.md, .csv and .tex in `folder`: a row for each run and radius of additional attacks.
 
     extra: identity keys that tell the variants apart beyond the usual ones.
     """
@@ -44,14 +42,12 @@ def robustness_table(
         ]
         for run, each in rows
     ]
-    paths = write_listing(folder, name, words, (heads, cells), _machines(rows, checks))
-    latex = folder / f"{shortened(name)}.tex"
-    write_text(latex, to_latex(heads, cells, words, name))
-    return (*paths, latex)
+    align = f"ll{'r' * (len(heads) - 3)}l"
+    return write_table(folder, name, words, (heads, cells), _machines(rows, checks), latex=align, gap="2pt")
 
 
-def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
-    """What the table shows, of what, and how: the recipe, the attacks, the images, the margin."""
+def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
+    """Return what the table shows, of what, and how: the recipe, the attacks, the images, the margin."""
     rows = [run.row for run in runs]
     data = " + ".join(sorted({row["data"] for row in rows}))
     epochs = spans(row["epochs"] for row in rows)
@@ -78,16 +74,6 @@ def caption(runs: Sequence[Evaluated], settings: Robustness) -> str:
     )
 
 
-def to_latex(heads: Sequence[str], cells: Sequence[Sequence[str]], words: str, name: str) -> str:
-    r"""The table as a LaTeX float that needs \usepackage{booktabs} and nothing else."""
-    lines = [" & ".join(map(_escaped, row)) for row in (heads, *cells)]
-    return latex_float(name, _escaped(words), f"ll{'r' * (len(heads) - 3)}l", lines)
-
-
-def _escaped(text: str) -> str:
-    return text.replace(NOT_YET, "-").translate(LATEX)
-
-
 def _interval(count: int, images: int) -> str:
     low, high = wilson(count, images)
     return f"{100 * count / images:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -99,7 +85,7 @@ def _gain(each: Verdict, check: str) -> str:
 
 
 def _machines(
-    rows: Sequence[tuple[Evaluated, Verdict]], checks: Sequence[str]
+    rows: Sequence[tuple[AttackResult, Verdict]], checks: Sequence[str]
 ) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
     heads = ["run", "eps", "images", "clean", "pgd", "pgd_low", "pgd_high", *checks, "worst", "worst_low", "worst_high"]
     heads += ["zero_gradient", "flag", "transfer_from", "pgd_gradients_per_second"]

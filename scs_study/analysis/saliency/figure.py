@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from scs_study.analysis.plots.style import Panel, broken, color, entitle, new_figure, our_style, save
-from scs_study.analysis.saliency.compare import Estimate, Seen, VariantNumbers
+from scs_study.analysis.plots.style import FigureGroup, broken, color, new_figure, our_style, save, suptitle
+from scs_study.analysis.saliency.compare import SaliencyResult, VariantNumbers
+from scs_study.analysis.saliency.estimates import Estimate
 from scs_study.analysis.saliency.table import HEADS
 from scs_study.evaluation.saliency.maps import describe
 from scs_study.evaluation.saliency.measures import NOT_FINITE, SOUND, states
@@ -43,7 +44,7 @@ def draw_maps(
     folder: Path,
     name: str,
 ) -> tuple[Path, ...]:
-    """The paths of the paper's figure, PNG and PDF. rows: the classes' names. pictures: (rows, 32, 32, 3), or None.
+    """Return the paths of the paper's figure, PNG and PDF. rows: classes. pictures: (rows, 32, 32, 3), or None.
 
     A map that is all zero or not finite is drawn as an empty panel that says so; a cross marks maps of images that the
     network takes for something else.
@@ -80,7 +81,7 @@ def draw_maps(
         )
         crosses = "; ×: the network takes the image for something else"
         wrong = crosses if any(not column.right.all() for column in columns) else ""
-        entitle(figure, f"Saliency maps, {describe(settings.maps)}, {scale}{wrong}. {title}")
+        suptitle(figure, f"Saliency maps, {describe(settings.maps)}, {scale}{wrong}. {title}")
         return save(figure, folder, name, colours=True)
 
 
@@ -107,23 +108,27 @@ def _largest(maps: NDArray[np.float32]) -> float:
 def draw_measures(
     found: Sequence[VariantNumbers], settings: SaliencySettings, title: str, folder: Path, name: str
 ) -> tuple[Path, ...]:
-    """The paths of a figure with a panel a measure and a row a variant: the mean and its 95 % bootstrap interval."""
+    """Return the paths of a figure with a panel a measure and a row a variant: mean and 95 % bootstrap interval."""
     with our_style():
         figure = new_figure(11.0, 1.5 + 0.26 * len(found))
         grid = figure.subplots(1, len(WORDS), sharey=True)
         for axes, (key, words) in zip(grid, WORDS.items(), strict=True):
-            _dots(axes, found, {v.label: v.values[key] for v in found})
+            _draw_dots(axes, found, {v.label: v.values[key] for v in found})
             axes.set_xlabel(words, fontsize=8)
         grid[0].set_yticks(range(len(found)), [v.label for v in found])
         grid[0].invert_yaxis()
-        entitle(figure, f"How concentrated saliency maps are, 95 % intervals over images: {title}")
+        suptitle(figure, f"How concentrated saliency maps are, 95 % intervals over images: {title}")
         return save(figure, folder, name)
 
 
 def draw_checks(
-    panel: Panel, groups: Sequence[Sequence[Seen]], settings: SaliencySettings, folder: Path, name: str
+    figure_group: FigureGroup,
+    groups: Sequence[Sequence[SaliencyResult]],
+    settings: SaliencySettings,
+    folder: Path,
+    name: str,
 ) -> tuple[Path, ...]:
-    """The paths of a figure of deletion, insertion and randomisation curves, means over the images of all seeds.
+    """Return the paths of a figure of deletion, insertion and randomisation curves, means over the images of all seeds.
 
     Thin and dotted: the same with pixels in random order. () where the settings leave all of them out.
     """
@@ -135,14 +140,14 @@ def draw_checks(
         figure = new_figure(1.6 + 3.4 * count, 3.9)
         grid = list(figure.subplots(1, count, squeeze=False)[0])
         handles = []
-        for group, look, words in zip(groups, panel.looks, panel.labels, strict=True):
-            style = {**look, "linewidth": 1.4}
+        for group, style, words in zip(groups, figure_group.styles, figure_group.labels, strict=True):
+            line = {**style, "linewidth": 1.4}
             for axes, key in zip(grid, ("deletion", "insertion") if curves else (), strict=False):
-                perturbed = [s.found.perturbed for s in group if s.found.perturbed is not None]
-                (handle,) = axes.plot(*_curve(perturbed, key), **style, markevery=4)
-                axes.plot(*_curve(perturbed, f"{key}_random"), color=look["color"], linewidth=0.7, linestyle="dotted")
+                perturbed = [s.data.perturbed for s in group if s.data.perturbed is not None]
+                (handle,) = axes.plot(*_curve(perturbed, key), **line, markevery=4)
+                axes.plot(*_curve(perturbed, f"{key}_random"), color=style["color"], linewidth=0.7, linestyle="dotted")
             if settings.redrawn:
-                (handle,) = grid[-1].plot(*_fall(group), **style)
+                (handle,) = grid[-1].plot(*_similarity(group), **line)
             handle.set_label(words)
             handles.append(handle)
         for axes, key in zip(grid, ("deletion", "insertion") if curves else (), strict=False):
@@ -153,7 +158,7 @@ def draw_checks(
         if settings.redrawn:
             _name_layers(grid[-1], groups)
         figure.legend(handles=handles, loc="outside right upper", fontsize=8, handlelength=3)
-        entitle(figure, f"Do saliency maps matter to the network, and it to them? {panel.title()}")
+        suptitle(figure, f"Do saliency maps matter to the network, and it to them? {figure_group.title()}")
         return save(figure, folder, name)
 
 
@@ -162,23 +167,23 @@ def _curve(found: Sequence[Perturbed], key: str) -> tuple[NDArray[np.float64], N
     return np.linspace(0, 1, len(mean)), mean
 
 
-def _fall(group: Sequence[Seen]) -> tuple[list[int], list[float]]:
-    tables = [seen.found.redrawn.correlation for seen in group if seen.found.redrawn is not None]
+def _similarity(group: Sequence[SaliencyResult]) -> tuple[list[int], list[float]]:
+    tables = [result.data.randomised.correlation for result in group if result.data.randomised is not None]
     together = np.concatenate(tables, axis=1)
     means = [float(np.nanmean(row)) if not np.isnan(row).all() else math.nan for row in together]
     return list(range(len(means) + 1)), [1.0, *means]
 
 
-def _name_layers(axes: Axes, groups: Sequence[Sequence[Seen]]) -> None:
-    paths = next(seen.found.redrawn.layers for seen in groups[0] if seen.found.redrawn is not None)
+def _name_layers(axes: Axes, groups: Sequence[Sequence[SaliencyResult]]) -> None:
+    paths = next(result.data.randomised.layers for result in groups[0] if result.data.randomised is not None)
     every = -(-len(paths) // 12)
     axes.set_xticks(range(0, len(paths) + 1, every), ["none", *paths][::every], rotation=40, ha="right", fontsize=7)
-    axes.set_title("layers drawn anew, from the head down", fontsize=9, loc="left")
+    axes.set_title("layers randomised, from the head down", fontsize=9, loc="left")
     axes.set_ylabel("rank correlation with the trained map")
     axes.axhline(0, color="black", linewidth=0.6)
 
 
-def _dots(axes: Axes, found: Sequence[VariantNumbers], values: Mapping[str, Estimate]) -> None:
+def _draw_dots(axes: Axes, found: Sequence[VariantNumbers], values: Mapping[str, Estimate]) -> None:
     for place, v in enumerate(found):
         estimate = values[v.label]
         if math.isnan(estimate.mean):

@@ -7,8 +7,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from scs_study.analysis.listing import write_latex, write_listing
-from scs_study.analysis.saliency.compare import QUANTITIES, Answer, Estimate, VariantNumbers
+from scs_study.analysis.paper import BASELINE
+from scs_study.analysis.saliency.answers import LEAST_SEEDS, Answer
+from scs_study.analysis.saliency.compare import QUANTITIES, VariantNumbers, is_variant
+from scs_study.analysis.saliency.estimates import Estimate
+from scs_study.analysis.table_writer import write_table
+from scs_study.analysis.variants import spans
 from scs_study.evaluation.saliency.maps import describe
 from scs_study.evaluation.saliency.measures import MEASURES
 from scs_study.evaluation.saliency.settings import SaliencySettings
@@ -34,7 +38,7 @@ def write_tables(
     folder: Path,
     name: str,
 ) -> tuple[Path, ...]:
-    """The paths of three tables in `folder`, as Markdown, CSV and LaTeX: <name>, <name>-checks and <name>-answers.
+    """Return the paths of three tables in `folder`, in three forms each: <name>, <name>-checks and <name>-answers.
 
     title: what the runs are, in words. notes: sentences below the first table (what was left out). Checks and answers
     are written only where there are some.
@@ -48,7 +52,7 @@ def write_tables(
 
 
 def number(estimate: Estimate, digits: int = 3, sign: bool = False) -> str:
-    """An estimate as readers see it, "+0.012 (0.010 to 0.014)"; empty where there is none."""
+    """Return an estimate as readers see it, "+0.012 (0.010 to 0.014)"; empty where there is none."""
     if math.isnan(estimate.mean):
         return ""
     mean = f"{estimate.mean:{'+' if sign else ''}.{digits}f}"
@@ -96,8 +100,7 @@ def _concentration(
     machine += ["correlation_head", "correlation_all", "unordered_share", "redrawn_gini"]
     csv = [_record(v) for v in found]
     all_notes = [*notes, caution]
-    listed = write_listing(folder, name, caption, (heads, rows), (machine, csv), all_notes)
-    return (*listed, write_latex(folder, name, caption, heads, rows, all_notes))
+    return write_table(folder, name, caption, (heads, rows), (machine, csv), all_notes, latex=_align(heads))
 
 
 def _record(v: VariantNumbers) -> list[object]:
@@ -108,7 +111,7 @@ def _record(v: VariantNumbers) -> list[object]:
         row += [*map(_known, (own.mean, own.low, own.high)), own.images]
         difference = v.against[key] if v.against else Estimate(math.nan, math.nan, math.nan, 0)
         row += map(_known, (difference.mean, difference.low, difference.high))
-    return [*row, *map(_known, (*v.correlation, v.unordered, v.redrawn_gini))]
+    return [*row, *map(_known, (*v.correlation, v.unordered, v.randomised_gini))]
 
 
 def _checks(
@@ -123,7 +126,7 @@ def _checks(
             *(number(v.values[key], sign=True) for key in gains[2:]),
             *(_plain(value, 2) for value in v.correlation),
             _plain(100 * v.unordered, 0, " %"),
-            _plain(v.redrawn_gini, 3),
+            _plain(v.randomised_gini, 3),
         ]
         for v in found
     ]
@@ -141,37 +144,43 @@ def _checks(
                "correlation_all", "unordered_share", "redrawn_gini"]  # fmt: skip
     csv = [
         [v.label, *(_known(value) for key in gains for value in dataclasses.astuple(v.values[key])),
-         *map(_known, (*v.correlation, v.unordered, v.redrawn_gini))]
+         *map(_known, (*v.correlation, v.unordered, v.randomised_gini))]
         for v in found
     ]  # fmt: skip
-    listed = write_listing(folder, name, caption, (heads, rows), (machine, csv))
-    return (*listed, write_latex(folder, name, caption, heads, rows))
+    return write_table(folder, name, caption, (heads, rows), (machine, csv), latex=_align(heads))
 
 
 def _answers(
     answered: Sequence[Answer], settings: SaliencySettings, title: str, folder: Path, name: str
 ) -> tuple[Path, ...]:
-    heads = ["comparison", "difference of the Gini index", "sparser?"]
+    heads = ["question", "first", "second", "difference", "answer"]
     rows: list[list[object]] = []
     csv: list[list[object]] = []
     for answer in answered:
-        rows.append([f"{answer.a} against {answer.b}", number(answer.together, sign=True), answer.verdict])
-        pairs = [("all", "all", answer.together), *answer.pairs]
-        rows += [[f"{one}, {other}", number(estimate, sign=True), ""] for one, other, estimate in answer.pairs]
-        csv += [
-            [answer.a, answer.b, one, other, *map(_known, dataclasses.astuple(estimate)),
-             answer.verdict if one == "all" else None]
-            for one, other, estimate in pairs
-        ]  # fmt: skip
+        for pair in (answer.together, *answer.pairs):
+            whole = pair is answer.together
+            words = answer.question if whole else pair.label
+            numbers = [_plain(pair.first, 3), _plain(pair.second, 3), number(pair.difference, sign=True)]
+            rows.append([words, *numbers, answer.verdict if whole else ""])
+            values = [pair.first, pair.second, *dataclasses.astuple(pair.difference)]
+            more = [*answer.interval, answer.seeds, answer.verdict] if whole else [None] * 4
+            csv.append([answer.kind, answer.question, pair.label, *map(_known, values), *map(_known, more)])
+    counts = sorted({answer.together.difference.images for answer in answered})
     caption = (
-        f"Are the maps sparser, as the paper says (5.2)? {title}. {_kind(settings)}. Differences of the Gini index on "
-        f"the same images, 95 % bootstrap intervals over them; SCS and SharpenedSDP are compared at the same "
-        f"activation and pooling, both with conv + relu + max. Yes or no where the interval of all pairs leaves "
-        f"out 0 and no single pair says the opposite."
+        f"What the paper says of saliency maps (4.4, 5.2), asked of these: {title}. {_kind(settings)}. First, does one "
+        f"map resemble another: mean rank correlation of the pixels of an SCS map with those of SharpenedSDP's at the "
+        f"same activation and pooling (first), and of a convolution's with ReLU at the same pooling (second). Then, "
+        f"which is sparser: mean Gini index of the first and of the second. Both on the same images; differences with "
+        f"95 % bootstrap intervals over {spans(counts)} images. Yes or no from {LEAST_SEEDS} seeds on, where the "
+        f"interval of all pairs over seeds and images leaves out 0 and no single pair says the opposite."
     )
-    machine = ["a", "b", "variant_a", "variant_b", "mean", "low", "high", "images", "verdict"]
-    listed = write_listing(folder, name, caption, (heads, rows), (machine, csv))
-    return (*listed, write_latex(folder, name, caption, heads, rows))
+    machine = ["kind", "question", "pair", "first", "second", "mean", "low", "high", "images"]
+    machine += ["low_over_seeds", "high_over_seeds", "seeds", "verdict"]
+    return write_table(folder, name, caption, (heads, rows), (machine, csv), latex=_align(heads))
+
+
+def _align(heads: Sequence[str]) -> str:
+    return "l" + "r" * (len(heads) - 1)
 
 
 def _kind(settings: SaliencySettings) -> str:
@@ -184,7 +193,7 @@ def _images(found: Sequence[VariantNumbers]) -> str:
 
 
 def _baseline(v: VariantNumbers) -> bool:
-    return (v.row["layer"], v.row["activation"], v.row["pooling"]) == ("conv", "relu", "max")
+    return is_variant(v.row, BASELINE)
 
 
 def _mean(estimate: Estimate) -> str:

@@ -24,7 +24,7 @@ from scs_study.analysis.sweep.rows import Row
 from scs_study.analysis.sweep.threshold import Threshold
 from scs_study.experiments.sweep.settings import Sweep
 
-LOOKS: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, Any]] = {
     "done": {"marker": "o", "facecolors": "#0072B2", "edgecolors": "#0072B2"},
     "pruned": {"marker": "X", "facecolors": "none", "edgecolors": "#C04000"},
     "diverged": {"marker": "v", "facecolors": "#222222", "edgecolors": "#222222"},
@@ -36,7 +36,7 @@ WRAP = 128
 def accuracy_figure(
     rows: Sequence[Row], found: Threshold | None, sweep: Sweep, head: str, words: str, folder: Path
 ) -> tuple[Path, ...]:
-    """The paths of the figure: best test accuracy (%) of every trial against its p, pruned ones marked.
+    """Return the paths of the figure: best test accuracy (%) of every trial against its p, pruned ones marked.
 
     head: the caption above, words: the answer below; shaded: the interval of the threshold.
     """
@@ -45,17 +45,23 @@ def accuracy_figure(
 
 
 def draw_accuracy(rows: Sequence[Row], found: Threshold | None, sweep: Sweep, head: str, words: str) -> Figure:
-    """The figure of `accuracy_figure`, not yet written."""
+    """Return the figure of `accuracy_figure`, not yet written."""
     figure = _figure(head, words)
     axes = figure.subplots()
     _p_axis(axes, sweep)
     if found is not None:
         _draw_threshold(axes, found, sweep)
-    for kind, look in LOOKS.items():
+    for kind, style in STYLES.items():
         members = [row for row in rows if _kind(row) == kind and row.accuracy is not None]
         if members:
             axes.scatter(
-                _p(members), _percent(members), s=36, linewidths=1.2, label=f"{kind} ({len(members)})", zorder=3, **look
+                _p(members),
+                _percent(members),
+                s=36,
+                linewidths=1.2,
+                label=f"{kind} ({len(members)})",
+                zorder=3,
+                **style,
             )
     _mean_line(axes, rows)
     axes.set_ylabel("best test accuracy (%)")
@@ -65,8 +71,8 @@ def draw_accuracy(rows: Sequence[Row], found: Threshold | None, sweep: Sweep, he
 
 
 def optuna_figures(study: optuna.Study, head: str, folder: Path, weighed: bool) -> tuple[Path, ...]:
-    """The paths of Optuna's own plots: optimisation history, intermediate values, and parameter importances if p is
-    `weighed` against something; of each only if there is something to plot. Values are fractions, as in the storage.
+    """Return the paths of Optuna's own plots: optimisation history, intermediate values, and parameter importances if p
+    is `weighed` against something; of each only if there is something to plot. Values are fractions, as in the storage.
     """
     trials = study.get_trials(deepcopy=False)
     plots: dict[str, Callable[..., Axes]] = {}
@@ -130,7 +136,7 @@ def _mean_line(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _kind(row: Row) -> str:
-    return row.state if row.state in LOOKS else "unfinished"
+    return row.state if row.state in STYLES else "unfinished"
 
 
 def _p(rows: Sequence[Row]) -> list[float]:

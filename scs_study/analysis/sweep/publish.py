@@ -22,7 +22,7 @@ LEAST_FOR_IMPORTANCE = 8
 
 
 def publish(study: optuna.Study, sweep: Sweep, runs: Path, folder: Path) -> str:
-    """The sweep's table as text, with its answer; the same and the figures are written to `folder`.
+    """Write the sweep's table, with its answer, and its figures to `folder`; return the table as text.
 
     Written: trials.csv, trials.md, and as PNG and PDF accuracy_p and Optuna's own figures.
     """
@@ -41,7 +41,8 @@ def publish(study: optuna.Study, sweep: Sweep, runs: Path, folder: Path) -> str:
 
 
 def importance(study: optuna.Study, sweep: Sweep) -> list[str]:
-    """A sentence with the importance of p beside that of the seed; none where there is nothing to weigh p against.
+    """Return a sentence with the importance of p beside that of the seed; none where there is nothing to weigh p
+    against.
 
     With one seed p is the only parameter, and its importance is 1 whatever the trials say.
     """

@@ -50,7 +50,7 @@ class Row:
 
 
 def rows_of(trials: Iterable[FrozenTrial], sweep: Sweep, runs: Path) -> list[Row]:
-    """The rows of a study, by p and seed. A trial that no worker has begun yet has no p and no row."""
+    """Return the rows of a study, by p and seed. A trial that no worker has begun yet has no p and no row."""
     trials = list(trials)
     replaced = {trial.user_attrs[RETRY_OF]: trial for trial in trials if RETRY_OF in trial.user_attrs}
     rows: list[Row] = []

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from scs_study.analysis.sweep.rows import Row
+from scs_study.analysis.table_writer import csv_text, markdown_text
 from scs_study.experiments.sweep.settings import Sweep
 
 ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "waiting")
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The rows as CSV: accuracy is a fraction at full precision, empty before the first epoch."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("p", "seed", "state", "accuracy", "epochs", "epochs_planned", "trial", "attempts", "run"))
-    for row in rows:
-        accuracy = "" if row.accuracy is None else repr(row.accuracy)
-        writer.writerow(
-            (repr(row.p), row.seed, row.state, accuracy, row.epochs, row.planned, row.number, row.attempts, row.run)
-        )
-    return file.getvalue()
+    """Return the rows as CSV: accuracy is a fraction at full precision, empty before the first epoch."""
+    heads = ("p", "seed", "state", "accuracy", "epochs", "epochs_planned", "trial", "attempts", "run")
+    values = [(r.p, r.seed, r.state, r.accuracy, r.epochs, r.planned, r.number, r.attempts, r.run) for r in rows]
+    return csv_text(heads, values)
 
 
 def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
-    """The rows as Markdown, with the caption above and the notes below; accuracy in %."""
+    """Return the rows as Markdown, with the caption above and the notes below; accuracy in %."""
     heads = ("p", "accuracy %", "epochs", "state", "seed", "trial", "run")
     cells = [
         (
@@ -43,14 +34,12 @@ def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
         )
         for row in rows
     ]
-    align = ("right", "right", "right", "left", "right", "right", "left")
-    table = tabulate(cells, heads, "github", disable_numparse=True, colalign=align if cells else None)
     messages = [f"p = {row.p:g}, seed {row.seed}: {row.state}: {row.message}" for row in rows if row.message]
-    return "\n\n".join([caption, table, *messages, *notes]) + "\n"
+    return markdown_text([caption], heads, cells, [*messages, *notes], "rrrlrrl")
 
 
 def caption(rows: Sequence[Row], sweep: Sweep) -> str:
-    """What the rows are: title, data, recipe, how p was chosen and pruned, how many are in which state."""
+    """Return what the rows are: title, data, recipe, how p was chosen and pruned, how many are in which state."""
     cell = sweep.cell(sweep.low, sweep.seeds[0])
     chosen = "TPE" if sweep.sampler == "tpe" else f"a grid of {sweep.points}"
     pruner = {"median": "median pruning", "hyperband": "Hyperband", "none": "no pruning"}[sweep.pruner]
@@ -63,7 +52,7 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
 
 
 def counts(rows: Sequence[Row], total: int) -> str:
-    """How many of the sweep's trials are in which state."""
+    """Return how many of the sweep's trials are in which state."""
     states = Counter(row.state for row in rows)
     words = [f"{states[state]} {state}" for state in ORDER if states[state]]
     words += [f"{number} {state}" for state, number in states.items() if state not in ORDER]

@@ -52,15 +52,15 @@ class Threshold:
 
 
 def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
-    """The threshold of finished rows, None with fewer than LEAST different p or with none done. margin: a fraction."""
+    """Return the threshold of finished rows, None for fewer than LEAST different p or none done. margin: a share."""
     used = [row for row in rows if row.state in FINISHED]
     values = np.array(sorted({row.p for row in used}))
     if len(values) < LEAST or not any(row.state == "done" for row in used):
         return None
     members = np.array([[row.p == p for row in used] for p in values], dtype=np.float64)
     reached, curves = _curves(used)
-    tested, falls = _short(members, np.ones(len(used)), reached, curves, used, values, margin)
-    bad, good = _edge(tested, falls)
+    tested, short = _short(members, np.ones(len(used)), reached, curves, used, values, margin)
+    bad, good = _edge(tested, short)
     draws = np.random.default_rng(0).multinomial(len(used), np.full(len(used), 1 / len(used)), size=SAMPLES)
     edges = np.array([_edge(*_short(members, draw, reached, curves, used, values, margin)) for draw in draws])
     tail = (1 - LEVEL) / 2
@@ -74,7 +74,7 @@ def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
         share=float(np.mean((edges[:, 0] > 0) & np.isfinite(edges[:, 1]))),
         best_p=float(best),
         best_accuracy=float(finals[best]),
-        near=tuple(float(p) for p in tested[~falls]),
+        near=tuple(float(p) for p in tested[~short]),
         p_count=len(values),
         trials=len(used),
         seeds=len({row.seed for row in used}),
@@ -84,7 +84,7 @@ def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
 
 
 def _curves(rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(reached, value): whether trial i got to the last epoch of trial j, 0 or 1, and its accuracy there, else 0."""
+    """Return (reached, value): whether trial i got to the last epoch of trial j, and its accuracy there, else 0."""
     reached = np.array([[float(0 < other.epochs <= row.epochs) for other in rows] for row in rows])
     value = [[row.curve[b.epochs - 1] if 0 < b.epochs <= row.epochs else 0.0 for b in rows] for row in rows]
     return reached, np.array(value)
@@ -99,7 +99,7 @@ def _short(
     values: NDArray[np.float64],
     margin: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(p that are there, whether each falls short) when trial i is there counts[i] times."""
+    """Return (p that are there, whether each falls short) when trial i is there counts[i] times."""
     weights = members * counts
     number = weights @ reached
     best = np.divide(weights @ value, number, out=np.zeros_like(number), where=number > 0).max(axis=0)
@@ -112,13 +112,13 @@ def _short(
     return values[present], np.array(short) > margin + 1e-12
 
 
-def _edge(tested: NDArray[np.float64], falls: NDArray[np.bool_]) -> tuple[float, float]:
-    bad = float(tested[falls].max(initial=0.0))
+def _edge(tested: NDArray[np.float64], short: NDArray[np.bool_]) -> tuple[float, float]:
+    bad = float(tested[short].max(initial=0.0))
     return bad, float(tested[tested > bad].min(initial=math.inf))
 
 
 def answer(found: Threshold | None) -> str:
-    """The answer to the paper's question in plain words, with what it rests on."""
+    """Return the answer to the paper's question in plain words, with what it rests on."""
     if found is None:
         return f"No answer yet: fewer than {LEAST} different p have finished or been pruned."
     points = f"{100 * found.margin:g} points"

@@ -9,22 +9,22 @@ any).
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from scs_study.evaluation.frozen import frozen, own_randomness
+
 KINDS = ("pgd", "apgd_ce", "apgd_dlr", "apgd_t", "square")
 GRADIENT_FREE = ("square",)
 MOST_TARGETS = 9
+"""Classes that APGD-T aims at, the likeliest first, as AutoAttack does."""
 LEAST_CLASSES = {"apgd_dlr": 3, "apgd_t": 4}
 """What the losses of these attacks compare are the largest logits, so many of them."""
-"""Classes that APGD-T aims at, the likeliest first, as AutoAttack does."""
 
 CPU_CHUNK = 100
 """Images that go through a network at once on a CPU, whose allocator and caches make more of them 1.4 times as slow. An
@@ -75,7 +75,7 @@ class Watched(nn.Module):
         self.forwards = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, (B, classes)."""
+        """Return logits, (B, classes)."""
         self.check()
         differentiated = torch.is_grad_enabled() and x.requires_grad
         if differentiated:
@@ -91,12 +91,13 @@ class Watched(nn.Module):
 
 
 def adversarial(network: nn.Module, images: Tensor, labels: Tensor, method: Method, eps: float, seed: int) -> Tensor:
-    """What one attempt of the attack makes of the images: (B, C, H, W). It is a claim; `evaluate.fooled` verifies it.
+    """Return what one attempt of the attack makes of the images: (B, C, H, W). It is a claim; `evaluate.fooled`
+    verifies it.
 
     images: (B, C, H, W) in [0, 1] on the network's device. labels: int64 (B,), the true classes. eps: radius of the
     ball in the largest absolute difference. seed: of all randomness; the global generators, the network's modes and its
     parameters' gradients are as before afterwards.
-    Errors: ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-DLR or APGD-T.
+    Raises ValueError for images outside [0, 1] or of another shape, and for too few classes for APGD-DLR or APGD-T.
     """
     if images.ndim != 4 or len(images) != len(labels):
         raise ValueError(f"images of shape {tuple(images.shape)}: an attack takes (B, C, H, W) and B labels")
@@ -105,7 +106,7 @@ def adversarial(network: nn.Module, images: Tensor, labels: Tensor, method: Meth
     if not len(images):
         return images.clone()
     watched = network if isinstance(network, Watched) else Watched(network, images.device)
-    with left_alone(watched), own_randomness(seed, images.device):
+    with frozen(watched), own_randomness(seed, images.device):
         return _attack(watched, images, labels, method, eps)(images, labels).detach()  # type: ignore[no-any-return]
 
 
@@ -140,39 +141,3 @@ def _library() -> Any:
             f"robustness needs torchattacks (the extra `attacks`), which is not installed: {error}"
         ) from None
     return torchattacks
-
-
-@contextmanager
-def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """A context in which the global generators start from `seed`; afterwards they are where they were."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        # Not torch.manual_seed(): it seeds devices that nobody asked for, now or when they are first used.
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def left_alone(network: nn.Module) -> Iterator[None]:
-    """A context in which the network is in eval mode and its parameters are constants; both are put back afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
-    try:
-        network.eval()
-        for parameter, _ in wanted:
-            parameter.requires_grad_(False)  # an attack differentiates the input alone
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, flag in wanted:
-            parameter.requires_grad_(flag)
-
-
-def seed_of(*words: object) -> int:
-    """A seed that depends on all of `words` and on nothing else: the same in every process, on every machine."""
-    digest = hashlib.sha256("|".join(map(str, words)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1

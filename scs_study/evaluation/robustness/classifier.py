@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.data.batches import resized
-from scs_study.evaluation.robustness.attacks import seed_of
+from scs_study.evaluation.frozen import seed_of
 from scs_study.evaluation.trained import Trained, load_trained
 from scs_study.training.precision import numerics
 
@@ -34,7 +34,7 @@ class Classifier(nn.Module):
         self.numerics = trained.cell.train.numerics
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, (B, classes)."""
+        """Return logits, (B, classes)."""
         x = resized(x, self.size)
         with numerics(self.numerics, x.device):
             logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
@@ -42,16 +42,17 @@ class Classifier(nn.Module):
 
 
 def classifier(run: Path | str, device: torch.device | str = "cpu") -> nn.Module:
-    """The trained network of a run folder in eval mode, from [0, 1] images (B, 3, 32, 32) to logits (B, 10)
+    """Return the trained network of a run folder in eval mode, from [0, 1] images (B, 3, 32, 32) to logits (B, 10)
     for CIFAR-10.
 
-    Its parameters are constants: an attack differentiates the images. Errors: ValueError as load_trained.
+    Its parameters are constants: an attack differentiates the images. Raises ValueError as load_trained.
     """
     return Classifier(load_trained(Path(run))).requires_grad_(False).to(device).eval()
 
 
 def balanced(labels: Tensor) -> Tensor:
-    """The order in which images are attacked, int64 (N,): all classes in turn, so that the first N are a fair sample.
+    """Return the order in which images are attacked, int64 (N,): all classes in turn, so that the first N are a fair
+    sample.
 
     Within a class shuffled once and for all: a test set is sorted by its pixels, so its first images are dark ones.
     """

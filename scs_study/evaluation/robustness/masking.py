@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scs_study.evaluation.robustness.cache import Fell
+from scs_study.evaluation.robustness.batches import FirstEps
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.settings import WORDS
 
@@ -25,9 +25,10 @@ MUCH_ZERO = 0.05
 class Verdict:
     """All attacks on one run at one radius, as numbers of images.
 
-    clean: classified rightly as they are. pgd: and after PGD. found: by attack, what PGD left and it took. worst: right
-    after all attacks. zero: images, of all, whose loss has no gradient at all; None where not looked at. complete:
-    whether every attack there should be has been made; flags: the signs of masked gradients in words, () for none.
+    clean: classified rightly as they are. pgd: and after PGD. found: by attack, the survivors of PGD that it fooled.
+    worst: right after all attacks. zero: images, of all, whose loss has no gradient at all; None where not looked at.
+    complete: whether every attack there should be has been made; flags: the signs of masked gradients, and of a network
+    that hardly looks at its images, in words, () for none.
     """
 
     eps: float
@@ -43,29 +44,30 @@ class Verdict:
 
 def verdict(
     right: NDArray[np.bool_],
-    pgd: Fell,
-    checks: Mapping[str, Fell | None],
-    zero: Fell | None,
+    pgd: FirstEps,
+    additional: Mapping[str, FirstEps | None],
+    zero: FirstEps | None,
     eps: float,
     index: int,
-    check_index: int,
+    additional_index: int,
     margin: float,
+    constant: float | None = None,
 ) -> Verdict:
-    """The Verdict at a radius, `index` of PGD's radii above 0 and `check_index` of the further attacks'.
+    """Return the Verdict at a radius, `index` of PGD's radii above 0 and `additional_index` of the additional attacks'.
 
-    right: bool (images,), as they are. pgd, checks: what fell when; a check of more or fewer images is a mistake of
-    ours. margin: the share of all images that a further attack may find beyond PGD.
+    right: bool (images,), as they are. pgd, additional: the first successful eps of each image, of the same images.
+    margin: the share of all images that an additional attack may find beyond PGD. constant: of `constant_prediction`.
     """
     images = len(right)
-    left = right & ((pgd == NEVER) | (pgd > index))
-    robust = left.copy()
+    survivors = right & ((pgd == NEVER) | (pgd > index))
+    robust = survivors.copy()
     found: dict[str, int | None] = {}
-    for name, fell in checks.items():
-        if fell is None:
+    for name, first_eps in additional.items():
+        if first_eps is None:
             found[name] = None
             continue
-        assert len(fell) == images
-        taken = left & (fell != NEVER) & (fell <= check_index)
+        assert len(first_eps) == images
+        taken = survivors & (first_eps != NEVER) & (first_eps <= additional_index)
         found[name] = int(taken.sum())
         robust &= ~taken
     flags = [
@@ -76,14 +78,28 @@ def verdict(
     dead = None if zero is None else int((zero != NEVER).sum())
     if dead is not None and dead > MUCH_ZERO * images:
         flags.append(f"no gradient {100 * dead / images:.0f} %")
+    if constant is not None:
+        flags.append(f"constant prediction {100 * constant:.0f} %")
     return Verdict(
         eps,
         images,
         int(right.sum()),
-        int(left.sum()),
+        int(survivors.sum()),
         found,
         int(robust.sum()),
         dead,
         all(count is not None for count in found.values()),
         tuple(flags),
     )
+
+
+def constant_prediction(predicted: NDArray[np.int64], classes: int) -> float | None:
+    """Return the share of the images that get one and the same class, where that is far too large, else None.
+
+    Far too large: twice the share of a class, or half way from it to all of the images where that is less (as with two
+    classes). Such a network answers with a constant much of the time, which no attack changes and which is no
+    robustness. predicted: the classes predicted for images of which all classes have the same number.
+    """
+    counts = np.bincount(predicted, minlength=classes)
+    share = float(counts.max() / len(predicted))
+    return share if share >= min(2 / classes, (1 + 1 / classes) / 2) else None

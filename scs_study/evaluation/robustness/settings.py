@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from scs_study.config.schema import check_keys, choice, flag, whole
 from scs_study.evaluation.robustness.attacks import Method
 
-CHECKS = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer")
-"""The further attacks, in the order in which tables show them."""
+ADDITIONAL = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer")
+"""The additional attacks, in the order in which tables show them."""
 WORDS = {
     "pgd": "PGD",
     "pgd_long": "PGD 10x",
@@ -30,12 +30,15 @@ PIXEL = 255.0
 
 @dataclass(frozen=True)
 class Robustness:
-    """eps: the radii of the PGD curve, increasing from 0; check_eps: those of the further attacks, among eps; 255ths.
+    """What is attacked, and how.
+
+    eps: the radii of the PGD curve, increasing from 0, in 255ths; check_eps: those of the additional attacks, among
+    eps.
 
     steps, step_size, restarts, random_start: PGD's. images, check_images: how many of the test set, None for all.
-    batch: images attacked at once; seed: of the attacks; checks: further attacks (CHECKS); apgd_steps, square_queries:
-    theirs; margin: the share of all images beyond which a further attack flags a network.
-    Everything but images, check_images, checks and margin is part of what an evaluation is kept under.
+    batch: images attacked at once; seed: of the attacks; checks: additional attacks (ADDITIONAL); apgd_steps,
+    square_queries: theirs; margin: the share of all images beyond which an additional attack flags a network.
+    Everything but images, check_images, checks and margin is part of an evaluation's cache key.
     """
 
     eps: tuple[float, ...]
@@ -69,10 +72,10 @@ class Robustness:
         if not set(self.check_eps) <= set(self.eps[1:]):
             raise ValueError(
                 f"attack.check_eps={_shown(self.check_eps)}: must be among the radii above 0 of attack.eps"
-                f" ({_shown(self.eps)}), because the further attacks visit what PGD left"
+                f" ({_shown(self.eps)}), because the additional attacks are made on PGD's survivors"
             )
         for check in self.checks:
-            choice("attack.checks", check, CHECKS)
+            choice("attack.checks", check, ADDITIONAL)
         if self.checks and not self.check_eps:
             raise ValueError(
                 "attack.check_eps=[]: the attacks of attack.checks need a radius (attack.checks=[] for none)"
@@ -91,11 +94,11 @@ class Robustness:
         if self.images is not None and self.checks and (self.check_images is None or self.check_images > self.images):
             raise ValueError(
                 f"attack.check_images={self.check_images}: must be at most attack.images={self.images}, because the"
-                " further attacks visit what PGD left"
+                " additional attacks are made on PGD's survivors"
             )
 
     def method(self, name: str) -> Method:
-        """How the attack `name` ("pgd" or one of CHECKS) attacks; a transfer is PGD on another network."""
+        """Return how the attack `name` ("pgd" or one of ADDITIONAL) attacks; a transfer is PGD on another network."""
         if name == "pgd_long":
             return Method("pgd", LONGER * self.steps, self.restarts, self.step_size, self.random_start)
         if name.startswith("apgd"):
@@ -105,7 +108,7 @@ class Robustness:
         return Method("pgd", self.steps, self.restarts, self.step_size, self.random_start)
 
     def words(self) -> str:
-        """The settings in words, for captions."""
+        """Return the settings in words, for captions."""
         start = (
             f"{self.restarts} random start{'s' if self.restarts > 1 else ''}"
             if self.random_start
@@ -116,7 +119,7 @@ class Robustness:
 
 
 def robustness_of(config: DictConfig | Mapping[str, Any]) -> Robustness:
-    """The settings of a composed `attack` group. Errors: ValueError in one sentence for what cannot be."""
+    """Return the settings of a composed `attack` group. Raises ValueError in one sentence for what cannot be."""
     values = dict(OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config)  # type: ignore[arg-type]
     check_keys("attack.", values, [each.name for each in fields(Robustness)])
     for key in ("eps", "check_eps", "checks"):
@@ -129,7 +132,7 @@ def robustness_of(config: DictConfig | Mapping[str, Any]) -> Robustness:
         values[key] = _number(f"attack.{key}", values[key], 0)
     # In one order, so that the same attacks are the same evaluation whoever wrote them down.
     values["checks"] = tuple(
-        sorted(dict.fromkeys(values["checks"]), key=lambda c: CHECKS.index(choice("attack.checks", c, CHECKS)))
+        sorted(dict.fromkeys(values["checks"]), key=lambda c: ADDITIONAL.index(choice("attack.checks", c, ADDITIONAL)))
     )
     return Robustness(**values)
 

@@ -7,15 +7,14 @@ are not touched.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from scs_study.evaluation.frozen import frozen, seed_of
 from scs_study.evaluation.saliency.settings import MapSettings
 
 Output = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +24,7 @@ Output = Callable[[Tensor, Tensor], Tensor]
 def saliency_maps(
     network: nn.Module, x: Tensor, labels: Tensor, settings: MapSettings, numbers: Sequence[int] | None = None
 ) -> Tensor:
-    """The maps of a batch, (N, H, W), not negative, of x's type and device; all zero where nothing matters.
+    """Return the maps of a batch, (N, H, W), not negative, of x's type and device; all zero where nothing matters.
 
     x: (N, C, H, W) as the network takes it. labels: the true classes, int64 (N,); used where settings.target is "true".
     numbers: what SmoothGrad's noise is drawn from, one number an image (its place in the batch unless given), so an
@@ -33,32 +32,15 @@ def saliency_maps(
     """
     assert x.ndim == 4
     assert len(x) == len(labels)
-    with as_it_is(network):
+    with frozen(network):
         classes = predicted(network, x) if settings.target == "predicted" else labels
         given = attributions(_output(network, settings.output), x, classes, settings, numbers)
     return given.abs().amax(dim=1)
 
 
-@contextmanager
-def as_it_is(network: nn.Module) -> Iterator[None]:
-    """A context in which the network is in eval mode and its weights ask for no gradients; then it is as before."""
-    modes = [(module, module.training) for module in network.modules()]
-    asking = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.eval()
-    for parameter in asking:  # gradients of the weights would cost as much again, and nobody reads them
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in asking:
-            parameter.requires_grad_(True)
-
-
 def predicted(network: nn.Module, x: Tensor) -> Tensor:
-    """The classes that the network predicts for x, int64 (N,)."""
-    with as_it_is(network), torch.no_grad():
+    """Return the classes that the network predicts for x, int64 (N,)."""
+    with frozen(network), torch.no_grad():
         classes: Tensor = network(x).argmax(1)
     return classes
 
@@ -66,7 +48,7 @@ def predicted(network: nn.Module, x: Tensor) -> Tensor:
 def attributions(
     output: Output, x: Tensor, classes: Tensor, settings: MapSettings, numbers: Sequence[int] | None = None
 ) -> Tensor:
-    """The signed attributions of a batch, (N, C, H, W), by captum."""
+    """Return the signed attributions of a batch, (N, C, H, W), by captum."""
     # Imported here: captum takes seconds, and every command that may be followed by an analysis would pay for it.
     from captum.attr import IntegratedGradients, Saliency
 
@@ -110,13 +92,12 @@ def _leaf(x: Tensor) -> Tensor:
 
 
 def _noise(like: Tensor, number: int, sample: int) -> Tensor:
-    name = f"smoothgrad|{number}|{sample}"
-    draw = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1)
+    draw = torch.Generator().manual_seed(seed_of("smoothgrad", number, sample))
     return torch.randn(like.shape, generator=draw, dtype=torch.float32)
 
 
 def describe(settings: MapSettings) -> str:
-    """The maps in words, for a head or a caption."""
+    """Return the maps in words, for a head or a caption."""
     kinds: dict[str, Any] = {
         "gradient": "vanilla gradient",
         "integrated_gradients": f"integrated gradients ({settings.steps} steps from black)",

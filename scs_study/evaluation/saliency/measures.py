@@ -36,7 +36,7 @@ class Measures:
 
 
 def measure(maps: ArrayLike, top: float = 0.05) -> Measures:
-    """The Measures of `maps`, (N, H, W) and not negative. top: a share of the pixels, at least one of them."""
+    """Return the Measures of `maps`, (N, H, W) and not negative. top: a share of the pixels, at least one of them."""
     values = np.asarray(maps, dtype=np.float64)
     assert values.ndim == 3
     assert 0 < top <= 1
@@ -56,7 +56,7 @@ def measure(maps: ArrayLike, top: float = 0.05) -> Measures:
 
 
 def states(maps: Values) -> NDArray[np.int64]:
-    """The state of each of the maps (N, H, W), int64 (N,)."""
+    """Return the state of each of the maps (N, H, W), int64 (N,)."""
     finite = np.isfinite(maps).all((1, 2))
     return np.where(~finite, NOT_FINITE, np.where((maps == 0).all((1, 2)), ZERO, SOUND))
 
@@ -72,7 +72,7 @@ def _entropy(ranked: Values) -> Values:
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> Values:
-    """The rank correlations of N pairs of maps, (N, H, W) each, in (N,): equal values share their mean rank.
+    """Return the rank correlations of N pairs of maps, (N, H, W) each, in (N,): equal values share their mean rank.
 
     NaN where a map of the pair is constant (an all-zero one among them) or not finite: it has no order.
     """
@@ -84,7 +84,7 @@ def spearman(a: ArrayLike, b: ArrayLike) -> Values:
 
 
 def _ranks(maps: Values) -> Values:
-    """The mean ranks of each map's pixels less their mean, (N, pixels); zero for a map that is not finite."""
+    """Return the mean ranks of each map's pixels less their mean, (N, pixels); zero for a map that is not finite."""
     flat = maps.reshape(len(maps), -1)
     ranks = np.zeros_like(flat)
     for row, values in enumerate(flat):

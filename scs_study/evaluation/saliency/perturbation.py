@@ -7,7 +7,6 @@ how any damage hurts them, so each curve has a control: the same image with its 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scs_study.evaluation.saliency.maps import as_it_is
+from scs_study.evaluation.frozen import frozen, seed_of
 
 BLUR = 5.0 / 32
 """Standard deviation of the blur, in shares of the image's width."""
@@ -45,14 +44,14 @@ def perturb(
     numbers: Sequence[int] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Perturbed:
-    """The curves of a batch. x: (N, C, H, W); classes: int64 (N,); maps: (N, H, W), on x's device.
+    """Return the curves of a batch. x: (N, C, H, W); classes: int64 (N,); maps: (N, H, W), on x's device.
 
     numbers: what the random orders are drawn from, with `seed`, one number an image (its place in the batch unless
     given). Pixels of equal saliency are taken in that random order too, so an all-zero map has its control's curve.
     check: called before every point; it raises to stop.
     """
     assert points > 0
-    with as_it_is(network):
+    with frozen(network):
         mean = x.mean((2, 3), keepdim=True).expand_as(x)
         soft = blurred(x)
         random = torch.stack([_order(maps[0].numel(), seed, n) for n in numbers or range(len(x))]).to(x.device)
@@ -64,12 +63,12 @@ def perturb(
 
 
 def area(curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The areas under curves (..., points + 1) over shares from 0 to 1, by trapezoids: (...)."""
+    """Return the areas under curves (..., points + 1) over shares from 0 to 1, by trapezoids: (...)."""
     return np.asarray((curves[..., 1:] + curves[..., :-1]).mean(-1) / 2)
 
 
 def blurred(x: Tensor) -> Tensor:
-    """The images (N, C, H, W), blurred by a Gaussian of BLUR of their width; edges are repeated."""
+    """Return the images (N, C, H, W), blurred by a Gaussian of BLUR of their width; edges are repeated."""
     width = max(BLUR * x.shape[-1], 0.5)
     reach = min(round(3 * width), x.shape[-1] - 1, x.shape[-2] - 1)
     at = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
@@ -89,7 +88,7 @@ def _curve(
     points: int,
     check: Callable[[], None],
 ) -> NDArray[np.float64]:
-    """The classes' probabilities while pixels go from `before` to `after` in `order`, (N, points + 1)."""
+    """Return the classes' probabilities while pixels go from `before` to `after` in `order`, (N, points + 1)."""
     pixels = order.shape[1]
     turn = torch.empty_like(order).scatter_(1, order, torch.arange(pixels, device=order.device).expand_as(order))
     turn = turn.view(len(before), 1, *before.shape[2:])
@@ -103,11 +102,10 @@ def _curve(
 
 
 def _by_saliency(maps: Tensor, random: Tensor) -> Tensor:
-    """The pixels of each map, most salient first, (N, pixels); equal ones in the random order."""
+    """Return the pixels of each map, most salient first, (N, pixels); equal ones in the random order."""
     shuffled = maps.flatten(1).gather(1, random)
     return random.gather(1, shuffled.argsort(dim=1, descending=True, stable=True))
 
 
 def _order(pixels: int, seed: int, number: int) -> Tensor:
-    digest = hashlib.sha256(f"perturbation|{seed}|{number}".encode()).digest()
-    return torch.randperm(pixels, generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1))
+    return torch.randperm(pixels, generator=torch.Generator().manual_seed(seed_of("perturbation", seed, number)))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -57,7 +53,8 @@ class SaliencySettings:
     """A whole analysis: the maps, over how many images each measure is taken, and how the figure is drawn.
 
     images: test images whose maps are measured (None: all); perturbed: of them, how many get deletion and insertion
-    curves of `points` steps; redrawn: of them, how many enter the randomisation check; 0 leaves a check out. The images
+    curves of `points` steps; redrawn: of them, how many enter the randomisation check; compared: of them, of how many
+    the maps are cached, to be compared with those of other networks; 0 leaves a check out. The images
     are the first ones of an order that `seed` decides. top: share of the pixels whose mass is taken. min_accuracy:
     variants whose network is less accurate at the end of its training are left out. picture: whether the figure shows
     the images themselves. chosen: the test images of the figure, None for one of every class. scale: each map by its
@@ -75,6 +72,7 @@ class SaliencySettings:
     picture: bool
     chosen: tuple[int, ...] | None
     scale: str
+    compared: int = 0
 
     def __post_init__(self) -> None:
         if self.images is not None:
@@ -82,6 +80,7 @@ class SaliencySettings:
         whole("saliency.perturbed", self.perturbed, 0)
         whole("saliency.points", self.points, 1)
         whole("saliency.redrawn", self.redrawn, 0)
+        whole("saliency.compared", self.compared, 0)
         whole("saliency.seed", self.seed, 0)
         _share("saliency.top", self.top, above=0.0)
         _share("saliency.min_accuracy", self.min_accuracy)
@@ -108,12 +107,13 @@ class SaliencySettings:
 
 
 def saliency_of(config: DictConfig) -> SaliencySettings:
-    """The checked settings of a composed group conf/saliency. Errors: ValueError in one sentence."""
+    """Return the checked settings of a composed group conf/saliency. Raises ValueError in one sentence."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     known = {str(key): value for key, value in values.items()}
     names = ("method", "target", "output", "steps", "samples", "noise")
-    others = ("images", "top", "perturbed", "points", "redrawn", "seed", "min_accuracy", "picture", "chosen", "scale")
+    others = ("images", "top", "perturbed", "points", "redrawn", "compared", "seed", "min_accuracy", "picture",
+              "chosen", "scale")  # fmt: skip
     check_keys("saliency.", known, (*names, *others))
     chosen = known["chosen"]
     if chosen is not None and not isinstance(chosen, list):
@@ -125,18 +125,13 @@ def saliency_of(config: DictConfig) -> SaliencySettings:
         perturbed=known["perturbed"],
         points=known["points"],
         redrawn=known["redrawn"],
+        compared=known["compared"],
         seed=known["seed"],
         min_accuracy=known["min_accuracy"],
         picture=known["picture"],
         chosen=None if chosen is None else tuple(chosen),
         scale=known["scale"],
     )
-
-
-def key_of(part: str, facts: Mapping[str, Any]) -> str:
-    """The name that a kept result of these facts goes by: `part` and 12 hex digits of their JSON's SHA-256."""
-    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return f"{part}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
 
 
 def _share(key: str, value: object, above: float = -1.0) -> None:

@@ -16,7 +16,7 @@ from scs_study.experiments.sweep.sampler import RETRY_OF
 from scs_study.experiments.sweep.settings import Sweep, rounded
 from scs_study.experiments.sweep.storage import study_folder, turn
 from scs_study.runs.lock import Busy, Lease, Watch, acquire, owner_of
-from scs_study.runs.state import clock, run_state
+from scs_study.runs.state import run_state
 
 TRIALS = "trials"
 RUN, MESSAGE = "run", "message"
@@ -85,8 +85,7 @@ class Desk:
         trials = self.study.get_trials(deepcopy=False)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        now = clock(self.folder)
-        return waiting or any(owner_of(self._held(trial.number), now) is None for trial in running)
+        return waiting or any(owner_of(self._held(trial.number), watch=self.watch) is None for trial in running)
 
     def complete(self, taken: Taken, accuracy: float) -> None:
         """None; the trial is done with that accuracy (a fraction)."""

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def kernel(signature: str) -> Callable[[Function], Function]:
     return compiled
 
 
+@functools.cache
 def store() -> Path:
     """Return the folder of compiled loops, one for each state of this package's source.
 
@@ -60,14 +62,21 @@ def store() -> Path:
     if "NUMBA_CACHE_DIR" in os.environ:
         return Path(os.environ["NUMBA_CACHE_DIR"]) / name
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for folder in (Path(__file__).parent / "__pycache__", Path(home) / "scs_study"):
+    for folder in (_beside(), Path(home) / "scs_study"):
         try:
             (folder / name).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder / name):
                 return folder / name
         except OSError:
             continue
-    return Path(tempfile.gettempdir()) / f"scs_study-{os.getuid()}" / name
+    warnings.warn(
+        "the fast CPU layers are compiled at every start: nowhere may they be kept; set NUMBA_CACHE_DIR", stacklevel=2
+    )
+    return Path(tempfile.mkdtemp(prefix="scs_study-"))
+
+
+def _beside() -> Path:
+    return Path(__file__).parent / "__pycache__"
 
 
 def _digest() -> str:

@@ -16,8 +16,12 @@ import torch
 
 
 def pieces(batch: int, elements: int, most: int) -> Iterator[slice]:
-    """Yield slices of a batch, about equal ones, of at most `most` elements a thread where a sample has `elements`."""
-    largest = max(1, most * torch.get_num_threads() // elements)
+    """Yield about equal slices of a batch, of at most `most` elements a thread where a sample has `elements`.
+
+    What is not twice as large stays whole: a convolution loses more by being cut in two.
+    """
+    threads = torch.get_num_threads()
+    largest = batch if batch * elements <= 2 * most * threads else max(1, most * threads // elements)
     size = -(-batch // -(-batch // largest))
     for start in range(0, batch, size):
         yield slice(start, min(start + size, batch))

@@ -57,7 +57,7 @@ def _winners(key, value):
     """Return the two searches for the winners of a row of windows, by an order of floats and its inverse."""
 
     @helper
-    def of_two_rows(top, bottom, st, sb, c, place, pairs):
+    def of_pairs(top, bottom, st, sb, c, place, pairs):
         """Fill c and place (Wp, O) for whole 2 x 2 windows, of which there are `pairs`."""
         for j in range(pairs):
             left, right = 2 * j, 2 * j + 1
@@ -77,7 +77,7 @@ def _winners(key, value):
                 place[j, o] = n
 
     @helper
-    def of_more(z, s, c, place, start, kw, d, n):
+    def of_column(z, s, c, place, start, kw, d, n):
         """Let column d of a row z of each window, place n, compete; the first place sets c and place (Wp, O)."""
         for j in range(start, c.shape[0]):
             x = j * kw + d
@@ -95,11 +95,11 @@ def _winners(key, value):
                     c[j, o] = w if wins else v
                     place[j, o] = n if wins else place[j, o]
 
-    return of_two_rows, of_more
+    return of_pairs, of_column
 
 
-_two_rows_by_size, _more_by_size = _winners(magnitude_key, of_magnitude_key)
-_two_rows_by_value, _more_by_value = _winners(value_key, of_value_key)
+pairs_by_size, column_by_size = _winners(magnitude_key, of_magnitude_key)
+pairs_by_value, column_by_value = _winners(value_key, of_value_key)
 
 
 @helper
@@ -117,7 +117,8 @@ def _times(z, s, c):
 
 
 @helper
-def _copy(values, to):
+def copy(values, to):
+    """Fill `to` with values, in its own type."""
     for n in range(to.shape[0]):
         to[n] = values[n]
 
@@ -145,24 +146,24 @@ def forward(z, r, q, p, eps, kh, kw, by_size, scaled, keep, c, at, y):
                 if kh == 2 and kw == 2 and inside == 2:
                     start = min(width // 2, windows)
                     if by_size:
-                        _two_rows_by_size(z[b, 2 * i], z[b, 2 * i + 1], s[0], s[1], c[bc, ic], place, start)
+                        pairs_by_size(z[b, 2 * i], z[b, 2 * i + 1], s[0], s[1], c[bc, ic], place, start)
                     else:
-                        _two_rows_by_value(z[b, 2 * i], z[b, 2 * i + 1], s[0], s[1], c[bc, ic], place, start)
+                        pairs_by_value(z[b, 2 * i], z[b, 2 * i + 1], s[0], s[1], c[bc, ic], place, start)
                 if start < windows:
                     for a in range(inside):
                         for d in range(kw):
                             n = I4(a * kw + d)
                             if by_size:
-                                _more_by_size(z[b, i * kh + a], s[a], c[bc, ic], place, start, kw, d, n)
+                                column_by_size(z[b, i * kh + a], s[a], c[bc, ic], place, start, kw, d, n)
                             else:
-                                _more_by_value(z[b, i * kh + a], s[a], c[bc, ic], place, start, kw, d, n)
+                                column_by_value(z[b, i * kh + a], s[a], c[bc, ic], place, start, kw, d, n)
                 if keep:
-                    _copy(flat_place, at[b, i])
+                    copy(flat_place, at[b, i])
             raise_to(flat[bc, ic], p, y[b, i], eps)
 
 
 @helper
-def _back_pairs(u, place, s, gz, left, right, pairs):
+def back_pairs(u, place, s, gz, left, right, pairs):
     """Fill one row of the gradient to z under whole 2 x 2 windows, in which it has the places `left` and `right`."""
     for j in range(pairs):
         s0, s1 = s[2 * j], s[2 * j + 1]
@@ -173,7 +174,7 @@ def _back_pairs(u, place, s, gz, left, right, pairs):
 
 
 @in_any_order
-def _sums_two_rows(u, c, place, et, eb, pairs):
+def _sums_pairs(u, c, place, et, eb, pairs):
     """Fill the rows under whole 2 x 2 windows with the sums of u c over the kernels that a place won."""
     for j in range(pairs):
         d0, d1, d2, d3 = ZERO, ZERO, ZERO, ZERO
@@ -187,8 +188,8 @@ def _sums_two_rows(u, c, place, et, eb, pairs):
 
 
 @helper
-def _back_column(u, place, s, gz, start, kw, d, n):
-    """As `_back_pairs` for column d of one row, place n, from window `start` on."""
+def back_column(u, place, s, gz, start, kw, d, n):
+    """As `back_pairs` for column d of one row, place n, from window `start` on."""
     for j in range(start, u.shape[0]):
         x = j * kw + d
         if x < gz.shape[0]:
@@ -199,7 +200,7 @@ def _back_column(u, place, s, gz, start, kw, d, n):
 
 @in_any_order
 def _sums_column(u, c, place, e, start, kw, d, n):
-    """As `_sums_two_rows` for column d of one row, place n, from window `start` on."""
+    """As `_sums_pairs` for column d of one row, place n, from window `start` on."""
     for j in range(start, u.shape[0]):
         total = ZERO
         for o in range(u.shape[1]):
@@ -256,19 +257,19 @@ def backward(g, c, at, r, q, p, eps, kh, kw, scaled, gz, ge, gp):
                 if scaled:
                     _sums(u, c[b, i], e[0])
             else:
-                _copy(at[b, i], flat_place)
+                copy(at[b, i], flat_place)
                 start = 0
                 if kh == 2 and kw == 2 and inside == 2:
                     start = min(width // 2, windows)
-                    _back_pairs(u, place, s[0], gz[b, 2 * i], C0, C1, start)
-                    _back_pairs(u, place, s[1], gz[b, 2 * i + 1], C2, C3, start)
+                    back_pairs(u, place, s[0], gz[b, 2 * i], C0, C1, start)
+                    back_pairs(u, place, s[1], gz[b, 2 * i + 1], C2, C3, start)
                     if scaled:
-                        _sums_two_rows(u, c[b, i], place, e[0], e[1], start)
+                        _sums_pairs(u, c[b, i], place, e[0], e[1], start)
                 if start < windows:
                     for a in range(inside):
                         for d in range(kw):
                             n = I4(a * kw + d)
-                            _back_column(u, place, s[a], gz[b, i * kh + a], start, kw, d, n)
+                            back_column(u, place, s[a], gz[b, i * kh + a], start, kw, d, n)
                             if scaled:
                                 _sums_column(u, c[b, i], place, e[a], start, kw, d, n)
             for a in range(inside):
@@ -278,7 +279,7 @@ def backward(g, c, at, r, q, p, eps, kh, kw, scaled, gz, ge, gp):
                 if scaled:
                     h = i * kh + a
                     total += _to_energy(e[a], r[b, h], s[a])
-                    _copy(e[a], ge[b, h])
+                    copy(e[a], ge[b, h])
         for h in range(rows * kh, height):
             gz[b, h] = ZERO
             if scaled:

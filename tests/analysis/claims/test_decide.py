@@ -17,7 +17,7 @@ from scs_study.analysis.claims.load import claim_file
 from scs_study.analysis.claims.missing import commands, missing
 from scs_study.analysis.claims.table import comparison_frame, verdict_frame, write_claims
 from scs_study.analysis.collect import collect
-from scs_study.evaluation.robustness import cache as keep
+from scs_study.evaluation.robustness import batches as keep
 from scs_study.evaluation.saliency.settings import MapSettings
 from scs_study.system import files
 from scs_study.system.tensors import checksum, save_tensors

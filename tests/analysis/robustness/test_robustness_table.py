@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scs_study.analysis.robustness.evaluated import Evaluated
+from scs_study.analysis.robustness.results import AttackResult
 from scs_study.analysis.robustness.table import robustness_table
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
@@ -21,7 +21,7 @@ def settings(**changed: Any) -> Robustness:
     return robustness_of({**load_option("attack", "pgd"), **changed})
 
 
-def run(layer: str, right: int, pgd: list[int], square: list[int] | None, zero: int) -> Evaluated:
+def run(layer: str, right: int, pgd: list[int], square: list[int] | None, zero: int) -> AttackResult:
     """40 images of which the first `right` are right; pgd, square: how many of them fell at each radius."""
 
     def fell(counts: list[int]) -> np.ndarray:
@@ -32,7 +32,7 @@ def run(layer: str, right: int, pgd: list[int], square: list[int] | None, zero: 
            "seed": 0, "data": "digits", "epochs": 3}  # fmt: skip
     checks = {"square": None if square is None else np.roll(fell(square), 20), "transfer": fell([0, 0])}
     gone = np.where(np.arange(40) < zero, 0, NEVER)
-    return Evaluated(row, np.arange(40) < right, fell(pgd), checks, gone, "conv-0", 123.456)
+    return AttackResult(row, np.arange(40) < right, fell(pgd), checks, gone, "conv-0", 123.456)
 
 
 def test_the_table_is_the_golden_one(tmp_path: Path) -> None:

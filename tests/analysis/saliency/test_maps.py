@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 from scs_study.evaluation.saliency.maps import saliency_maps
 from scs_study.evaluation.saliency.measures import ZERO, measure, spearman
 from scs_study.evaluation.saliency.perturbation import CURVES, area, blurred, perturb
-from scs_study.evaluation.saliency.randomisation import randomised, redraw, redrawn_layers
+from scs_study.evaluation.saliency.randomisation import layers_with_weights, randomise_weights, randomised
 from scs_study.evaluation.saliency.settings import MapSettings
 
 GRADIENT = MapSettings()
@@ -152,24 +152,24 @@ def test_areas_are_trapezoids_and_blurring_keeps_an_even_image() -> None:
     torch.testing.assert_close(blurred(even), even)
 
 
-def test_layers_are_redrawn_one_after_the_other_from_the_head() -> None:
+def test_layers_are_randomise_weightsn_one_after_the_other_from_the_head() -> None:
     net = network()
-    assert redrawn_layers(net) == ["4", "0"]
+    assert layers_with_weights(net) == ["4", "0"]
     first, second = network(), network()
-    redraw(first, "4", 0)
-    redraw(second, "4", 0)
+    randomise_weights(first, "4", 0)
+    randomise_weights(second, "4", 0)
     assert torch.equal(first[4].weight, second[4].weight)
     assert not torch.equal(first[4].weight, net[4].weight)
     assert torch.equal(first[0].weight, net[0].weight)
 
 
-def test_maps_of_redrawn_weights_are_compared_with_the_trained_ones() -> None:
+def test_maps_of_randomise_weightsn_weights_are_compared_with_the_trained_ones() -> None:
     net, x = network(), images()
     found = randomised(net, x, LABELS, MapSettings("gradient", "true"))
     changed = network()
     before = saliency_maps(net, x, LABELS, MapSettings("gradient", "true"))
     for row, path in zip(found.correlation, found.layers, strict=True):
-        redraw(changed, path, 0)
+        randomise_weights(changed, path, 0)
         after = saliency_maps(changed, x, LABELS, MapSettings("gradient", "true"))
         assert row == pytest.approx(spearman(before, after))
     assert found.gini == pytest.approx(measure(after).gini)
@@ -185,6 +185,6 @@ class Oddity(nn.Module):
 
 def test_weights_without_a_law_of_their_own_change_places() -> None:
     odd = Oddity()
-    redraw(odd, "", 0)
+    randomise_weights(odd, "", 0)
     assert sorted(odd.scale.tolist()) == list(range(8))
     assert odd.scale.tolist() != list(range(8))

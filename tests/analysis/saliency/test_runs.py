@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,19 +10,21 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.saliency.compare import Seen
+from scs_study.analysis.saliency import report as analysis
 from scs_study.analysis.saliency.figure import Column, draw_maps
-from scs_study.analysis.saliency.study import accurate, one_of_each_class, saliency
 from scs_study.analysis.variants import records
 from scs_study.config.schema import CellConfig
-from scs_study.evaluation.saliency import runs as rooms
-from scs_study.evaluation.saliency.measures import Measures
-from scs_study.evaluation.saliency.runs import Analysed, Analyst, image_order
+from scs_study.evaluation.parts import compute_parts
+from scs_study.evaluation.saliency import evaluator as rooms
+from scs_study.evaluation.saliency.evaluate import accurate, one_of_each_class
+from scs_study.evaluation.saliency.evaluator import SaliencyData, SaliencyEvaluator, compact_maps, image_order
+from scs_study.evaluation.saliency.measures import Measures, spearman
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings, saliency_of
 from scs_study.evaluation.trained import load_trained
 from scs_study.experiments.compose import PROJECT, compose_cell, load_option
@@ -50,26 +53,45 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return place
 
 
-def kept(place: Workplace) -> dict[str, int]:
+def cached(place: Workplace) -> dict[str, int]:
     return {str(p.relative_to(place.runs)): p.stat().st_mtime_ns for p in place.runs.glob("*/saliency/*.safetensors")}
 
 
-def analyst(place: Workplace, settings: SaliencySettings = SETTINGS) -> Analyst:
+def evaluator(place: Workplace, settings: SaliencySettings = SETTINGS) -> SaliencyEvaluator:
     trained = load_trained(place.runs / cell("scs", "none").run_name)
-    return Analyst(trained, place.images(trained.cell.data), settings, CPU, lambda: None)
+    return SaliencyEvaluator(trained, place.images(trained.cell.data), settings, CPU)
 
 
-def test_what_is_done_is_kept_and_found_again(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = analyst(place).analysed()
-    files = kept(place)
-    assert analyst(place).left() == 0
-    again = analyst(place)
-    monkeypatch.setattr(Analyst, "network", property(lambda self: pytest.fail("nothing is left to compute")))
-    found = again.analysed()
-    assert kept(place) == files
+def missing(place: Workplace, settings: SaliencySettings = SETTINGS) -> int:
+    """The number of parts that are not cached."""
+    return sum(part.compute is not None for part in evaluator(place, settings).parts())
+
+
+def evaluated(of: SaliencyEvaluator) -> SaliencyData:
+    for _ in compute_parts(of):
+        pass
+    data = of.data()
+    assert data is not None
+    return data
+
+
+def saliency(frame: pd.DataFrame, place: Workplace, settings: SaliencySettings, folder: Path) -> list[str]:
+    problems = analysis.compute(frame, place, settings)
+    analysis.report(frame, place, settings, folder)
+    return problems
+
+
+def test_what_is_done_is_cached_and_found_again(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluated(evaluator(place))
+    files = cached(place)
+    assert missing(place) == 0
+    again = evaluator(place)
+    monkeypatch.setattr(SaliencyEvaluator, "network", property(lambda self: pytest.fail("nothing is left to compute")))
+    found = evaluated(again)
+    assert cached(place) == files
     assert np.array_equal(found.measures.gini, first.measures.gini)
-    assert found.redrawn is not None
-    assert found.redrawn.layers[0] == "head"
+    assert found.randomised is not None
+    assert found.randomised.layers[0] == "head"
 
 
 @pytest.mark.parametrize(
@@ -80,32 +102,32 @@ def test_what_is_done_is_kept_and_found_again(place: Workplace, monkeypatch: pyt
     ],
 )
 def test_other_settings_find_nothing(place: Workplace, settings: SaliencySettings) -> None:
-    analyst(place).analysed()
-    assert analyst(place, settings).left() == 3
+    evaluated(evaluator(place))
+    assert missing(place, settings) == 3
 
 
 def test_how_it_is_drawn_is_no_part_of_what_is_computed(place: Workplace) -> None:
-    analyst(place).analysed()
+    evaluated(evaluator(place))
     drawn = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.5, True, (1, 2), "figure")
-    assert analyst(place, drawn).left() == 0
+    assert missing(place, drawn) == 0
 
 
 def test_more_images_start_with_the_same_ones(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "CHUNK", 10)
-    few = analyst(place).analysed()
+    few = evaluated(evaluator(place))
     more = SaliencySettings(MapSettings(), 50, 0.05, 10, 3, 5, 0, 0.0, False, None, "map")
-    assert analyst(place, more).left() == 2
-    many = analyst(place, more).analysed()
+    assert missing(place, more) == 2
+    many = evaluated(evaluator(place, more))
     assert np.array_equal(many.numbers[:30], few.numbers)
     assert np.array_equal(many.measures.gini[:30], few.measures.gini)
     assert sorted(image_order(7, 3)) == list(range(7))
 
 
 def test_numbers_do_not_depend_on_the_batch(place: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    first = analyst(place).analysed()
+    first = evaluated(evaluator(place))
     monkeypatch.setattr(rooms, "BATCH", 7)
     monkeypatch.setattr(rooms, "FORMAT", -1)  # so that it finds nothing
-    second = analyst(place).analysed()
+    second = evaluated(evaluator(place))
     assert second.measures.gini == pytest.approx(first.measures.gini, rel=1e-4)
     assert first.perturbed is not None
     assert second.perturbed is not None
@@ -113,10 +135,10 @@ def test_numbers_do_not_depend_on_the_batch(place: Workplace, monkeypatch: pytes
 
 
 def test_a_damaged_file_is_set_aside_and_computed_again(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    before = analyst(place).analysed()
-    (path,) = (p for p in analyst(place).run.folder.glob("saliency/measures-*") if analyst_reads(place, p))
+    before = evaluated(evaluator(place))
+    (path,) = (p for p in evaluator(place).run.folder.glob("saliency/measures-*") if evaluation_reads(place, p))
     path.write_bytes(path.read_bytes()[:-3])
-    after = analyst(place).analysed()
+    after = evaluated(evaluator(place))
     assert np.array_equal(before.measures.gini, after.measures.gini)
     (sentence,) = capsys.readouterr().err.splitlines()
     assert "is damaged" in sentence
@@ -124,12 +146,40 @@ def test_a_damaged_file_is_set_aside_and_computed_again(place: Workplace, capsys
     assert path.with_name(f"{path.name}.damaged-1").exists()
 
 
-def analyst_reads(place: Workplace, path: Path) -> bool:
+def evaluation_reads(place: Workplace, path: Path) -> bool:
     """Whether the analysis of SETTINGS looks at this file: without it something is left to do."""
     moved = path.rename(path.with_suffix(".away"))
-    left = analyst(place).left()
+    left = missing(place)
     moved.rename(path)
     return left == 1
+
+
+def test_maps_are_cached_to_be_compared(place: Workplace) -> None:
+    """Ranks of cached maps are those of the maps themselves, and what is measured already is not measured again."""
+    evaluated(evaluator(place))
+    compared = dataclasses.replace(SETTINGS, compared=20)
+    assert missing(place, compared) == 1
+    of = evaluator(place, compared)
+    data = evaluated(of)
+    assert data.maps is not None
+    assert data.maps.shape == (20, 32, 32)
+    assert data.maps.dtype == np.float16
+    whole, _ = of.figure_maps(data.numbers[:20].tolist())
+    assert spearman(data.maps, whole).min() > 0.9999
+    assert missing(place, compared) == 0
+
+
+def test_maps_of_larger_images_are_cached_small(place: Workplace) -> None:
+    maps = torch.rand(3, 224, 224, dtype=torch.float64)
+    maps[1] = 0
+    maps[2, 0, 0] = torch.inf
+    small = compact_maps(1e9 * maps)
+    assert small.shape == (3, 32, 32)
+    assert small[0].max() == 1
+    assert small[1].abs().max() == 0
+    assert small[2].isnan().all()
+    mean = maps[0].view(32, 7, 32, 7).mean((1, 3))
+    assert torch.allclose(small[0].double(), mean / mean.max(), atol=1e-3)
 
 
 def test_an_interrupted_analysis_keeps_what_was_done(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,18 +187,18 @@ def test_an_interrupted_analysis_keeps_what_was_done(place: Workplace, monkeypat
     monkeypatch.setattr(rooms, "CHUNK", 10)
     asked = 0
 
-    def stop_at_the_third_batch() -> None:
+    def stop_at_the_third_part() -> None:
         nonlocal asked
-        asked += 1
-        if asked == 3:
+        asked += 1  # before a part and before each of its batches, which is one here
+        if asked == 5:
             raise Interrupted("enough")
 
-    stopped = analyst(place)
-    stopped.check = stop_at_the_third_batch
-    assert stopped.left() == 5
+    stopped = evaluator(place)
+    stopped.check = stop_at_the_third_part
+    assert missing(place) == 5
     with pytest.raises(Interrupted):
-        stopped.analysed()
-    assert analyst(place).left() == 3
+        evaluated(stopped)
+    assert missing(place) == 3
 
 
 def test_figures_and_tables_of_what_is_finished(
@@ -252,7 +302,7 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
     nothing = Measures(*(np.zeros(4) for _ in range(5)))
     rights = [[False, True, False, True], [False, True, True, False]]
     order = np.array([4, 2, 0, 3])
-    several = [Seen({}, Analysed(order, nothing, np.array(right), None, None)) for right in rights]
+    several = [SaliencyData(order, nothing, np.array(right), None, None) for right in rights]
     assert one_of_each_class(several, labels) == (2, 3)
     assert one_of_each_class(several[:1], labels[::-1].copy()) == (3, 2, 0)
 

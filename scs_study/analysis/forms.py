@@ -1,47 +1,27 @@
-"""The forms of a table: CSV for machines, Markdown and LaTeX for readers, plain text for a terminal."""
+"""The four forms of a study's table: its columns, and which of them a form has room for."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from tabulate import tabulate
-
+from scs_study.analysis.table_writer import (
+    csv_text,
+    head_lines,
+    latex_text,
+    markdown_text,
+    terminal_text,
+    write_forms,
+)
 from scs_study.analysis.tables import Table, TableRow
 from scs_study.analysis.variants import short, show
-from scs_study.system.files import shortened, write_text
 
 TERMINAL = 120
 """Characters of a terminal's line that the text form stays within."""
-
-MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*|<"})
-
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "*": r"{*}",  # a bare * after \\ would be read as \\*
-        "[": r"{[}",  # likewise \\[
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -54,112 +34,71 @@ class Column:
     needed: bool = True
 
 
-def write_table(table: Table, folder: Path, name: str | None = None) -> tuple[Path, ...]:
-    """The paths of the four forms of `table`, written to `folder` as <name>.csv, .md, .tex and .txt."""
+def write_study_table(table: Table, folder: Path, name: str | None = None) -> tuple[Path, ...]:
+    """Return the paths of the four forms of `table`, <name>.csv, .md, .tex and .txt in `folder`, and write them."""
     forms = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex, ".txt": to_text}
-    paths = []
-    for suffix, form in forms.items():
-        path = folder / f"{shortened(name or table.name)}{suffix}"
-        write_text(path, form(table))
-        paths.append(path)
-    return tuple(paths)
+    return write_forms(folder, name or table.name, {suffix: form(table) for suffix, form in forms.items()})
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV: one column one quantity, numbers at full precision, an empty field where there is no number.
+    """Return the table as CSV: one column one quantity, numbers at full precision, an empty field for no number.
 
     Accuracies are fractions, difference_points percentage points, seconds per epoch.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     quantities = _quantities(table)
-    writer.writerow(quantities)
-    writer.writerows([_field(value(row)) for value in quantities.values()] for row in table.rows)
-    return file.getvalue()
+    return csv_text(list(quantities), [[_field(value(row)) for value in quantities.values()] for row in table.rows])
 
 
 def to_markdown(table: Table) -> str:
-    """The table as Markdown (GitHub's dialect), caption above and footnotes below."""
-    columns, above = _telling(table)
-    rows = [[column.value(row).translate(MARKDOWN) for column in columns] for row in table.rows]
-    parts = [table.caption, *_all_rows(above)]
-    notes = [note.translate(MARKDOWN) for note in table.footnotes]
-    heads = [column.head for column in columns]
-    return (
-        "\n\n".join([*(p.translate(MARKDOWN) for p in parts), _tabulated(heads, columns, rows, "github"), *notes])
-        + "\n"
-    )
+    """Return the table as Markdown (GitHub's dialect), caption above and footnotes below."""
+    columns, same = _varying_columns(table)
+    above = [table.caption, *_all_rows(same)]
+    return markdown_text(above, *_cells(columns, table.rows), table.footnotes, _align(columns))
 
 
 def to_latex(table: Table) -> str:
-    r"""The table as LaTeX: a float that needs \usepackage{booktabs} and nothing else.
+    r"""Return the table as LaTeX: a float that needs \usepackage{booktabs} and nothing else.
 
-    Every word is escaped, so it compiles whatever a run's message or device says. As in the text form, what is the
-    same in all rows stands below; seconds are left to the CSV for want of width, ratios are here.
+    As in the text form, what is the same in all rows stands below; seconds are left to the CSV for want of width,
+    ratios are here.
     """
-    columns, above = _telling(table)
+    columns, same = _varying_columns(table)
     columns = [column for column in columns if column.needed or "ratio" in column.head]
-    head = " & ".join(_latex_head(column.head) for column in columns)
-    notes = [*_all_rows(above), *table.footnotes]
-    body = [" & ".join(column.value(row).translate(LATEX) for column in columns) for row in table.rows]
-    return latex_float(
-        table.name,
-        _ascii(table.caption).translate(LATEX),
-        "".join("r" if column.right else "l" for column in columns),
-        [head, *map(_ascii, body)],
-        [_ascii(note).translate(LATEX) for note in notes],
-    )
-
-
-def latex_float(
-    name: str, caption: str, align: str, lines: Sequence[str], notes: Sequence[str] = (), gap: str = "2pt"
-) -> str:
-    r"""A float that needs \usepackage{booktabs} and nothing else, of text that is LaTeX already.
-
-    align: a letter a column. lines: the heads, then the rows, cells joined by &. gap: half of that between two columns.
-    """
-    head, *body = lines
-    parts = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{caption}}}",
-        rf"\label{{tab:{name}}}",
-        r"\scriptsize",
-        rf"\setlength{{\tabcolsep}}{{{gap}}}",
-        rf"\begin{{tabular}}{{{align}}}",
-        r"\toprule",
-        rf"{head} \\",
-        r"\midrule",
-        *(rf"{line} \\" for line in body),
-        r"\bottomrule",
-        r"\end{tabular}",
-        *(rf"\par\smallskip {note}" for note in notes),
-        r"\end{table}",
-    ]
-    return "\n".join(parts) + "\n"
+    notes = [*_all_rows(same), *table.footnotes]
+    heads, rows = _cells(columns, table.rows)
+    return latex_text(table.name, table.caption, heads, rows, notes, _align(columns), stacked=True)
 
 
 def to_text(table: Table) -> str:
-    """The table for a terminal, within TERMINAL characters: what is the same in all rows moves to a line above.
+    """Return the table for a terminal, within TERMINAL characters: what is the same in all rows moves to a line above.
 
     Where that does not suffice, the seconds go first; the last line says what was left out.
     """
-    columns, above = _telling(table)
+    columns, same = _varying_columns(table)
     dropped: list[str] = []
     body = _terminal(columns, table.rows)
     while max(map(len, body.splitlines())) > TERMINAL and (spare := [c for c in columns if not c.needed]):
         columns.remove(spare[-1])
         dropped.insert(0, spare[-1].head)
         body = _terminal(columns, table.rows)
-    parts = [_wrapped(table.caption), *map(_wrapped, _all_rows(above)), body, *map(_wrapped, table.footnotes)]
+    parts = [_wrapped(table.caption), *map(_wrapped, _all_rows(same)), body, *map(_wrapped, table.footnotes)]
     if dropped:
         parts.append(_wrapped(f"Left out for want of width: {', '.join(dropped)}."))
     return "\n\n".join(parts) + "\n"
 
 
 def _terminal(columns: Sequence[Column], rows: Sequence[TableRow]) -> str:
-    heads = ["\n".join(_lines(column.head)) for column in columns]
-    return _tabulated(heads, columns, [[column.value(row) for column in columns] for row in rows], "simple")
+    heads, cells = _cells(columns, rows)
+    return terminal_text(["\n".join(head_lines(head)) for head in heads], cells, _align(columns))
+
+
+def _cells(columns: Sequence[Column], rows: Sequence[TableRow]) -> tuple[list[str], list[list[str]]]:
+    """Return the heads and the rows of columns."""
+    return [column.head for column in columns], [[column.value(row) for column in columns] for row in rows]
+
+
+def _align(columns: Sequence[Column]) -> str:
+    return "".join("r" if column.right else "l" for column in columns)
 
 
 def _all_rows(words: str) -> list[str]:
@@ -196,8 +135,8 @@ def _columns(table: Table) -> list[Column]:
     return columns
 
 
-def _telling(table: Table) -> tuple[list[Column], str]:
-    """The columns in which rows differ, and the words of those in which they do not.
+def _varying_columns(table: Table) -> tuple[list[Column], str]:
+    """Return the columns in which rows differ, and the words of those in which they do not.
 
     A row of the paper that nobody ran has no data and epochs, which is no difference.
     """
@@ -209,15 +148,6 @@ def _telling(table: Table) -> tuple[list[Column], str]:
         else:
             columns.append(column)
     return columns, ", ".join(words)
-
-
-def _latex_head(head: str) -> str:
-    lines = r"\\".join(line.translate(LATEX) for line in _lines(head))
-    return rf"\shortstack{{{lines}}}" if " " in head else lines
-
-
-def _lines(head: str) -> list[str]:
-    return re.split(r" (?!%)", head)
 
 
 def _extra(number: int, name: str) -> Column:
@@ -282,15 +212,5 @@ def _number(value: float, kind: str) -> str:
     return "" if math.isnan(value) else format(value, kind)
 
 
-def _tabulated(heads: Sequence[str], columns: Sequence[Column], rows: Sequence[Sequence[str]], form: str) -> str:
-    align = ["right" if column.right else "left" for column in columns] if rows else None
-    text: str = tabulate(rows, headers=heads, tablefmt=form, disable_numparse=True, colalign=align)
-    return "\n".join(line.rstrip() for line in text.splitlines())
-
-
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, TERMINAL)
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()

@@ -10,9 +10,9 @@ import pytest
 from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
+from scs_study.analysis.forms import TERMINAL, to_csv, to_latex, to_markdown, to_text, write_study_table
 from scs_study.analysis.paper import paper_table
 from scs_study.analysis.tables import table
-from scs_study.analysis.writers import TERMINAL, to_csv, to_latex, to_markdown, to_text, write_table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("suffix", ["csv", "md", "tex", "txt"])
 def test_the_golden_table_byte_for_byte(study, tmp_path, suffix):
     runs, plan = study
-    paths = write_table(table(collect(runs, plan), "table3"), tmp_path / "tables")
+    paths = write_study_table(table(collect(runs, plan), "table3"), tmp_path / "tables")
     (found,) = [path for path in paths if path.suffix == f".{suffix}"]
     assert found.read_bytes() == (GOLDEN / found.name).read_bytes(), f"if the change is meant, cp {found} {GOLDEN}/"
 
@@ -82,7 +82,7 @@ def test_latex_compiles(study, tmp_path):
     runs, _plan = study
     write_run(runs, cell("scs", seed=5), [], state="failed", message='\\&%$#_{}~^<>|"*[] ünï — 東京 \\end{table}')
     tables = tmp_path / "tables"
-    write_table(table(collect(runs), "table3"), tables, "any_name")
+    write_study_table(table(collect(runs), "table3"), tables, "any_name")
     (tables / "document.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\input{any_name.tex}\\end{document}"
     )
