@@ -138,8 +138,8 @@ def _apply(config: str, overrides: Sequence[Override]) -> None:
 def _check_shown(config: str, arguments: Sequence[str]) -> None:
     """Do nothing where what --cfg prints would run. Errors: ValueError in one sentence for a wrong value."""
     folder = own_folder()
-    place = QuotedString(f"file://{folder}", Quote.single).with_quotes()
-    own = [] if folder is None else [f"hydra.searchpath=[{place}]"]
+    where = QuotedString(f"file://{folder}", Quote.single).with_quotes()
+    own = [] if folder is None else [f"hydra.searchpath=[{where}]"]
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             values = hydra.compose(config, [*arguments, *own], return_hydra_config=True)

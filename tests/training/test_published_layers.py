@@ -47,12 +47,15 @@ def test_what_it_draws_by_itself_is_a_function_of_the_seed(name: str, images: Im
 
 def test_a_published_start_of_p_and_a_given_one(tmp_path: Path) -> None:
     own, fixed, given = (
-        build_variant(which, initial_weights("rohrer68k", 0, "conv2d", tmp_path).tensors)
+        build_variant(which, initial_weights("rohrer68k", 0, "conv2d", tmp_path).tensors).get_submodule("conv1")
         for which in (cell("wang"), cell("wang", layer__p=1.5), cell("wang", layer__p_init=[1.0, 3.0]))
     )
-    assert torch.equal(own.conv1.p, PUBLISHED["wang"](3, 24, 3).p)
-    assert torch.allclose(fixed.conv1.p, torch.tensor(1.5))
-    assert 1.0 <= given.conv1.p.min() < given.conv1.p.max() <= 3.0
+    published = PUBLISHED["wang"](3, 24, 3).p
+    assert published is not None
+    assert torch.equal(torch.as_tensor(own.p), published)
+    assert torch.allclose(torch.as_tensor(fixed.p), torch.tensor(1.5))
+    drawn = torch.as_tensor(given.p)
+    assert 1.0 <= drawn.min() < drawn.max() <= 3.0
 
 
 def test_what_the_published_code_cannot_do_is_refused_before_anything_runs() -> None:
