@@ -161,9 +161,9 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     for cell in chosen_study(values)[1] if "study" in values else [cell_of(values)]:
         check_cell(cell)
         check_objective(cell)
-    place = workplace(values)
+    there = workplace(values)
     if "launch" in values:
-        check_launch(values, place)
+        check_launch(values, there)
     if "saliency" in values:
         saliency_of(values.saliency)
     if "attack" in values:

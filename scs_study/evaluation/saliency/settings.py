@@ -88,9 +88,7 @@ class SaliencySettings:
         choice("saliency.scale", self.scale, SCALES)
         for name in ("perturbed", "redrawn"):
             if self.images is not None and getattr(self, name) > self.images:
-                raise ValueError(
-                    f"saliency.{name}={getattr(self, name)}: there are only saliency.images={self.images}"
-                )
+                raise ValueError(f"saliency.{name}={getattr(self, name)}: there are only saliency.images={self.images}")
         if self.chosen is not None:
             if not self.chosen:
                 raise ValueError("saliency.chosen=[]: name test images by their numbers, or null for one of each class")
