@@ -1,7 +1,7 @@
 """Measures and draws the saliency maps of a group of finished runs; what is done is cached in their folders.
 
 python scripts/saliency.py study=quick saliency.min_accuracy=0
-python scripts/saliency.py study=table4 saliency=smoothgrad saliency.images=false
+python scripts/saliency.py study=table4 saliency=smoothgrad saliency.picture=false
 python scripts/saliency.py 'match=rohrer25k-*-cifar10-*'    (any runs, by their names)
 """
 

@@ -149,6 +149,9 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     values.hydra.runtime.output_dir = "."
     HydraConfig.instance().set_config(values)
     # Imported here: torch takes seconds.
+    from scs_study.evaluation.robustness.settings import robustness_of
+    from scs_study.evaluation.saliency.settings import saliency_of
+    from scs_study.launch.registry import check_launch
     from scs_study.models import check_cell
     from scs_study.runs.context import workplace
     from scs_study.training.objectives.registry import check_objective
@@ -158,7 +161,13 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     for cell in chosen_study(values)[1] if "study" in values else [cell_of(values)]:
         check_cell(cell)
         check_objective(cell)
-    workplace(values)
+    there = workplace(values)
+    if "launch" in values:
+        check_launch(values, there)
+    if "saliency" in values:
+        saliency_of(values.saliency)
+    if "attack" in values:
+        robustness_of(values.attack)
 
 
 def task_overrides() -> list[str]:

@@ -69,6 +69,15 @@ def pool_of(place: Workplace, config: DictConfig) -> PoolSize:
     return pool_size(place.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
 
 
+def check_launch(config: DictConfig, place: Workplace) -> None:
+    """Do nothing for settings that a launcher on this machine can have. Errors: ValueError in one sentence."""
+    name = choice("launch.name", config.launch.name, LAUNCHERS)
+    if name == "pool":
+        pool_of(place, config)
+    elif name == "inline":
+        whole("launch.side_by_side", config.launch.side_by_side, 1)
+
+
 def check_writable(runs: Path) -> None:
     """None. Errors: ValueError in one sentence when nothing can be written into the folder."""
     try:

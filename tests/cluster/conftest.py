@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,25 +13,33 @@ import pytest
 from tests.slurm import cluster
 
 
-@pytest.fixture(scope="session")
-def _cluster() -> Iterator[Path]:
+@contextlib.contextmanager
+def running(nodes: Mapping[str, Sequence[str]]) -> Iterator[Path]:
+    """A SLURM of these nodes (as for cluster.start) for as long as the context lasts, which clients find by themselves.
+
+    The test is skipped where there can be none.
+    """
     if lacking := cluster.missing():
         pytest.skip(f"no SLURM: {', '.join(lacking)} not installed (Debian: slurm-wlm and munge)")
     base = Path(tempfile.mkdtemp(prefix="scs-slurm-", dir="/tmp"))  # short: a socket's path has at most 108 bytes
     try:
-        environment = cluster.start(base)
+        environment = cluster.start(base, nodes)
     except (RuntimeError, OSError) as error:
         pytest.skip(f"no SLURM: it does not start here: {error}")
-    before = {key: os.environ.get(key) for key in environment}
-    os.environ.update(environment)
-    yield base
-    cluster.stop(base)
-    for key, value in before.items():
-        if value is None:
-            del os.environ[key]
-        else:
-            os.environ[key] = value
-    shutil.rmtree(base, ignore_errors=True)
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            for key, value in environment.items():
+                patched.setenv(key, value)
+            yield base
+    finally:
+        cluster.stop(base)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[Path]:
+    with running(cluster.ONE) as base:
+        yield base
 
 
 @pytest.fixture

@@ -40,9 +40,12 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {**load_option("launch", "slurm"), **small, **changes}
 
 
-def stopping_at_gates(folder: Path, **changes: Any) -> dict[str, Any]:
-    """As `settings`, for tasks that stop at gates; the command with which they do is written into `folder`."""
-    return settings(python=str(listening_python(folder)), **changes)
+def stopping_at_gates(folder: Path, first: str = "", **changes: Any) -> dict[str, Any]:
+    """As `settings`, for tasks that stop at gates; the command with which they do is written into `folder`.
+
+    first: what the shell does before.
+    """
+    return settings(python=str(listening_python(folder, first)), **changes)
 
 
 def in_the_next_epoch(runs: Path, cells: Sequence[CellConfig]) -> list[Gate]:

@@ -15,7 +15,7 @@ import pytest
 from scs_study.experiments.compose import PROJECT
 from scs_study.runs import lock as lease
 from scs_study.system import files
-from tests.gates import until
+from tests.gates import LISTENER, until
 from tests.slurm.nodes import PACKAGES, Disk, Node, missing, nodes
 
 DAY = 86_400
@@ -46,7 +46,7 @@ def on() -> Iterator[On]:
 
     def start(node: Node, script: str, *arguments: object) -> Process:
         command = node.command(sys.executable, "-c", script, *map(str, arguments))
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        environment = {**os.environ, "PYTHONPATH": f"{LISTENER}:{PROJECT}"}
         started.append(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         )

@@ -82,10 +82,13 @@ def state_of(pid: int) -> str:
     return ""
 
 
-def listening_python(folder: Path) -> Path:
-    """A command like this Python that stops at gates even where its caller sets PYTHONPATH, as a task of SLURM does."""
+def listening_python(folder: Path, first: str = "") -> Path:
+    """A command like this Python that stops at gates even where its caller sets PYTHONPATH, as a task of SLURM does.
+
+    first: what the shell does before it becomes that Python.
+    """
     script = folder / "listening-python"
     path = f'{shlex.quote(str(LISTENER))}:"$PYTHONPATH"'
-    script.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {shlex.quote(sys.executable)} "$@"\n')
+    script.write_text(f'#!/bin/sh\n{first}\nPYTHONPATH={path} exec {shlex.quote(sys.executable)} "$@"\n')
     script.chmod(0o755)
     return script

@@ -199,8 +199,12 @@ def layers() -> list[nn.Module]:
     return made
 
 
+def cosines(count: int, like: Tensor) -> Tensor:
+    return torch.cos(torch.arange(count, dtype=torch.float32, device="cpu")).view_as(like)
+
+
 def gradients(y: Tensor, of: list[Tensor], **options: Any) -> list[Tensor]:
-    return list(torch.autograd.grad((y * torch.cos(torch.arange(y.numel())).view_as(y)).sum(), of, **options))
+    return list(torch.autograd.grad((y * cosines(y.numel(), y)).sum(), of, **options))
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
@@ -361,3 +365,30 @@ def test_two_threads_give_the_same_bits_every_time():
 def test_another_word_for_the_kernels_is_refused():
     with pytest.raises(ValueError, match="kernels must be one of auto, plain"):
         cpu.choose("fast")
+
+
+def test_defaults_of_the_process_do_not_matter():
+    layer, x = layers()[0], torch.randn(2, 4, 6, 6)
+    leaves = [x.requires_grad_(), *layer.parameters()]
+    dot = SharpenedDotProduct2d(4, 6, 3, p=2.0)
+    expected = [*gradients(layer(x), leaves), dot(x)]
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        found = [*torch.autograd.grad(layer(x), leaves, cosines(layer(x).numel(), layer(x))), dot(x)]
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(dtype)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_inference_mode_and_tensors_of_any_layout_are_taken():
+    layer = layers()[0]
+    x = torch.randn(2, 7, 6, 4).permute(0, 3, 2, 1)[..., 1:]
+    expected = layer(x.contiguous())
+    torch.testing.assert_close(layer(x), expected)
+    torch.testing.assert_close(layer(x[:1].expand(3, -1, -1, -1)), expected[:1].expand(3, -1, -1, -1))
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x), expected)

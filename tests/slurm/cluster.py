@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CONF = """
@@ -42,7 +43,7 @@ MpiDefault=none
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=200000,bf_interval=3
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU_Memory
+SelectTypeParameters=CR_CPU_Memory,CR_LLN
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
 InactiveLimit=0
@@ -62,6 +63,7 @@ PartitionName=spare Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=1 PreemptMo
 NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=16000 Gres=gpu:2"
 DAEMONS = ("slurmd", "slurmctld", "munged")
 PROGRAMS = (*DAEMONS, "sbatch", "squeue", "scancel", "scontrol", "srun")
+ONE: Mapping[str, Sequence[str]] = {"node1": ()}
 PATIENCE = 120.0
 """Seconds; only ever the end of a hang."""
 
@@ -72,14 +74,15 @@ def missing() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
-def start(base: Path, nodes: int = 1) -> dict[str, str]:
-    """The environment variables that clients need, once node1 ... can take jobs.
+def start(base: Path, nodes: Mapping[str, Sequence[str]] = ONE) -> dict[str, str]:
+    """The environment variables that clients need, once all nodes can take jobs.
 
+    nodes: their names, which begin with "node", and what the command that starts a node's daemon is to begin with.
     Errors: RuntimeError with the daemons' last words; nothing runs then.
     """
     stop(base)
     shutil.rmtree(base, ignore_errors=True)
-    names = [f"node{number}" for number in range(1, nodes + 1)]
+    names = list(nodes)
     for name in ("munge", "state", "gpus", *(f"{node}/spool" for node in names)):
         (base / name).mkdir(parents=True, mode=0o755)
     # munge wants nobody else to be able to write where its socket and log are.
@@ -87,7 +90,7 @@ def start(base: Path, nodes: int = 1) -> dict[str, str]:
     (base / "munge" / "key").write_bytes(secrets.token_bytes(128))
     (base / "munge" / "key").chmod(0o600)
     host = socket.gethostname().split(".")[0]
-    controller, *ports = _ports(1 + nodes)
+    controller, *ports = _ports(1 + len(names))
     values = {"host": host, "user": _user(), "base": base, "controller_port": controller}
     lines = [NODE.format(name=name, host=host, port=port) for name, port in zip(names, ports, strict=True)]
     # Numbers that no earlier cluster has used: submitit names its files by them.
@@ -99,8 +102,8 @@ def start(base: Path, nodes: int = 1) -> dict[str, str]:
     (base / "gres.conf").write_text(f"NodeName={','.join(names)} Name=gpu File={base}/gpus/gpu[0-1]\n")
     try:
         _start_controller(base)
-        for name in names:
-            start_node(base, name)
+        for name, through in nodes.items():
+            start_node(base, name, through)
     except RuntimeError:
         stop(base)
         raise
@@ -116,13 +119,13 @@ def _start_controller(base: Path) -> None:
         _run("slurmctld", **_environment(base))
 
 
-def start_node(base: Path, name: str = "node1") -> None:
+def start_node(base: Path, name: str = "node1", through: Sequence[str] = ()) -> None:
     """None, once the node's daemon has told the controller that it is there. Jobs may run on it at once.
 
     Errors: RuntimeError with the daemons' last words.
     """
     before = _told(base, name)
-    _run("slurmd", "-N", name, **_environment(base))
+    _run("slurmd", "-N", name, through=through, **_environment(base))
     deadline = time.monotonic() + PATIENCE
     while (now := _told(base, name)) == before or not _up(now):
         if time.monotonic() > deadline:
@@ -196,9 +199,9 @@ def _environment(base: Path) -> dict[str, str]:
     return {"SLURM_CONF": str(base / "slurm.conf")}
 
 
-def _run(program: str, *arguments: str, check: bool = True, **environment: str) -> str:
+def _run(program: str, *arguments: str, check: bool = True, through: Sequence[str] = (), **environment: str) -> str:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    command = [shutil.which(program, path=path) or program, *arguments]
+    command = [*through, shutil.which(program, path=path) or program, *arguments]
     # Daemons keep what they inherit: with pipes, the caller would wait for them to end.
     with (Path(os.devnull)).open("r+b") as nothing:
         output = nothing if program in DAEMONS else subprocess.PIPE

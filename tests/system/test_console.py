@@ -36,7 +36,7 @@ def states(where: Path) -> list[str]:
 
 def small(code: str, **how: Any) -> subprocess.CompletedProcess[str]:
     """What becomes of `code` in a process of its own; it takes no time to start, since it needs no torch."""
-    lines = f"import sys\nfrom scs_study import console\nfrom scs_study.system.console import say\n{code}"
+    lines = f"import sys\nfrom scs_study.system import console\nfrom scs_study.system.console import say\n{code}"
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
     return subprocess.run([sys.executable, "-c", lines], text=True, cwd=PROJECT, timeout=60, check=False, **how)
 

@@ -73,7 +73,7 @@ def evaluate_saliency(rows: Sequence[Row], context: Workplace, settings: Salienc
     few = {e.run.cell.data.name: len(e.images.test_labels) for e in found.values()}
     for data, count in few.items():
         if settings.images is not None and settings.images > count:
-            wanted = f"saliency.count={settings.images}"
+            wanted = f"saliency.images={settings.images}"
             say(f"saliency: {data} has {count} test images, fewer than {wanted}: all are measured")
     problems += evaluate("saliency", found)
     for group in figure_groups(found):

@@ -76,7 +76,7 @@ class SaliencySettings:
 
     def __post_init__(self) -> None:
         if self.images is not None:
-            whole("saliency.count", self.images, 2)
+            whole("saliency.images", self.images, 2)
         whole("saliency.perturbed", self.perturbed, 0)
         whole("saliency.points", self.points, 1)
         whole("saliency.redrawn", self.redrawn, 0)
@@ -84,13 +84,11 @@ class SaliencySettings:
         whole("saliency.seed", self.seed, 0)
         _share("saliency.top", self.top, above=0.0)
         _share("saliency.min_accuracy", self.min_accuracy)
-        flag("saliency.images", self.picture)
+        flag("saliency.picture", self.picture)
         choice("saliency.scale", self.scale, SCALES)
         for name in ("perturbed", "redrawn"):
             if self.images is not None and getattr(self, name) > self.images:
-                raise ValueError(
-                    f"saliency.{name}={getattr(self, name)}: there are only saliency.count={self.images} images"
-                )
+                raise ValueError(f"saliency.{name}={getattr(self, name)}: there are only saliency.images={self.images}")
         if self.chosen is not None:
             if not self.chosen:
                 raise ValueError("saliency.chosen=[]: name test images by their numbers, or null for one of each class")
@@ -112,15 +110,15 @@ def saliency_of(config: DictConfig) -> SaliencySettings:
     assert isinstance(values, dict)
     known = {str(key): value for key, value in values.items()}
     names = ("method", "target", "output", "steps", "samples", "noise")
-    others = ("count", "top", "perturbed", "points", "redrawn", "compared", "seed", "min_accuracy", "images", "chosen",
-              "scale")  # fmt: skip
+    others = ("images", "top", "perturbed", "points", "redrawn", "compared", "seed", "min_accuracy", "picture",
+              "chosen", "scale")  # fmt: skip
     check_keys("saliency.", known, (*names, *others))
     chosen = known["chosen"]
     if chosen is not None and not isinstance(chosen, list):
         raise ValueError(f"saliency.chosen={chosen}: must be a list of whole numbers, such as [3,14,159]")
     return SaliencySettings(
         maps=MapSettings(**{name: known[name] for name in names}),
-        images=known["count"],
+        images=known["images"],
         top=known["top"],
         perturbed=known["perturbed"],
         points=known["points"],
@@ -128,7 +126,7 @@ def saliency_of(config: DictConfig) -> SaliencySettings:
         compared=known["compared"],
         seed=known["seed"],
         min_accuracy=known["min_accuracy"],
-        picture=known["images"],
+        picture=known["picture"],
         chosen=None if chosen is None else tuple(chosen),
         scale=known["scale"],
     )

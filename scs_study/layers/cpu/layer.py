@@ -18,9 +18,13 @@ def power(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
 
     p is (O,), one number, or a float; q one number; without norms q is not looked at. Where `settings.takes` says so.
     """
-    p = p.reshape(-1) if isinstance(p, Tensor) else torch.full((1,), p)
+    p = p.reshape(-1) if isinstance(p, Tensor) else torch.full((1,), p, dtype=x.dtype, device=x.device)
     p = p.expand(weight.shape[0])
-    q = q.reshape(()) if isinstance(q, Tensor) else torch.tensor(0.0 if q is None else q)
+    q = (
+        q.reshape(())
+        if isinstance(q, Tensor)
+        else torch.tensor(0.0 if q is None else q, dtype=x.dtype, device=x.device)
+    )
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, p, q))
     y: Tensor = _Layer.apply(x, weight, p, q, settings, keep)[0]
     return y

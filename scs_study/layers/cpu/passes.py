@@ -37,10 +37,10 @@ def forward(
     rows, columns = window.counts((height, width))
     batch, kernels = x.shape[0], weight.shape[0]
     y = _maps(batch, kernels, rows, columns)
-    c = _maps(batch, kernels, rows, columns) if keep else torch.empty(0)
+    c = _maps(batch, kernels, rows, columns) if keep else _empty((0,))
     places = keep and window.size != (1, 1)
-    at = torch.empty((batch, rows, columns * kernels) if places else (0, 0, 0), dtype=torch.uint8)
-    r = torch.empty((batch, height, width) if settings.scaled else (0, 0, 0))
+    at = _empty((batch, rows, columns * kernels) if places else (0, 0, 0), torch.uint8)
+    r = _empty((batch, height, width) if settings.scaled else (0, 0, 0))
     xs, ys, cs, ats, rs = _rows(x) if settings.depthwise else _nhwc(x), _rows(y), _nhwc(c), at.numpy(), r.numpy()
     sides = _sides(weight, settings)
     numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
@@ -78,7 +78,7 @@ def backward(
     threads, cuts = torch.get_num_threads(), list(pieces(batch, kernels * height * width, PIECE))
     # One buffer for all pieces, which stays in the cache.
     gz = _maps(cuts[0].stop, kernels, height, width)
-    ge = torch.empty_like(gz) if depthwise else torch.empty((len(gz), height, width) if settings.scaled else (0, 0, 0))
+    ge = torch.empty_like(gz) if depthwise else _empty((len(gz), height, width) if settings.scaled else (0, 0, 0))
     sums_p = np.zeros((len(cuts), threads, columns * kernels), np.float32)
     sums_q = np.zeros((len(cuts), threads, columns * kernels if depthwise else 1), np.float32)
     grads, cs, ats, rs, xs = _rows(grad), _nhwc(c), at.numpy(), r.numpy(), _rows(x) if depthwise else _nhwc(x)
@@ -124,7 +124,7 @@ def backward(
         grad_x,
         None if grad_unit is None else _kernel_gradient(loops, grad_unit, unit, length, settings),
         torch.from_numpy(total_p).float() if wanted[2] else None,
-        torch.tensor(float(sums_q.sum(dtype=np.float64))) if wanted[3] else None,
+        torch.tensor(float(sums_q.sum(dtype=np.float64)), dtype=torch.float32, device="cpu") if wanted[3] else None,
     )
 
 
@@ -141,7 +141,7 @@ def _sides(weight: Tensor, settings: Settings) -> tuple[int, ...]:
 def _unit_kernels(loops: Loops, weight: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     """Return the kernels over their lengths, channels last, and the lengths; the kernels themselves without norms."""
     weight = _channels_last(weight)
-    length = torch.empty(weight.shape[0])
+    length = _empty((weight.shape[0],))
     if settings.least is None:
         return weight, length
     unit = torch.empty_like(weight)
@@ -160,7 +160,14 @@ def _kernel_gradient(loops: Loops, grad: Tensor, unit: Tensor, length: Tensor, s
 
 
 def _maps(batch: int, channels: int, height: int, width: int) -> Tensor:
-    return torch.empty((batch, channels, height, width), memory_format=torch.channels_last)
+    return _empty((batch, channels, height, width), layout=torch.channels_last)
+
+
+def _empty(
+    shape: tuple[int, ...], dtype: torch.dtype = torch.float32, layout: torch.memory_format = torch.contiguous_format
+) -> Tensor:
+    # Whatever torch.set_default_dtype and set_default_device say.
+    return torch.empty(shape, dtype=dtype, device="cpu", memory_format=layout)
 
 
 def _channels_last(maps: Tensor) -> Tensor:

@@ -266,12 +266,12 @@ def test_dead_maps_are_drawn_as_such(tmp_path: Path, picture: bool, scale: str) 
         ("gradient", {"steps": 8}, r"saliency\.steps=8 has no effect on saliency\.method=gradient"),
         ("integrated_gradients", {"steps": None}, r"saliency\.steps=None: must be a whole number"),
         ("smoothgrad", {"noise": 0}, r"saliency\.noise=0: must be above 0 and at most 1"),
-        ("gradient", {"count": 1}, r"saliency\.count=1: must be at least 2"),
-        ("gradient", {"perturbed": 4000}, r"there are only saliency\.count=2000 images"),
+        ("gradient", {"images": 1}, r"saliency\.images=1: must be at least 2"),
+        ("gradient", {"perturbed": 4000}, r"there are only saliency\.images=2000"),
         ("gradient", {"min_accuracy": 70}, r"saliency\.min_accuracy=70: must be at least 0 and at most 1"),
         ("gradient", {"chosen": 3}, r"saliency\.chosen=3: must be a list"),
         ("gradient", {"chosen": []}, r"saliency\.chosen=\[\]: name test images"),
-        ("gradient", {"images": "no"}, r"saliency\.images=no: must be true or false"),
+        ("gradient", {"picture": "no"}, r"saliency\.picture=no: must be true or false"),
         ("gradient", {"scale": "row"}, r"saliency\.scale=row: not known"),
     ],
 )
@@ -311,7 +311,7 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> None:
     """A real process, interrupted in curves of more points than there is time for: it keeps what is done."""
     line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*", f"runs={place.runs}",
-            f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.count=20", "saliency.chosen=[3]",
+            f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.images=20", "saliency.chosen=[3]",
             "saliency.perturbed=20", "saliency.points=1000000000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     folder = place.runs / cell("scs", "none").run_name / "saliency"

@@ -1,10 +1,14 @@
-"""Imported by every Python process of the tests as it starts: what happens there at a gate (tests/gates)."""
+"""Imported by every Python process of the tests as it starts: what happens there at a gate (tests/gates).
+
+And what Python needs to live with libfaketime.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -70,5 +74,14 @@ def lines(path: str) -> int:
         return 0
 
 
+def sleep(seconds: float) -> None:
+    """As time.sleep, by another call of the system."""
+    select.select([], [], [], seconds)
+
+
 if "SCS_TEST_GATES" in os.environ:
     listen(os.environ["SCS_TEST_GATES"])
+if "FAKETIME" in os.environ:
+    # libfaketime (0.9.10) refuses clock_nanosleep, with which Python sleeps, when it is told to leave the monotonic
+    # clock alone; when it is not, it lets every lock with a timeout hang.
+    time.sleep = sleep
