@@ -24,7 +24,7 @@ from scs_study.config.schema import CHECKPOINT
 from scs_study.layers.registry import LAYERS
 from scs_study.system.files import shortened, write_bytes
 
-STRANGE, STRANGERS = 48.0, 1e-4
+STRANGE, STRANGERS = 48.0, 2e-4
 """A pixel farther than this (in 0-255 RGB) from every colour of the palette is strange; a share of more than STRANGERS
 of them keeps a picture out of the palette. (The edge between two lines of other colours has a few.)"""
 FREE = (
