@@ -2,12 +2,21 @@
 
 python scripts/claims.py                                                 (all runs of the folder)
 python scripts/claims.py 'match=rohrer47k-*' runs=elsewhere only=[1,6]   (any runs, by their names)
-python scripts/claims.py 'folders=[results/cifar10_4ep/records]'         (and those of further folders)
+python scripts/claims.py 'folders=[results/cifar10_4ep/records.jsonl.gz]'   (and published records, or further folders)
 """
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import sys
+import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study.system import environment
+
+environment.settle()
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -26,6 +35,7 @@ from scs_study.command import (
     run_command,
     task_overrides,
 )
+from scs_study.runs.archive import unpack
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 
@@ -60,10 +70,20 @@ def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:
         name = "claims"
     for folder in config.folders:
         further = below_project(folder)
+        if further.is_file():
+            further = unpacked(further)
         if not further.is_dir():
-            raise ValueError(f"folders: {folder}: there is no such folder")
+            raise ValueError(f"folders: {folder}: there is no such folder, nor published records of that name")
         frames[further] = collect(further)
     return frames, name
+
+
+def unpacked(records: Path) -> Path:
+    """Return a folder with the runs of published records, which is gone when this command ends."""
+    folder = Path(tempfile.mkdtemp(prefix="scs_study-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    unpack(records, folder)
+    return folder
 
 
 if __name__ == "__main__":

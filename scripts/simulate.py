@@ -6,6 +6,13 @@ python scripts/simulate.py studies=4000     (some minutes of one CPU core; the s
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study.system import environment
+
+environment.settle()
 
 from omegaconf import DictConfig
 

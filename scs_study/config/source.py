@@ -77,7 +77,10 @@ def _path(name: str) -> Path | None:
     spec = None
     for depth in range(name.count(".") + 1):
         part = ".".join(name.split(".")[: depth + 1])
-        spec = importlib.machinery.PathFinder.find_spec(part, None if where is None else list(where))
+        try:
+            spec = importlib.machinery.PathFinder.find_spec(part, None if where is None else list(where))
+        except KeyError:  # a namespace package's places cannot be listed before its parent is imported
+            return None
         if spec is None:
             return None
         where = spec.submodule_search_locations or ()

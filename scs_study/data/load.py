@@ -45,11 +45,11 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
 def load_known(known: DatasetSpec, root: Path | None, cache: Path, download: bool) -> ImageSet:
     """Like `load_images`, for a data set that is read from files."""
     home = cache.parent
-    if root is not None and not root.exists():
-        raise DataError(
-            f"data.root={root}: there is no such folder (data.root, or SCS_DATA_DIR, says where images are)"
-        )
     with _readable():
+        if root is not None and not root.exists():
+            raise DataError(
+                f"data.root={root}: there is no such folder (data.root, or SCS_DATA_DIR, says where images are)"
+            )
         source = find_source(known, [home] if root is None else [root, home])
     paths = [place / f"{known.name}-{CACHE_VERSION}.safetensors" for place in (cache, *_own_cache())]
     for path in paths:

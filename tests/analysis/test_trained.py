@@ -97,7 +97,7 @@ def test_a_network_that_was_changed_since_is_not_built_for_the_old_weights(
     which = cell("conv")
     run_cell(which, place)
     monkeypatch.setattr(
-        "scs_study.config.identity.part_digest", lambda part, name: "0123456789ab" if part == "arch" else None
+        "scs_study.config.identity.part_digest", lambda part, name, *_: "0123456789ab" if part == "arch" else None
     )
     with pytest.raises(ValueError, match=r"arch=rohrer47k: its source .*as released then, digest 0123456789ab now"):
         load_trained(place.runs / which.run_name)

@@ -48,4 +48,4 @@ def test_a_download_goes_to_the_documented_folder(project: Path, monkeypatch: py
     with pytest.raises(DataError):  # nothing has come
         load_known(COLOUR, place.data_root, place.data_cache, download=True)
     assert targets == [project / "data" / "colour"]
-    assert "`data/cifar10`" in (PROJECT / "README.md").read_text()
+    assert "`data/cifar10`" in (PROJECT / "docs" / "quickstart.md").read_text()

@@ -43,9 +43,14 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, capsys: pytest.C
 def test_networks_that_draw_equal_single_ones_side_by_side(
     tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build() -> nn.Module:
+    def build(num_classes: int, in_channels: int) -> nn.Module:
         return nn.Sequential(
-            nn.Conv2d(3, 6, 5), nn.MaxPool2d(4), nn.Dropout2d(0.3), nn.RReLU(), nn.Flatten(), nn.Linear(294, 10)
+            nn.Conv2d(in_channels, 6, 5),
+            nn.MaxPool2d(4),
+            nn.Dropout2d(0.3),
+            nn.RReLU(),
+            nn.Flatten(),
+            nn.Linear(294, num_classes),
         )
 
     monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(build, (32,)))

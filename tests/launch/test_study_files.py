@@ -53,7 +53,7 @@ BROKEN = {
     "nothing": (b"", "conf/study/mine.yaml: needs axes"),
     "no axes": (b"title: x\nseeds: [1]\n", "conf/study/mine.yaml: needs axes"),
     "an unknown key": (b"axes: {layer: [conv]}\nseed: [1]\n", "conf/study/mine.yaml: key=seed: not known (did"),
-    "a name that nothing has": (b"title: ${foo}\naxes: {layer: [conv]}\n", "Interpolation key 'foo' not found"),
+    "a name that nothing has": (b"title: ${foo}\naxes: {layer: [conv]}\n", "{file}: Interpolation key 'foo' not found"),
     "itself": (b"include: [mine]\n", "conf/study/mine.yaml: a study includes itself (mine -> mine)"),
     "itself by another": (b"include: [other]\n", "conf/study/other.yaml: a study includes itself (mine -> other"),
     "a study that is not there": (b"include: [qick]\n", "conf/study/mine.yaml: include: study=qick: not known"),

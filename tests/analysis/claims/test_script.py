@@ -19,7 +19,9 @@ def claims(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_published_records_decide_what_needs_no_schedule(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     write_run(runs, cell(), [0.5] * 3)
-    found = claims(f"runs={runs}", f"results={tmp_path}", "folders=[results/table2_1ep/records]", "only=[3,7,9]")
+    found = claims(
+        f"runs={runs}", f"results={tmp_path}", "folders=[results/table2_1ep/records.jsonl.gz]", "only=[3,7,9]"
+    )
     assert found.returncode == 0, found.stderr
     words = [line.split("  ")[0:2] and line[5:31].strip() for line in found.stdout.splitlines()[:3]]
     assert words[0].startswith("preliminary")
