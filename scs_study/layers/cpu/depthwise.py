@@ -86,14 +86,14 @@ def backward(g, x, c, q, p, eps, channels, kh, kw, sh, sw, ph, pw, gz, ge, gp, g
 
 
 @helper
-def _onto(x, e, g, to):
+def _add_scaled(to, x, e):
     for n in range(to.shape[0]):
-        to[n] = g[n] + TWO * x[n] * e[n]
+        to[n] += TWO * x[n] * e[n]
 
 
-@kernel("void(f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], i8, i8, i8, i8, i8, i8, i8)")
-def energy_backward(ge, x, g, gx, channels, kh, kw, sh, sw, ph, pw):
-    """Fill gx with g + 2 x (the sum of ge over the patches that an input is in), all (B, ., . C). gx may be g."""
+@kernel("void(f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], i8, i8, i8, i8, i8, i8, i8)")
+def energy_backward(ge, x, gx, channels, kh, kw, sh, sw, ph, pw):
+    """Add to gx 2 x (the sum of ge over the patches that an input is in), all (B, ., . C)."""
     batch, height, width = x.shape[0], x.shape[1], x.shape[2] // channels
     rows, columns = ge.shape[1], ge.shape[2] // channels
     e, v = np.empty(width * channels, F4), np.empty(columns * channels, F4)
@@ -113,4 +113,4 @@ def energy_backward(ge, x, g, gx, channels, kh, kw, sh, sw, ph, pw):
                     for j in range(low, high):
                         w = j * sw - pw + d
                         add(e[w * channels : (w + 1) * channels], v[j * channels : (j + 1) * channels])
-            _onto(x[b, h], e, g[b, h], gx[b, h])
+            _add_scaled(gx[b, h], x[b, h], e)

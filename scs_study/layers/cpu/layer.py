@@ -30,15 +30,17 @@ def power(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
     return y
 
 
+KEPT = 5
+"""Tensors that the way back needs beside the inputs."""
+
+
 class _Layer(Function):
-    """(x, weight, p, q, settings, keep) -> y and what the way back needs: lengths, winners, their places."""
+    """(x, weight, p, q, settings, keep) -> y and what the way back needs (passes.forward)."""
 
     @staticmethod
-    def forward(
-        x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        y, r, c, at = passes.forward(x, weight, p, q, settings, keep)
-        return y if _is_channels_last(x) or _is_channels_last(weight) else y.contiguous(), r, c, at
+    def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool) -> tuple[Tensor, ...]:
+        y, *kept = passes.forward(x, weight, p, q, settings, keep)
+        return y if _is_channels_last(x) or _is_channels_last(weight) else y.contiguous(), *kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -49,19 +51,19 @@ class _Layer(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, weight, p, q, r, c, at = ctx.saved_tensors
+        x, weight, p, q, *kept = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:4]
         if grad is None:
             return (None,) * 6
         if torch.is_grad_enabled() or not _is_plain(grad):
             return *_again((x, weight, p, q), wanted, grad, ctx.settings.plain), None, None
-        return *passes.backward(grad, x, weight, p, q, (r, c, at), wanted, ctx.settings), None, None
+        return *passes.backward(grad, x, weight, p, q, tuple(kept), wanted, ctx.settings), None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
         *tensors, settings, _ = args
         y = torch.vmap(settings.plain, in_dims[:4])(*tensors)
-        return (y, *(y.new_empty(0) for _ in range(3))), (0, None, None, None)
+        return (y, *(y.new_empty(0) for _ in range(KEPT))), (0, *(None for _ in range(KEPT)))
 
 
 def _again(

@@ -81,19 +81,16 @@ def patch_norm(x, r, kh, kw, sh, sw, ph, pw, eps):
 
 
 @helper
-def _scaled_onto(x, e, g, to):
+def _add_scaled(to, x, e):
     for w in range(x.shape[0]):
         f = TWO * e[w]
         for c in range(x.shape[1]):
-            to[w, c] = g[w, c] + f * x[w, c]
+            to[w, c] += f * x[w, c]
 
 
-@kernel("void(f4[:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], i8, i8, i8, i8, i8, i8)")
-def patch_norm_backward(ge, x, g, gx, kh, kw, sh, sw, ph, pw):
-    """Fill gx with g + 2 x (the sum of ge over the patches that an input is in); ge (B, Ho, Wo) is to squared lengths.
-
-    gx may be g.
-    """
+@kernel("void(f4[:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1], i8, i8, i8, i8, i8, i8)")
+def patch_norm_backward(ge, x, gx, kh, kw, sh, sw, ph, pw):
+    """Add to gx 2 x (the sum of ge over the patches that an input is in); ge (B, Ho, Wo) is to squared lengths."""
     batch, height, width, _ = x.shape
     _, rows, columns = ge.shape
     e, v = np.empty(width, F4), np.empty(columns, F4)
@@ -112,7 +109,19 @@ def patch_norm_backward(ge, x, g, gx, kh, kw, sh, sw, ph, pw):
                 else:
                     for j in range(low, high):
                         e[j * sw - pw + a] += v[j]
-            _scaled_onto(x[b, h], e, g[b, h], gx[b, h])
+            _add_scaled(gx[b, h], x[b, h], e)
+
+
+@helper
+def _divide(values, by, to):
+    for n in range(to.shape[0]):
+        to[n] = values[n] / by
+
+
+@helper
+def _project(g, unit, along, f, to):
+    for n in range(to.shape[0]):
+        to[n] = (g[n] - along * unit[n]) * f
 
 
 @kernel("void(f4[:,::1], f4[:,::1], f4[::1], f4)")
@@ -120,9 +129,9 @@ def unit_kernels(weight, unit, length, least):
     """Fill unit (O, n) with the kernels over their lengths, or over `least` where they are shorter, and length (O)."""
     for o in range(weight.shape[0]):
         size = np.sqrt(_dot(weight[o], weight[o]))
-        length[o] = least if size < least else size
-        for n in range(weight.shape[1]):
-            unit[o, n] = weight[o, n] / length[o]
+        size = least if size < least else size
+        length[o] = size
+        _divide(weight[o], size, unit[o])
 
 
 @kernel("void(f4[:,::1], f4[:,::1], f4[::1], f4[:,::1], f4)")
@@ -130,6 +139,4 @@ def unit_kernels_backward(g, unit, length, gw, least):
     """Fill gw (O, n) with the gradient to the kernels of g (O, n), that to the unit kernels."""
     for o in range(unit.shape[0]):
         along = _dot(g[o], unit[o]) if length[o] > least else ZERO
-        f = ONE / length[o]
-        for n in range(unit.shape[1]):
-            gw[o, n] = (g[o, n] - along * unit[o, n]) * f
+        _project(g[o], unit[o], along, ONE / length[o], gw[o])

@@ -27,12 +27,13 @@ LN2 = 0.6931471805599453
 Array = Any  # numpy's, of float32 unless said otherwise
 
 
-def forward(
-    x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return y, channels last, and for `backward` if `keep` says so: r (B, H', W'), c as y, and at (B, H'', W'' O)."""
+def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool) -> tuple[Tensor, ...]:
+    """Return y, channels last, and for `backward` if `keep` says so, what stands empty otherwise:
+
+    r (B, H', W'), c as y, at (B, H'', W'' O) in bytes, and of a layer with norms the unit kernels and the lengths (O,).
+    """
     loops, geometry, window = _loops(), settings.geometry, settings.window
-    x, unit = _channels_last(x), _unit_kernels(loops, weight, settings)[0]
+    x, (unit, length) = _channels_last(x), _unit_kernels(loops, weight, settings)
     height, width = settings.outputs(x, weight)
     rows, columns = window.counts((height, width))
     batch, kernels = x.shape[0], weight.shape[0]
@@ -59,23 +60,23 @@ def forward(
     for piece in pieces(batch, kernels * height * width, PIECE):
         z = torch.conv2d(x[piece], unit, None, geometry.stride, geometry.padding, 1, geometry.groups)
         in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z))))
-    return y, r, c, at
+    return y, r, c, at, unit if keep and settings.least is not None else _empty((0,)), length
 
 
 def backward(
-    grad: Tensor, x: Tensor, weight: Tensor, p: Tensor, q: Tensor, kept: tuple[Tensor, Tensor, Tensor],
+    grad: Tensor, x: Tensor, weight: Tensor, p: Tensor, q: Tensor, kept: tuple[Tensor, ...],
     wanted: tuple[bool, ...], settings: Settings,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
-    """Return the gradients to x, weight, p and q, each where it is wanted, of grad, that to y; kept is (r, c, at)."""
-    r, c, at = kept
+    """Return the gradients to x, weight, p and q, each where it is wanted, of grad, that to y; kept are `forward`'s."""
+    r, c, at, unit, length = kept
     loops, geometry, depthwise = _loops(), settings.geometry, settings.depthwise
     x, grad = _channels_last(x), _channels_last(grad)
-    unit, length = _unit_kernels(loops, weight, settings)
+    unit = unit if settings.least is not None else _channels_last(weight)
     height, width = settings.outputs(x, weight)
     batch, kernels, _, columns = c.shape
-    grad_x = torch.empty_like(x) if wanted[0] else None
     grad_unit: Tensor | None = None
     threads, cuts = torch.get_num_threads(), list(pieces(batch, kernels * height * width, PIECE))
+    grad_x = torch.empty_like(x) if wanted[0] and len(cuts) > 1 else None
     # One buffer for all pieces, which stays in the cache.
     gz = _maps(cuts[0].stop, kernels, height, width)
     ge = torch.empty_like(gz) if depthwise else _empty((len(gz), height, width) if settings.scaled else (0, 0, 0))
@@ -97,11 +98,11 @@ def backward(
                 gzs[part], ges[part], to_p[index],
             )  # fmt: skip
 
-    def spread(to: Array, back: Array, _: int, part: slice, b: slice) -> None:
+    def through_norms(back: Array, _: int, part: slice, b: slice) -> None:
         if depthwise:
-            loops.depthwise.energy_backward(ges[part], xs[b], _flat(back[part]), to[b], kernels, *sides)
+            loops.depthwise.energy_backward(ges[part], xs[b], _flat(back[part]), kernels, *sides)
         else:
-            loops.norms.patch_norm_backward(ges[part], xs[b], back[part], to[b], *sides)
+            loops.norms.patch_norm_backward(ges[part], xs[b], back[part], *sides)
 
     for number, piece in enumerate(cuts):
         in_shares(piece, functools.partial(pass_back, sums_p[number], sums_q[number]))
@@ -113,11 +114,14 @@ def backward(
         )  # fmt: skip
         if to_unit is not None:
             grad_unit = to_unit if grad_unit is None else grad_unit.add_(to_unit)
-        if grad_x is not None and settings.least is None:
-            grad_x[piece] = back
-        elif grad_x is not None:
-            to = _rows(grad_x) if depthwise else _nhwc(grad_x)
-            in_shares(piece, functools.partial(spread, to, _nhwc(_channels_last(back))))
+        if wanted[0]:
+            back = _channels_last(back)
+            if settings.least is not None:
+                in_shares(piece, functools.partial(through_norms, _nhwc(back)))
+            if grad_x is None:
+                grad_x = back
+            else:
+                grad_x[piece] = back
 
     total_p = sums_p.reshape(-1, kernels).sum(0, dtype=np.float64) * LN2
     return (
