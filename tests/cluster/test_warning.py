@@ -68,7 +68,7 @@ def waits_for(pid: int, number: signal.Signals) -> bool:
 
 def test_a_task_is_queued_again_before_its_time_is_up_and_goes_on_where_it_was(slurm: Path, tmp_path: Path) -> None:
     endless = cell(0, epochs=ENDLESS)
-    limit = settings(partition="spare", minutes=1, warning_seconds=30)
+    limit = settings(partition="spare", minutes=1, warning_seconds=40)
     _, (number,) = submit("t", [endless], place(tmp_path), limit, ENGINE)
     until(lambda: "queued again (restart 1)" in logs(tmp_path), every=EVERY)
     until(lambda: run_state(tmp_path, endless).state != "running", every=EVERY)

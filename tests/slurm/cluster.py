@@ -2,7 +2,8 @@
 
 Needs Debian's packages slurm-wlm and munge. Everything it writes is below one folder; it has its own munge key and
 free ports, so it disturbs no other cluster. `start` prints the variable to export (SLURM_CONF). Two partitions: jobs
-of `urgent` preempt those of `spare`, which get SIGUSR2, 20 seconds of grace, and are queued again.
+of `urgent` preempt those of `spare`, which get SIGUSR2 and are queued again when they have ended. They have two minutes
+for that, as after every signal: however slow the machine is, no task is killed before it has stopped by itself.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ SelectTypeParameters=CR_CPU_Memory,CR_LLN
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
 InactiveLimit=0
-KillWait=15
+KillWait=120
 MinJobAge=600
 MailProg=/bin/true
 FirstJobId={first_job}
@@ -58,7 +59,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
 PartitionName=urgent Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 PriorityTier=10 PreemptMode=OFF State=UP
-PartitionName=spare Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 State=UP
+PartitionName=spare Nodes=ALL MaxTime=60 DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=120 State=UP
 """
 NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=16000 Gres=gpu:2"
 DAEMONS = ("slurmd", "slurmctld", "munged")
