@@ -60,13 +60,13 @@ def network(drawing: nn.Module) -> nn.Module:
 @pytest.fixture(params=DRAWING)
 def drawing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     make = DRAWING[request.param]
-    monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(lambda: network(make()), (32,)))
+    monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(lambda **_: network(make()), (32,)))
     monkeypatch.setattr("scs_study.models.variant.check_code", lambda *_: None)  # it is not what was released
 
 
 @pytest.fixture
 def dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(lambda: network(nn.Dropout2d(0.3)), (32,)))
+    monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(lambda **_: network(nn.Dropout2d(0.3)), (32,)))
     monkeypatch.setattr("scs_study.models.variant.check_code", lambda *_: None)
 
 
@@ -163,7 +163,7 @@ def test_a_networks_fixed_random_numbers_are_the_same_in_every_run(
         def forward(self, x: Tensor) -> Tensor:
             return x * self.get_buffer("features")
 
-    monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(lambda: network(Features()), (32,)))
+    monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(lambda **_: network(Features()), (32,)))
     monkeypatch.setattr("scs_study.models.variant.check_code", lambda *_: None)
     for name in ("one", "two"):
         stir()
