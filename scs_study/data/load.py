@@ -160,7 +160,8 @@ def _download(known: DatasetSpec, root: Path | None, home: Path, download: bool)
             f"({reason}); {remedy}"
         ) from error
     source = find_source(known, [home])
-    assert source is not None
+    if source is None:
+        raise DataError(f"{known.title}: what was downloaded is not there; {remedy}")
     return source
 
 
