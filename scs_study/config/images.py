@@ -18,6 +18,9 @@ DATASETS = (*CLASSES, FOLDER)
 FITS = ("crop", "stretch")
 MOST_PADDING = 32
 """Pixels: with more zeros around a 32x32 image some crops would show nothing of it."""
+MOST_TRIM = 12
+"""Pixels: what is left of 32x32 is 8x8 at least."""
+AFFINE = ("degrees", "shift", "scale_low", "scale_high", "shear")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -26,10 +29,15 @@ class DataConfig:
     """Which images, their size in pixels, and the augmentation of the training set (paper Appendix A).
 
     image_size: height and width, a number where they are equal. channels: 3, or 1 for grey images.
+    test_share, split_seed: of data.name=folder, which images of every class are test images, None where the folder says
+    so; of a known set, which of its training images are held out and take the place of its test images, which such a
+    run never sees; None: its own test images.
+    trim: pixels cut off every side of a known set's 32x32 before all else; 2 leaves MNIST's own 28x28.
+    affine: torchvision's RandomAffine after crop and flip: degrees, translation (a share of the side), smallest and
+    largest scale, degrees of shear; None for none.
     Of data.name=folder alone, None for the known sets: fit, how an image is brought to image_size (crop: resized until
-    it covers it, the middle is taken; stretch: height and width each by itself); test_share, split_seed: which images
-    of every class are test images, None where the folder says so; digest: SHA-256 of the images' files and classes.
-    num_classes: found in the folder, or the known set's (whatever is given).
+    it covers it, the middle is taken; stretch: height and width each by itself); digest: SHA-256 of the images' files
+    and classes. num_classes: found in the folder, or the known set's (whatever is given).
     """
 
     name: str
@@ -42,6 +50,8 @@ class DataConfig:
     split_seed: int | None = None
     num_classes: int | None = None
     digest: str | None = None
+    trim: int = 0
+    affine: tuple[float, float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         choice("data.name", self.name, DATASETS)
@@ -55,12 +65,15 @@ class DataConfig:
         flag("data.flip", self.flip)
         if self.channels not in (1, 3):
             raise ValueError(f"data.channels={self.channels}: must be 3, or 1 for grey images")
+        self._check_affine()
+        self._check_split()
         if self.name == FOLDER:
             self._check_folder()
             return
+        whole("data.trim", self.trim, 0, MOST_TRIM)
         if self.channels == 1 and self.name not in GREY:
             raise ValueError(f"data.channels=1: the images of {self.name} have colours; 1 is for {', '.join(GREY)}")
-        for key in ("fit", "test_share", "split_seed", "digest"):
+        for key in ("fit", "digest"):
             if getattr(self, key) is not None:
                 raise ValueError(f"data.{key}={getattr(self, key)} has no effect on data.name={self.name}")
         object.__setattr__(self, "num_classes", CLASSES[self.name])
@@ -70,11 +83,27 @@ class DataConfig:
         whole("data.num_classes", self.num_classes, 2)
         if not isinstance(self.digest, str) or not SHA256.fullmatch(self.digest):
             raise ValueError(f"data.digest={self.digest}: must be 64 hex digits")
+        if self.trim:
+            raise ValueError(f"data.trim={self.trim} has no effect on data.name={FOLDER}; see data.image_size")
+
+    def _check_split(self) -> None:
         if (self.test_share is None) != (self.split_seed is None):
             raise ValueError("data.test_share and data.split_seed: one without the other has no effect")
         if self.test_share is not None:
             number("data.test_share", self.test_share, 0.0, 0.9, open_low=True)
             whole("data.split_seed", self.split_seed, 0)
+
+    def _check_affine(self) -> None:
+        if self.affine is None:
+            return
+        if len(self.affine) != len(AFFINE):
+            raise ValueError(f"data.affine={list(self.affine)}: must be null, or [{', '.join(AFFINE)}]")
+        degrees, shift, low, high, shear = self.affine
+        number("data.affine degrees", degrees, 0.0, 180.0)
+        number("data.affine shift", shift, 0.0, 1.0)
+        number("data.affine scale_low", low, 0.0, high, open_low=True)
+        number("data.affine scale_high", high, 0.0)
+        number("data.affine shear", shear, 0.0, 89.0)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,7 +130,9 @@ class DataConfig:
     def images_key(self) -> str:
         """A name for the images that are loaded: the same for two configs that differ in what happens to them later."""
         if self.name != FOLDER:  # a known set is resized in the batches
-            return self.name if self.channels == 3 else f"{self.name}_{self.channels}ch"
+            held_out = "" if self.test_share is None else f"_held_out_{self.test_share:g}_{self.split_seed}"
+            trim = f"_trim{self.trim}" if self.trim else ""
+            return (self.name if self.channels == 3 else f"{self.name}_{self.channels}ch") + trim + held_out
         split = "" if self.test_share is None else f"-{self.test_share:g}-{self.split_seed}"
         return f"{self.name}-{str(self.digest)[:16]}-{self.size_words}-{self.channels}ch-{self.fit}{split}"
 
@@ -110,10 +141,12 @@ class DataConfig:
         values = {name: getattr(self, name) for name in ("name", "image_size", "crop_padding", "flip")}
         if self.channels != 3:
             values["channels"] = self.channels
-        if self.name == FOLDER:
-            for name in ("fit", "test_share", "split_seed", "num_classes", "digest"):
-                if getattr(self, name) is not None:
-                    values[name] = getattr(self, name)
+        if self.trim:
+            values["trim"] = self.trim
+        own = ("fit", "num_classes", "digest") if self.name == FOLDER else ()
+        for name in (*own, "test_share", "split_seed", "affine"):
+            if getattr(self, name) is not None:
+                values[name] = getattr(self, name)
         return values
 
 

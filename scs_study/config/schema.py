@@ -46,6 +46,7 @@ DRAWN = ("conv2d", "uniform", "kaiming_normal")
 INIT_SCHEMES = (*DRAWN, PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 """The scheme of weights from a file: named after their checksum, since where the file lies is no part of a cell."""
+TRAIN_FLOATS = ("max_lr", "weight_decay", "momentum", "label_smoothing", "warm_up")
 CLASSIFICATION = "classification"
 """The objective of the paper."""
 OPTIMIZERS = ("adam", "sgd")
@@ -58,6 +59,7 @@ class TrainConfig:
     """The training recipe (paper Appendix A; systems.md 7 for what it leaves unstated).
 
     numerics: float32, tf32 (matrix products of a CUDA device in TensorFloat-32) or bf16 (autocast).
+    warm_up: of schedule=onecycle, the share of the steps on which the rate rises; None is torch's 0.3.
     """
 
     epochs: int
@@ -69,6 +71,7 @@ class TrainConfig:
     momentum: float | None
     label_smoothing: float
     numerics: str
+    warm_up: float | None = None
 
     def __post_init__(self) -> None:
         whole("train.epochs", self.epochs, 1)
@@ -79,6 +82,10 @@ class TrainConfig:
         number("train.weight_decay", self.weight_decay, 0.0)
         number("train.label_smoothing", self.label_smoothing, 0.0, 0.999)
         choice("train.numerics", self.numerics, NUMERICS)
+        if self.warm_up is not None:
+            number("train.warm_up", self.warm_up, 0.0, 0.99, open_low=True)
+            if self.schedule != "onecycle":
+                raise ValueError(f"train.warm_up={self.warm_up} has no effect on train.schedule={self.schedule}")
         if self.optimizer == "sgd":
             number("train.momentum", self.momentum, 0.0, 0.999)
         elif self.momentum is not None:
@@ -128,7 +135,10 @@ class CellConfig:
 
     def _values(self) -> dict[str, Any]:
         values = {"format": FORMAT, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
-        values["train"] = vars(self.train)  # dataclasses.asdict takes ten times as long
+        # vars: dataclasses.asdict takes ten times as long
+        values["train"] = dict(vars(self.train))
+        if self.train.warm_up is None:
+            del values["train"]["warm_up"]
         values["layer"], values["data"] = self.layer.identity(), self.data.identity()
         for key in ("code", "targets"):
             if pairs := values.pop(key):
@@ -162,6 +172,8 @@ class CellConfig:
         if self.init != DRAWN[0]:
             parts.append(CHECKPOINT.sub("checkpoint", self.init))
         data = self.data.name if self.data.image_size == 32 else f"{self.data.name}_{self.data.size_words}"
+        if self.data.name != FOLDER and self.data.test_share is not None:
+            data += "_held_out"
         if self.data.channels != 3:
             data += f"_{self.data.channels}ch"
         return shortened("-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"]))
@@ -190,9 +202,7 @@ def cell_from_dict(values: Mapping[str, Any]) -> CellConfig:
         "targets": _pairs("targets", values.get("targets", {}), "parts and the Python objects they stand for"),
         "layer": _section(LayerConfig, "layer", values.get("layer"), floats=("p", "w_max", "weight_scale")),
         "data": _section(DataConfig, "data", values.get("data"), floats=("test_share",)),
-        "train": _section(
-            TrainConfig, "train", values.get("train"), floats=("max_lr", "weight_decay", "momentum", "label_smoothing")
-        ),
+        "train": _section(TrainConfig, "train", values.get("train"), floats=TRAIN_FLOATS),
     }
     return _build(CellConfig, "", values)
 
@@ -217,6 +227,8 @@ def _section(kind: type[T], key: str, values: object, floats: tuple[str, ...] = 
         converted["p_init"] = tuple(number(f"{key}.p_init", bound, 0.0) for bound in converted["p_init"])
     if "options" in converted and not isinstance(converted["options"], Mapping):
         raise ValueError(f"{key}.options={converted['options']}: must be a group of settings")
+    if isinstance(converted.get("affine"), (list, tuple)):
+        converted["affine"] = tuple(number(f"{key}.affine", value, -math.inf) for value in converted["affine"])
     if isinstance(converted.get("image_size"), (list, tuple)):
         converted["image_size"] = tuple(converted["image_size"])
     return _build(kind, f"{key}.", converted)

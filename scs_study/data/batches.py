@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scs_study.config.schema import DataConfig
+from scs_study.data.affine import draw_affine, seen_through
 from scs_study.data.image_set import ImageSet
 
 
@@ -21,6 +22,7 @@ class Plan:
     order: int64, which training image. rows, columns: int64 in 0..2*crop_padding, the upper left corner of the crop in
     the padded image. flips: bool, whether the crop is mirrored. labels: int64, on the device. starts: int64, on the
     device, the crops' first pixels in the flat list of all padded pixels. mirrored: bool (N, 1, 1, 1) on the device.
+    affine: float32 (N, 2, 3) on the device, what the finished crops are seen through (data/affine.py), or None.
     """
 
     order: Tensor
@@ -30,15 +32,16 @@ class Plan:
     labels: Tensor
     starts: Tensor
     mirrored: Tensor
+    affine: Tensor | None = None
 
 
 class Batches:
     """The training batches and the test batches of one run, held on its device as uint8.
 
-    Augmentation (systems.md 7): RandomCrop(size, padding=crop_padding) with zeros, then RandomHorizontalFlip(0.5),
-    equal in law to torchvision's; size is that of the images. Inputs are v/255 in [0, 1] without mean or standard
-    deviation. Where image_size is another one than the images', augmented and test images are resized bilinearly
-    (align_corners=False, no antialiasing).
+    Augmentation (systems.md 7): RandomCrop(size, padding=crop_padding) with zeros, then RandomHorizontalFlip(0.5), and
+    RandomAffine where there is one, equal in law to torchvision's; size is that of the images. Inputs are v/255 in
+    [0, 1] without mean or standard deviation. Where image_size is another one than the images', augmented and test
+    images are resized bilinearly (align_corners=False, no antialiasing).
     """
 
     def __init__(
@@ -82,7 +85,8 @@ class Batches:
     def plan(self, epoch: int) -> Plan:
         """The choices of one epoch, a pure function of seed, epoch and the number of images.
 
-        Order, crops and flips have a generator each, so switching one of them off leaves the others as they are.
+        Order, crops, flips and affine maps have a generator each: switching one of them off leaves the others as they
+        are.
         """
         count = len(self._train_labels)
         pad = self.data.crop_padding
@@ -92,6 +96,10 @@ class Batches:
             flips = torch.rand(count, generator=self._generator(epoch, "flip")) < 0.5
         else:
             flips = torch.zeros(count, dtype=torch.bool)
+        affine = None
+        if self.data.affine is not None:
+            generator, size = self._generator(epoch, "affine"), (self._height, self._width)
+            affine = draw_affine(self.data.affine, count, size, generator).to(self.device)
         starts = (order * self._tall + rows) * self._wide + columns
         return Plan(
             order=order,
@@ -101,31 +109,31 @@ class Batches:
             labels=self._train_labels[order].to(self.device),
             starts=starts.to(self.device),
             mirrored=flips[:, None, None, None].to(self.device),
+            affine=affine,
         )
 
     def train(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
         """Images, float32 (B, C, H, W) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an epoch."""
         assert 0 <= step < self.steps
         batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        return self.crops(plan.starts[batch], plan.mirrored[batch]), plan.labels[batch]
+        affine = None if plan.affine is None else plan.affine[batch]
+        return self.crops(plan.starts[batch], plan.mirrored[batch], affine), plan.labels[batch]
 
-    def crops(self, starts: Tensor, mirrored: Tensor) -> Tensor:
-        """Images, as `train` gives them, of some entries of a plan: its `starts` (B,) and `mirrored` (B, 1, 1, 1)."""
+    def crops(self, starts: Tensor, mirrored: Tensor, affine: Tensor | None = None) -> Tensor:
+        """Images, as `train` gives them, of some entries of a plan: its `starts` (B,), `mirrored` (B, 1, 1, 1) and
+        `affine` (B, 2, 3)."""
         rows = (starts[:, None] + self._rows).flatten()
         crops = self._runs.index_select(0, rows).view(-1, self._height, self._width, self._channels)
         if self.data.flip:
             crops = torch.where(mirrored, crops.flip(2), crops)
-        return self._finished(crops)
+        return to_inputs(crops, self.data.size, self._white, affine)
 
     def test(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The test images, `size` at a time and in canonical order, as `train` gives them but without augmentation."""
         assert size > 0
         for first in range(0, len(self._test_labels), size):
             batch = slice(first, first + size)
-            yield self._finished(self._test_images[batch]), self._test_labels[batch]
-
-    def _finished(self, images: Tensor) -> Tensor:
-        return to_inputs(images, self.data.size, self._white)
+            yield to_inputs(self._test_images[batch], self.data.size, self._white), self._test_labels[batch]
 
     def _generator(self, epoch: int, purpose: str) -> torch.Generator:
         name = f"batches|{self.seed}|{epoch}|{purpose}"
@@ -142,12 +150,16 @@ def check_batch_size(batch_size: int, images: ImageSet) -> None:
         )
 
 
-def to_inputs(images: Tensor, size: tuple[int, int], white: Tensor | None = None) -> Tensor:
+def to_inputs(
+    images: Tensor, size: tuple[int, int], white: Tensor | None = None, affine: Tensor | None = None
+) -> Tensor:
     """Return what networks see of images: float32 (B, C, height, width) in [0, 1], channels_last, on the same device.
 
     images: uint8 (B, H, W, C). size: (height, width). white: 255 as a tensor there, for callers that have one already.
+    affine: (B, 2, 3), what they are seen through before they are resized.
     """
     x = (images.float() / (torch.tensor(255.0, device=images.device) if white is None else white)).permute(0, 3, 1, 2)
+    x = x if affine is None else seen_through(x, affine)
     return resized(x, size).contiguous(memory_format=torch.channels_last)
 
 

@@ -73,6 +73,33 @@ def grey(images: ImageSet) -> ImageSet:
     return image_set((train, images.train_labels), (test, images.test_labels), images.classes, images.origin)
 
 
+def trimmed(images: ImageSet, pixels: int) -> ImageSet:
+    """Return images without `pixels` pixels on every side. Errors: DataError where these are not all black."""
+    cut = []
+    for every in (images.train_images, images.test_images):
+        inner = every[:, pixels:-pixels, pixels:-pixels].contiguous()
+        if int(inner.sum(dtype=torch.int64)) != int(every.sum(dtype=torch.int64)):
+            raise DataError(f"data.trim={pixels}: {images.origin} has images with something in that border")
+        cut.append(inner)
+    train, test = cut
+    return image_set((train, images.train_labels), (test, images.test_labels), images.classes, images.origin)
+
+
+def held_out(images: ImageSet, share: float, seed: int) -> ImageSet:
+    """Return the training images alone, `share` of every class of them (one at least) in the place of the test images.
+
+    Which ones is a function of the seed and the number of images of each class; the test images are in neither part.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.zeros(len(images.train_labels), dtype=torch.bool)
+    for label in range(len(images.classes)):
+        members = torch.where(images.train_labels == label)[0]
+        count = max(1, round(share * len(members)))
+        chosen[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    parts = [(images.train_images[mask], images.train_labels[mask]) for mask in (~chosen, chosen)]
+    return image_set(parts[0], parts[1], images.classes, f"{images.origin} (validation images held out)")
+
+
 def image_set(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: tuple[str, ...], origin: str
 ) -> ImageSet:

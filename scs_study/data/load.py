@@ -13,7 +13,7 @@ from scs_study.config.schema import FOLDER, DataConfig
 from scs_study.data.datasets import REGISTRY, DatasetSpec, check_content, check_split
 from scs_study.data.digits import load_digits
 from scs_study.data.download import address, download_files
-from scs_study.data.image_set import DataError, ImageSet, canonical, grey, image_set
+from scs_study.data.image_set import DataError, ImageSet, canonical, grey, held_out, image_set, trimmed
 from scs_study.data.own_images import load_own
 from scs_study.data.sources import Source, find_source, forms, refuse_other_forms
 from scs_study.system import tensors
@@ -39,7 +39,12 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
     if data.name == FOLDER:
         return load_own(data, root, cache)
     images = load_digits() if data.name == "digits" else load_known(REGISTRY[data.name], root, cache, download)
-    return grey(images) if data.channels == 1 else images
+    images = grey(images) if data.channels == 1 else images
+    images = trimmed(images, data.trim) if data.trim else images
+    if data.test_share is None:
+        return images
+    assert data.split_seed is not None
+    return held_out(images, data.test_share, data.split_seed)
 
 
 def load_known(known: DatasetSpec, root: Path | None, cache: Path, download: bool) -> ImageSet:

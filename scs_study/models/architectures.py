@@ -11,7 +11,22 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from scs_study.models.published_nets import batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
 from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
+from scs_study.models.small import (
+    blog_keras,
+    demo_cifar10,
+    demo_fashion,
+    demo_lightning,
+    fashion2764,
+    fashion3423,
+    fashion7659,
+    fashion_10,
+    mnist1053,
+    mnist1233,
+    mnist1233_unscaled,
+    rohrer37k,
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,22 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": Architecture(resnet18, ()),
     "resnet20": Architecture(resnet20, ()),
     "resnet20_idelbayev": Architecture(resnet20_idelbayev, ()),
+    "rohrer37k": Architecture(rohrer37k, (32,)),
+    "fashion7659": Architecture(fashion7659, (28,)),
+    "fashion3423": Architecture(fashion3423, (28,)),
+    "fashion2764": Architecture(fashion2764, (28,)),
+    "fashion_10": Architecture(fashion_10, (28,)),
+    "demo_fashion": Architecture(demo_fashion, (28,)),
+    "demo_cifar10": Architecture(demo_cifar10, (32,)),
+    "demo_lightning": Architecture(demo_lightning, (28,)),
+    "test_mnist": Architecture(mnist1233, (28,)),
+    "test_mnist_shared": Architecture(mnist1053, (28,)),
+    "test_mnist_jax": Architecture(mnist1233_unscaled, (28,)),
+    "blog_keras": Architecture(blog_keras, (32,)),
+    "hukkelas": Architecture(hukkelas, (32,)),
+    "hukkelas_residual": Architecture(hukkelas_residual, (32,)),
+    "batchelor_scsnet": Architecture(batchelor_scsnet, ()),
+    "batchelor_resnet": Architecture(batchelor_resnet, ()),
 }
 
 

@@ -43,10 +43,10 @@ def resnet20_idelbayev(num_classes: int = 10, in_channels: int = 3) -> nn.Module
         raise ValueError(
             f"data.channels={in_channels}: resnet20_idelbayev standardises three colours; choose arch=resnet20"
         )
-    return _ResNet20(num_classes, in_channels, _Standardise(IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return _ResNet20(num_classes, in_channels, Standardise(IMAGENET_MEAN, IMAGENET_DEVIATION))
 
 
-class _Standardise(nn.Module):
+class Standardise(nn.Module):
     """(x - mean) / deviation of each channel. Constants, which a state dict does not hold: the public one has none."""
 
     def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:

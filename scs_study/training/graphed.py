@@ -152,7 +152,10 @@ class GraphedEngine(EagerEngine):
             raise Stopped
 
     def _begin(self, plan: Plan, log: StepLog, first: int) -> None:
-        for name, values in (("starts", plan.starts), ("mirrored", plan.mirrored), ("labels", plan.labels)):
+        wanted = {"labels": plan.labels, "starts": plan.starts, "mirrored": plan.mirrored}
+        if plan.affine is not None:
+            wanted["affine"] = plan.affine
+        for name, values in wanted.items():
             if name in self._plan:
                 self._plan[name].copy_(values)
             else:
@@ -169,8 +172,8 @@ class GraphedEngine(EagerEngine):
     def _next_step(self, size: int) -> None:
         """Do one step of the run on the next `size` images of the plan. Nothing here waits for the device."""
         entries = self._epoch_step * self.batches.batch_size + self._places[:size]
-        starts, mirrored, y = (values.index_select(0, entries) for values in self._plan.values())
-        found, gradient_norm = self._step(self.batches.crops(starts, mirrored), y)
+        y, *choices = (values.index_select(0, entries) for values in self._plan.values())
+        found, gradient_norm = self._step(self.batches.crops(*choices), y)
         with torch.no_grad():
             log = self._log
             columns = [(log.metrics[name], value) for name, value in found.items()]

@@ -30,7 +30,8 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
     """
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "onecycle":
-        return OneCycleLR(optimizer, max_lr=recipe.max_lr, total_steps=total)
+        rising = 0.3 if recipe.warm_up is None else recipe.warm_up  # torch's own default
+        return OneCycleLR(optimizer, max_lr=recipe.max_lr, total_steps=total, pct_start=rising)
     if recipe.schedule == "steps":
         milestones = [total // 2, total * 3 // 4]
         return MultiStepLR(optimizer, milestones=milestones, gamma=0.1)

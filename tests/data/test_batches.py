@@ -28,7 +28,11 @@ def make(count: int = 50, batch_size: int = 16, seed: int = 0, padding: int = 4,
 
 
 def same(one: Plan, other: Plan, *names: str) -> bool:
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names or vars(one))
+    return all(_equal(getattr(one, name), getattr(other, name)) for name in names or vars(one))
+
+
+def _equal(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    return one is other if one is None or other is None else torch.equal(one, other)
 
 
 @settings(max_examples=40)
