@@ -27,6 +27,7 @@ from scs_study.models.small import (
     mnist1233_unscaled,
     rohrer37k,
 )
+from scs_study.models.tied import tied12, tied13, tied14
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hukkelas_residual": Architecture(hukkelas_residual, (32,)),
     "batchelor_scsnet": Architecture(batchelor_scsnet, ()),
     "batchelor_resnet": Architecture(batchelor_resnet, ()),
+    "tied12": Architecture(tied12, (28,)),
+    "tied13": Architecture(tied13, (28,)),
+    "tied14": Architecture(tied14, (28,)),
 }
 
 

@@ -32,6 +32,10 @@ COUNTS = {  # data, the layer and its parameters, those of the convolution with 
     "hukkelas_residual": (COLOURS, "hukkelas", 1_251_284, 1_251_284 - 10),
     "batchelor_scsnet": (COLOURS, "batchelor", 1_764_906, 1_764_906),
     "batchelor_resnet": (COLOURS, "batchelor", 11_169_098, 11_169_098 - 4_736),  # whose convolutions have no biases
+    # Our own, likewise, with norms.
+    "tied12": (GREY, "scs", 854, 854 - 52),
+    "tied13": (GREY, "scs", 937, 937 - 56),
+    "tied14": (GREY, "scs", 1_374, 1_374 - 90),
 }
 SHAPES = {  # (channels, side) after each stage
     "rohrer37k": [(56, 14), (56, 6), (56, 1)],
@@ -47,6 +51,7 @@ SHAPES = {  # (channels, side) after each stage
 def cell(arch: str, layer: str) -> CellConfig:
     pooling, activation = ("max", "relu") if layer == "conv" else ("maxabs", "none")
     choices = {"arch": arch, "data": COUNTS[arch][0], "layer": layer, "pooling": pooling, "activation": activation}
+    choices["norm"] = "batchnorm" if arch.startswith("tied") else "none"
     return compose_cell(choices, {}, seed=0)
 
 
