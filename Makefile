@@ -16,7 +16,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures publish results claims saliency robustness sweep dashboard chaos bench simulate lint lock clean
+.PHONY: help setup replicate test status cancel tables figures publish results claims saliency robustness sweep dashboard chaos bench leaderboard simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,9 @@ chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes 
 
 bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, as ratios; CSV and a chart
 	@$(PYTHON) scripts/bench.py $(ARGS)
+
+leaderboard: $(STAMP) ## fewest parameters for an accuracy, ours beside the published: docs/leaderboard.md
+	@$(PYTHON) scripts/leaderboard.py $(ARGS)
 
 simulate: $(STAMP) ## coverage and error rates of the statistics on simulated studies, into docs/statistics.md
 	@$(PYTHON) scripts/simulate.py $(ARGS)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from scs_study.config.schema import MOST, cell_from_dict, size_words
+from scs_study.config.schema import FOLDER, MOST, cell_from_dict, size_words
 from scs_study.system.files import read_json, read_lines
 from scs_study.training.record import message
 from scs_study.training.run_dir import FINAL_STATES
@@ -28,6 +28,9 @@ RENAMED = {
     "train.epochs": "epochs",
 }
 """Identity keys that have a word of their own as a column; every other key keeps its dotted name."""
+
+HELD_OUT = ", held out"
+"""What is added to a data set's name where held-out training images stand in for its test images."""
 
 USUAL = ("architecture", "layer", "activation", "pooling", "norm", "data", "image_size", "epochs", "seed")
 """The identity columns that every frame has."""
@@ -144,6 +147,8 @@ def flatten(identity: Mapping[str, Any]) -> dict[str, Any]:
     row = {RENAMED.get(key, key): value for key, value in _leaves(checked) if key != "format"}
     if not isinstance(row["image_size"], int):
         row["image_size"] = size_words(row["image_size"])
+    if row["data"] != FOLDER and "data.test_share" in row:
+        row["data"] += HELD_OUT
     return row
 
 

@@ -120,6 +120,8 @@ def recipe_differences(row: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(f"crop padding {padding}, not 4" if padding else "no random crop")
     if row.get("data.flip", True) != RECIPE["data.flip"]:
         found.append("no horizontal flip")
+    if row.get("data.affine") is not None:
+        found.append("RandomAffine")
     return (*found, *_layer_differences(row))
 
 
