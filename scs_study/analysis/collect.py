@@ -29,7 +29,7 @@ RENAMED = {
 }
 """Identity keys that have a word of their own as a column; every other key keeps its dotted name."""
 
-HELD_OUT = ", held out"
+HELD_OUT = "_held_out"
 """What is added to a data set's name where held-out training images stand in for its test images."""
 
 USUAL = ("architecture", "layer", "activation", "pooling", "norm", "data", "image_size", "epochs", "seed")

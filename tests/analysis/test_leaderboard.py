@@ -63,7 +63,7 @@ def test_runs_count_by_their_last_epoch_their_recipe_and_their_own_test_images(t
         ("digits", [pytest.approx(80.0), pytest.approx(90.0)]),
         ("digits", [pytest.approx(30.0)]),
     ]
-    assert {each.dataset for each in found} == {"digits", "mnist, held out"}
+    assert {each.dataset for each in found} == {"digits", "mnist_held_out"}
     datasets, published = read_settings(settings())
     assert "99.00" not in page_text(datasets, published, found)
 

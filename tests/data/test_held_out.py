@@ -63,7 +63,7 @@ def test_held_out_images_are_training_images_that_are_not_trained_on(fashion: Pa
 def test_a_run_on_held_out_images_says_so_wherever_it_is_named() -> None:
     cell = compose_cell({"arch": "test_mnist", "data": "mnist_28_held_out"}, {}, seed=0)
     assert "mnist_28_held_out" in cell.slug
-    assert flatten(cell.identity())["data"] == "mnist, held out"
+    assert flatten(cell.identity())["data"] == "mnist_held_out"
     assert cell.data.images_key != compose_cell({"arch": "test_mnist", "data": "mnist_28"}, {}, seed=0).data.images_key
 
 
