@@ -12,8 +12,11 @@ from omegaconf import OmegaConf
 
 from scs_study.config.schema import DATASETS, DataConfig
 from scs_study.data import ImageSet, load_images
+from scs_study.experiments.compose import compose_cell
 
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
+CONFIGS = [path for path in FILES if "defaults" not in OmegaConf.load(path)]
+"""Those that do not change another one."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,8 @@ def test_the_shipped_configs(path: Path) -> None:
         values |= {"num_classes": 7, "digest": "0" * 64}
     data = DataConfig(**{str(key): value for key, value in values.items()})
     assert data.crop_padding == 4
+    assert (data.trim, data.affine) == (0, None)
+    assert data.test_share == (0.2 if path.stem == "folder" else None)
     assert data.image_size == (224 if path.stem == "cifar10_224" else 32)
     assert path.stem in (data.name, f"{data.name}_{data.image_size}")
     assert data.flip is (data.name not in ("digits", "mnist"))  # a mirrored digit is another sign
@@ -63,3 +68,16 @@ def test_the_shipped_configs(path: Path) -> None:
 
 def test_each_data_set_has_a_config() -> None:
     assert {path.stem for path in CONFIGS} == {*DATASETS, "cifar10_224"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mnist_28", DataConfig("mnist", 28, 0, False, channels=1, trim=2)),
+        ("mnist_28_held_out", DataConfig("mnist", 28, 0, False, 1, None, 0.08333, 0, trim=2)),
+        ("fashion_mnist_28", DataConfig("fashion_mnist", 28, 2, True, channels=1, trim=2)),
+        ("cifar10_affine", DataConfig("cifar10", 32, 0, True, affine=(8.0, 0.1, 0.9, 1.1, 2.0))),
+    ],
+)
+def test_the_choices_that_change_a_data_set(name: str, expected: DataConfig) -> None:
+    assert compose_cell({"data": name, "arch": "resnet20", "norm": "batchnorm"}, {}, seed=0).data == expected
