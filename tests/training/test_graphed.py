@@ -57,6 +57,7 @@ SGD = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__weight_decay":
     [
         ("scs", {"train__weight_decay": 1e-3}),
         ("sdp", {"train__numerics": "bf16"}),
+        ("conv", {"data__affine": (8.0, 0.1, 0.9, 1.1, 2.0)}),
     ],
 )
 def test_a_run_with_adam_is_the_eager_engines_bit_for_bit(
