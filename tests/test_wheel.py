@@ -40,7 +40,7 @@ print(len(paper_table("table3")), below_project("runs"))
 place = Workplace(Path("runs"), Settings(torch.device("cpu")), None, Path("data/.cache"))
 print(inline([cell], place)[cell.run_name].state)
 frozen = freeze(Path("runs").resolve(), "t", [[cell]], {{}})
-print(*sorted(path.name for path in (frozen.folder / CODE / "scs_study").iterdir() if path.name in ("conf", "study")))
+print(*sorted(path.name for path in (frozen.folder / CODE / "scs_study").iterdir() if path.name in ("conf", "experiments")))
 """
 
 
@@ -74,14 +74,16 @@ def test_cells_studies_and_runs_work_from_another_folder(site: Path, tmp_path: P
     assert lines[1].split() == [cell.run_name for cell in plan(load_study("table3"))]
     assert lines[2].split() == sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())
     assert lines[3] == f"10 {tmp_path / 'runs'}"
-    assert lines[-2:] == ["done", "conf study"]
+    assert lines[-2:] == ["done", "conf experiments"]
     assert list(tmp_path.glob("runs/rohrer68k-*/result.json"))
 
 
-@pytest.mark.parametrize("opening", ["from scs_study.layers import", "import torchvision"])
-def test_the_readmes_python_runs_there(opening: str, site: Path, tmp_path: Path) -> None:
-    readme = (PROJECT / "README.md").read_text()
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if block.startswith(opening)]
+@pytest.mark.parametrize(
+    ("page", "opening"), [("README.md", "from scs_study.layers import"), ("docs/extending.md", "import torchvision")]
+)
+def test_the_python_of_the_pages_runs_there(page: str, opening: str, site: Path, tmp_path: Path) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if block.startswith(opening)]
     python(code, site, tmp_path)
 
 

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from run_folders import cell, write_run
+
+from tests.analysis.run_folders import cell, write_run
 
 
 @pytest.fixture

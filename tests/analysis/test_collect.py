@@ -6,11 +6,11 @@ import shutil
 
 import pandas as pd
 import pytest
-from run_folders import cell, write_run
 
 from scs_study.analysis import collect as module
 from scs_study.analysis.collect import COLUMNS, collect, history, identity_columns, layer_history
 from scs_study.analysis.tables import table
+from tests.analysis.run_folders import cell, write_run
 from tests.opened import counted
 
 

@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pytest
 from matplotlib import image
-from run_folders import cell, learning_curve, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.plots.curves import Seed, curves, mean_curve, smoothing, zoom_window
 from scs_study.analysis.plots.layer_norms import mean_norms, norms
 from scs_study.analysis.plots.style import figure_groups
 from scs_study.analysis.variants import variants
+from tests.analysis.run_folders import cell, learning_curve, write_run
 
 
 def names(paths):

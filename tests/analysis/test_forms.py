@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.forms import TERMINAL, to_csv, to_latex, to_markdown, to_text, write_study_table
 from scs_study.analysis.paper import paper_table
 from scs_study.analysis.tables import table
+from tests.analysis.run_folders import cell, write_run
 
 GOLDEN = Path(__file__).parent / "golden"
 

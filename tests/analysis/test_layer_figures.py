@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.p_values.motion import first_layer, motion
@@ -20,6 +19,7 @@ from scs_study.analysis.plots.style import broken
 from scs_study.analysis.weight_norms.growth import growth, step_norms
 from scs_study.analysis.weight_norms.report import weight_norms
 from scs_study.config.schema import CellConfig
+from tests.analysis.run_folders import cell, write_run
 
 
 def write_steps(run: Path, before: list[float], epochs: list[np.ndarray]) -> None:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.paper import paper_epochs, paper_table, paper_tables, recipe_differences
 from scs_study.analysis.variants import records
 from scs_study.config.schema import ACTIVATIONS, LAYERS, NORMS, POOLINGS
+from tests.analysis.run_folders import cell, write_run
 
 
 def test_every_table_has_all_its_rows():

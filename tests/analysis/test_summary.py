@@ -3,10 +3,10 @@
 import statistics
 
 import pytest
-from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.summary import summary, summary_text
+from tests.analysis.run_folders import cell, write_run
 
 
 def test_a_group_has_the_statistics_of_its_final_test_errors(tmp_path):

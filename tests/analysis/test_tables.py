@@ -3,12 +3,12 @@
 import math
 
 import pytest
-from run_folders import cell, write_run
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.paper import paper_table
 from scs_study.analysis.tables import MOST_NAMED, table
 from scs_study.system import files
+from tests.analysis.run_folders import cell, write_run
 
 
 def row_of(found, *variant):

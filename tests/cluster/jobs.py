@@ -22,7 +22,7 @@ from scs_study.training.run import Settings
 from tests.gates import Gate, listening_python, shut, until
 from tests.support import work
 
-ENGINE = {"name": "eager", "device": "cpu", "threads": 1, "checkpoint_every": 1}
+ENGINE = {**load_option("engine", "eager"), "device": "cpu", "threads": 1}
 EVERY = 0.2
 """Seconds between two looks: whoever looks all the time takes the cores away from what he waits for."""
 

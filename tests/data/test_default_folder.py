@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from small_sets import COLOUR, draw, write_tree
 
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
 from scs_study.runs import context as workplace
 from scs_study.system.places import CONF, PROJECT
+from tests.data.small_sets import COLOUR, draw, write_tree
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 from torchvision.datasets import MNIST
 
 from scs_study.data.datasets import DatasetSpec
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
+from tests.data.small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

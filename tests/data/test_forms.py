@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_cifar100, write_mnist, write_tree
 
 from scs_study.data import DataError
 from scs_study.data.datasets import CIFAR100_SET, DatasetSpec
 from scs_study.data.load import load_known
 from scs_study.system.foreign_files import is_foreign
+from tests.data.small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_cifar100, write_mnist, write_tree
 
 LAYOUT, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_sets import COLOUR, draw, pinned, write_tree
 
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
 from scs_study.system import console
+from tests.data.small_sets import COLOUR, draw, pinned, write_tree
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -128,7 +128,7 @@ def test_where_no_cache_can_be_written_the_images_are_decoded_and_it_is_said(
 PREPARE = """
 import sys, time
 from pathlib import Path
-from small_sets import COLOUR
+from tests.data.small_sets import COLOUR
 from scs_study.data.load import load_known
 folder = Path(sys.argv[1])
 for turn in range(10):
@@ -141,7 +141,7 @@ for turn in range(10):
 
 def test_two_processes_may_prepare_the_same_cache_at_once(cache: Path) -> None:
     folder = cache.parent
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", PREPARE, str(folder)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from own_sets import CLASSES, write_flat, write_images, write_own
 from PIL import Image
 
 from scs_study.config.schema import DataConfig
 from scs_study.data import Batches, DataError, ImageSet, load_images
 from scs_study.data.fitting import fitted
 from scs_study.data.image_folder import read_folder
+from tests.data.own_sets import CLASSES, write_flat, write_images, write_own
 
 
 def config(root: Path, cache: Path, **changes: Any) -> DataConfig:

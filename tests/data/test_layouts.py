@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_sets import COLOUR, GREY, Splits, draw, pinned, write_cifar, write_mnist, write_tree
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 from scs_study.config import images as config
 from scs_study.data.datasets import CIFAR10_SET, CIFAR100_SET, FASHION_MNIST_SET, MNIST_SET, REGISTRY, DatasetSpec
 from scs_study.data.image_set import ImageSet, canonical
 from scs_study.data.load import load_known
+from tests.data.small_sets import COLOUR, GREY, Splits, draw, pinned, write_cifar, write_mnist, write_tree
 
 
 def equal(one: ImageSet, other: ImageSet) -> bool:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 
 from scs_study.config.schema import DataConfig
 from scs_study.data import DataError, load_images
 from scs_study.data.datasets import DatasetSpec
 from scs_study.data.load import load_known
 from scs_study.experiments.compose import PROJECT
+from tests.data.small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_mnist, write_tree
 
 ROOT = "root"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scs_study.layers import sharpened_cosine_similarity, sharpened_dot_product
 from scs_study.layers.functional import cosine_power, dot_power
+from tests.layers import reference
 
 DOUBLE = {"dtype": torch.float64}
 

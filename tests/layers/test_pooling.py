@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import reference
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scs_study.layers import MaxAbsPool2d, max_abs_pool2d
+from tests.layers import reference
 
 
 @st.composite

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from run_folders import cell, write_run
 
 from scs_study.analysis.claims.cells import Runs
 from scs_study.analysis.claims.decide import Verdict, decide
@@ -21,6 +20,7 @@ from scs_study.evaluation.robustness import batches as keep
 from scs_study.evaluation.saliency.settings import MapSettings
 from scs_study.system import files
 from scs_study.system.tensors import checksum, save_tensors
+from tests.analysis.run_folders import cell, write_run
 
 EPOCHS = 60
 RELU, NONE = (

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_folders import cell, write_run
 
 from scs_study.experiments.compose import PROJECT
+from tests.analysis.run_folders import cell, write_run
 
 
 def claims(*arguments: str) -> subprocess.CompletedProcess[str]:
