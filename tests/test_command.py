@@ -19,6 +19,7 @@ from scs_study.command import results_folder, results_name, run_command
 from scs_study.experiments.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
+from scs_study.runs import context
 from scs_study.runs.context import pick_device, workplace
 from scs_study.system.tensors import save_tensors
 from tests.gates import PATIENCE
@@ -47,6 +48,23 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 def _never(config: object) -> int:
     raise AssertionError("a wrong command must not get this far")
+
+
+def test_a_gpu_that_torch_cannot_use_is_told_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a driver that is too old: days on a CPU in place of hours are nobody's wish."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(context, "NVIDIA", tmp_path / "nvidia0")
+    assert pick_device("auto") == torch.device("cpu")
+    (tmp_path / "nvidia0").touch()
+    with pytest.raises(
+        ValueError, match=r"engine\.device=auto: this machine has a GPU .*; engine\.device=cpu|nvidia-smi"
+    ):
+        pick_device("auto")
+    assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
+    assert pick_device("auto") == torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -324,7 +342,7 @@ def test_show_results_works_on_a_pattern_of_runs(replicated: Replicated) -> None
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("error: match=resnet*: no run in")
     nothing = command("show_results.py", "match=/[(ab)]", f"runs={folder}/runs")
-    assert nothing.stderr.startswith("error: match=/[(ab)]: no run in")
+    assert nothing.stderr.startswith("error: match=/[(ab)]: must be a pattern of run names")
 
 
 def test_there_are_no_tables_of_a_study_that_has_not_started(tmp_path: Path) -> None:

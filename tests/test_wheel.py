@@ -40,7 +40,8 @@ print(len(paper_table("table3")), below_project("runs"))
 place = Workplace(Path("runs"), Settings(torch.device("cpu")), None, Path("data/.cache"))
 print(inline([cell], place)[cell.run_name].state)
 frozen = freeze(Path("runs").resolve(), "t", [[cell]], {{}})
-print(*sorted(path.name for path in (frozen.folder / CODE / "scs_study").iterdir() if path.name in ("conf", "experiments")))
+inside = {{path.name for path in (frozen.folder / CODE / "scs_study").iterdir()}}
+print(*sorted(inside & {{"conf", "experiments"}}))
 """
 
 

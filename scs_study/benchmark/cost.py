@@ -13,7 +13,7 @@ from scs_study.benchmark.step import seconds_of
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d, SharpenedDotProduct2d
 
 COPIED = 1 << 28
-"""Bytes copied to measure how fast the device's memory is: more than any cache holds."""
+"""The most bytes copied to measure how fast the device's memory is: more than any cache holds."""
 PASSES = 3
 """Over what a layer reads and writes in a training step: forward, the gradient to its input, that to its weights."""
 
@@ -50,14 +50,19 @@ def kernel_count(work: Callable[[], None], device: torch.device) -> int | None:
         torch.cuda.synchronize(device)
     events = profiled.events() or []
     copies = ("Memcpy", "Memset")
-    return sum(str(e.device_type) == "DeviceType.CUDA" and not e.name.startswith(copies) for e in events)
+    return sum(
+        str(event.device_type) == "DeviceType.CUDA"
+        and not event.is_user_annotation  # a range that somebody named, shown where its kernels are
+        and not event.name.startswith(copies)
+        for event in events
+    )
 
 
 def floor_seconds(network: nn.Module, x: Tensor) -> float:
     """The least time of a training step on x (B, C, H, W), were everything pointwise fused: memory traffic only.
 
     What every convolution, sharpened layer and pool reads and writes, PASSES times, at the speed at which this device
-    copies memory.
+    copies as much memory again and again: what fits its cache is copied faster, and so is a small step's.
     """
     moved = 0
 
@@ -73,15 +78,18 @@ def floor_seconds(network: nn.Module, x: Tensor) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return PASSES * moved / bytes_per_second(x.device)
+    return PASSES * moved / bytes_per_second(x.device, moved)
 
 
-def bytes_per_second(device: torch.device) -> float:
-    """How many bytes the device reads and writes in a second when it copies memory: the best of five copies."""
-    source = torch.zeros(COPIED // 4, device=device)
+def bytes_per_second(device: torch.device, touched: int = COPIED) -> float:
+    """Return how many bytes the device reads and writes in a second when it copies memory: the best of five copies.
+
+    touched: bytes that a copy reads and writes together, at most 2 * COPIED.
+    """
+    source = torch.zeros(max(1, min(touched // 2, COPIED) // 4), device=device)
     target = torch.empty_like(source)
 
     def copy() -> None:
         target.copy_(source)
 
-    return 2 * COPIED / min(seconds_of(copy, device) for _ in range(5))
+    return 2 * source.nbytes / min(seconds_of(copy, device) for _ in range(5))

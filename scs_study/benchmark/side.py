@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from scs_study.benchmark.engines import engine_contestant
 from scs_study.benchmark.step import Contestant, Timing
 from scs_study.config.schema import CellConfig
+from scs_study.training.cuda_stream import on_own_stream
 from scs_study.training.run import Settings
 
 GPU_COUNTS = (1, 2, 4, 8, 16)
@@ -42,59 +42,49 @@ class SideRow:
 
 def side(cells: Mapping[str, CellConfig], settings: Settings, counts: Sequence[int], rounds: int) -> list[SideRow]:
     """A row for every variant and number of cells, the numbers in alternation; the cells differ in their seeds."""
-    rows: list[SideRow] = []
+    with ExitStack() as stack:
+        # One thread a cell, for all of it: a graph is replayed by the thread that captured it.
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(max(counts, default=0))]
+        return [row for name, cell in cells.items() for row in _rows(name, cell, settings, threads, counts, rounds)]
+
+
+def _rows(
+    name: str,
+    cell: CellConfig,
+    settings: Settings,
+    threads: Sequence[Executor],
+    counts: Sequence[int],
+    rounds: int,
+) -> list[SideRow]:
     steps = GPU_STEPS if settings.device.type == "cuda" else CPU_STEPS
-    for name, cell in cells.items():
-        made = [
-            engine_contestant(name, replace(cell, seed=seed), settings, steps) for seed in range(max(counts, default=0))
-        ]
-        seconds: dict[int, list[float]] = {count: [] for count in counts}
-        for number in range(rounds + WARM_UP):
-            for count in counts:
-                taken = _together(made[:count], settings.device) / steps
-                if number >= WARM_UP:
-                    seconds[count].append(taken)
-        first = None
-        for count, taken_each in seconds.items():
-            timing = Timing.of(taken_each)
-            rate = count * cell.train.batch_size / timing.median
-            first = rate if first is None else first
-            rows.append(
-                SideRow(
-                    cell.arch,
-                    name,
-                    settings.engine,
-                    count,
-                    1e3 * timing.median,
-                    1e3 * timing.low,
-                    1e3 * timing.high,
-                    rate,
-                    rate / first,
-                )
-            )
-    return rows
+    made = [engine_contestant(name, replace(cell, seed=seed), settings, steps) for seed in range(len(threads))]
+    seconds: dict[int, list[float]] = {count: [] for count in counts}
+    for number in range(rounds + WARM_UP):
+        for count in counts:
+            taken = _together(made[:count], threads, settings.device) / steps
+            if number >= WARM_UP:
+                seconds[count].append(taken)
+    timings = {count: Timing.of(taken) for count, taken in seconds.items()}
+    rates = {count: count * cell.train.batch_size / timing.median for count, timing in timings.items()}
+    first = next(iter(rates.values()), 1.0)
+    return [
+        SideRow(
+            cell.arch, name, settings.engine, count,
+            1e3 * timing.median, 1e3 * timing.low, 1e3 * timing.high,
+            rates[count], rates[count] / first,
+        )
+        for count, timing in timings.items()
+    ]  # fmt: skip
 
 
-def _together(made: Sequence[Contestant], device: torch.device) -> float:
-    """Seconds until all of them are done, each in a thread with a stream of its own, as study.side_by_side has them."""
-    raised: list[BaseException] = []
+def _together(made: Sequence[Contestant], threads: Sequence[Executor], device: torch.device) -> float:
+    """Seconds until all of them are done, each in a thread with a stream of its own, as launch.threads has them."""
 
     def work(each: Contestant) -> None:
-        stream: Any = contextlib.nullcontext()
-        if device.type == "cuda":
-            stream = torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
-        try:
-            with stream:
-                each.train()
-        except BaseException as error:
-            raised.append(error)
+        with on_own_stream(device):
+            each.train()
 
-    threads = [threading.Thread(target=work, args=(each,)) for each in made]
     started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if raised:
-        raise raised[0]
+    for done in [thread.submit(work, each) for thread, each in zip(threads, made, strict=False)]:
+        done.result()
     return time.perf_counter() - started

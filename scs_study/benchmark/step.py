@@ -17,6 +17,7 @@ from scs_study.models import build_variant
 from scs_study.models.initialization import draw
 from scs_study.models.pool_fusion import fold_pools
 from scs_study.training.optimizer import make_optimizer
+from scs_study.training.precision import numerics
 
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 
@@ -101,12 +102,14 @@ def contestant(
     def train() -> None:
         network.train()
         optimizer.zero_grad(set_to_none=True)
-        cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
+        with numerics(cell.train.numerics, device):
+            loss = cross_entropy(network(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     def evaluate() -> None:
         network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), numerics(cell.train.numerics, device):
             network(x)
 
     return Contestant(name, layout, train, evaluate)

@@ -17,6 +17,7 @@ from scs_study.runs.context import Workplace
 from scs_study.runs.state import Outcome, run_states
 from scs_study.runs.validate import settled
 from scs_study.system import files
+from scs_study.training.cuda_stream import MOST_THREADS
 from scs_study.training.run import device_name
 
 LAUNCHERS = ("inline", "pool", "slurm")
@@ -60,7 +61,7 @@ def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: Di
         )
     if name == "pool":
         return pool(cells, place, pool_of(place, config))
-    count = whole("launch.side_by_side", config.launch.side_by_side, 1)
+    count = side_by_side_of(config)
     return inline(cells, place) if count == 1 else side_by_side(cells, place, count)
 
 
@@ -75,7 +76,17 @@ def check_launch(config: DictConfig, place: Workplace) -> None:
     if name == "pool":
         pool_of(place, config)
     elif name == "inline":
-        whole("launch.side_by_side", config.launch.side_by_side, 1)
+        side_by_side_of(config)
+
+
+def side_by_side_of(config: DictConfig) -> int:
+    """Return how many cells conf/launch/inline.yaml means at once in one process. Errors: ValueError."""
+    count = whole("launch.side_by_side", config.launch.side_by_side, 1)
+    if count > MOST_THREADS:
+        raise ValueError(
+            f"launch.side_by_side={count}: at most {MOST_THREADS} cells have streams of their own on a GPU"
+        )
+    return count
 
 
 def check_writable(runs: Path) -> None:

@@ -26,6 +26,7 @@ from scs_study.runs.lock import LeaseLost, Watch
 from scs_study.runs.progress import Progress
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import Outcome
+from scs_study.training.cuda_stream import on_own_stream
 from scs_study.training.stopping import Interrupted, StopRequest
 
 _TICK = 0.2
@@ -89,11 +90,8 @@ def _compute(table: _Table, count: int) -> None:
 
 def _serve(table: _Table) -> None:
     device, watch = table.place.settings.device, Watch()
-    stream: Any = contextlib.nullcontext()
-    if device.type == "cuda":
-        stream = torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
     try:
-        with stream:
+        with on_own_stream(device):
             while (task := _next(table)) is not None:
                 number, cell = task
                 try:

@@ -111,10 +111,13 @@ class _MaxAbsPool(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, ctx.geometry = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # else an int64 tensor of zeros would be written for the indices
         ctx.save_for_backward(x, output[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, None]:
+        if grad is None:
+            return None, None
         x, indices = ctx.saved_tensors
         kernel, stride, padding, dilation, _ = ctx.geometry
         if dilation == (1, 1) and fused.usable(grad) and not torch.is_grad_enabled():

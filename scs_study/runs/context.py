@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from scs_study.system.places import PROJECT, below_project, user_path
 from scs_study.training.run import ENGINES, Settings
 
 DEVICES = ("cpu", "cuda")
+NVIDIA = Path("/dev/nvidia0")
+"""Where Linux shows the first NVIDIA GPU that has a driver."""
 
 
 @dataclass
@@ -70,9 +73,20 @@ def workplace(config: DictConfig) -> Workplace:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that engine.device names. Errors: ValueError when this machine has none such."""
+    """Return the device that engine.device names.
+
+    Raises ValueError when this machine has none such, and for auto where there is a GPU that torch cannot use: days on
+    a CPU in place of hours are not what was meant.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if NVIDIA.exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1"):
+            raise ValueError(
+                f"engine.device=auto: this machine has a GPU ({NVIDIA}), but torch {torch.__version__} cannot use it; "
+                "is its driver too old (nvidia-smi)? engine.device=cpu trains without it"
+            )
+        return torch.device("cpu")
     device = _named(name)
     if not _here(device):
         raise ValueError(f"engine.device={name}: this machine has {torch.cuda.device_count()} CUDA devices")

@@ -18,12 +18,17 @@ def settle() -> None:
     A process of Python's fork server or of a launcher of Hydra's looks for the code anew, in the working folder first
     of all: there, or further up PYTHONPATH, may lie another checkout.
 
+    On a GPU: cuBLAS sums in the same order at every run only with workspaces of a fixed size (CUDA Toolkit, cuBLAS,
+    "Results reproducibility"), and streams of one process overlap only as far as there are connections to the device.
+
     A folder's name may have letters that the terminal cannot show; they are escaped there.
     """
     os.environ["MPLBACKEND"] = "agg"
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(CODE)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), *others])
     os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

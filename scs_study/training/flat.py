@@ -12,6 +12,10 @@ from torch import Tensor
 from scs_study.config.schema import TrainConfig
 from scs_study.training import fused_adam
 
+SLOT = 64
+"""Numbers at whose multiples a parameter begins: q has one number, and what follows it would else be read 4 bytes at a
+time. 256 bytes are what torch aligns a tensor of its own to on a GPU."""
+
 
 class FlatOptimizer:
     """Takes the place of `optimizer.step()`: all parameters, and each part of their state, are views of one vector.
@@ -29,7 +33,7 @@ class FlatOptimizer:
         self._beta2: float = group["betas"][1] if self._adam else 0.0
         self._eps: float = group["eps"] if self._adam else 0.0
         self._factors = _factors(table, self._beta2, self._adam).to(device)
-        size = sum(parameter.numel() for parameter in self._parameters)
+        size = sum(_slot(parameter) for parameter in self._parameters)
         self.values, self.gradient, self.first, self.second = torch.zeros(4, size, device=device).unbind()
         self._gradients = self._views(self.gradient)
         names = {"exp_avg": self.first, "exp_avg_sq": self.second} if self._adam else {"momentum_buffer": self.first}
@@ -86,8 +90,12 @@ class FlatOptimizer:
         views, start = [], 0
         for parameter in self._parameters:
             views.append(vector.as_strided(parameter.shape, parameter.stride(), vector.storage_offset() + start))
-            start += parameter.numel()
+            start += _slot(parameter)
         return views
+
+
+def _slot(parameter: Tensor) -> int:
+    return -(-parameter.numel() // SLOT) * SLOT
 
 
 def _factors(table: Tensor, beta2: float, adam: bool) -> Tensor:

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from scs_study.layers.kernels.fused import HAVE_TRITON
+from scs_study.layers.kernels.start import launch, triton_starts
 
 BLOCK = 1024
 
 
 def usable(values: Tensor) -> bool:
-    """Whether `adam` takes the vector: on CUDA, where there is Triton."""
-    return HAVE_TRITON and values.is_cuda
+    """Whether `adam` takes the vector: on CUDA, where Triton starts."""
+    return values.is_cuda and triton_starts(values.device)
 
 
 @custom_op("scs_study::adam", mutates_args=("values", "first", "second"))
@@ -36,7 +36,7 @@ def adam(
 
     size = values.numel()
     arguments = (values, gradient, first, second, factors, at, size, beta2, 1 - beta2, eps, weight_decay)
-    adam_kernel.adam_step[(-(-size // BLOCK),)](*arguments, BLOCK=BLOCK)
+    launch(adam_kernel.adam_step, -(-size // BLOCK), values.device, *arguments, BLOCK=BLOCK)
 
 
 @adam.register_fake

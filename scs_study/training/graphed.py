@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
 from scs_study.system.randomness import moved, states
+from scs_study.training.cuda_stream import on_own_stream, own_stream
 from scs_study.training.eager import CHECK_EVERY, EagerEngine, Stopped
 from scs_study.training.flat import FlatOptimizer
 from scs_study.training.objectives import Objective
@@ -88,6 +90,19 @@ class _Repeated:
             )
 
 
+def _method(owner: object, name: str, *arguments: Any) -> Work:
+    """Return a call of a method of `owner` that does not keep it: what an engine repeats must not hold the engine.
+
+    Else only the collector of cycles would free its data set and its graphs, and a GPU fills up before that runs.
+    """
+    reference = weakref.ref(owner)
+
+    def call() -> None:
+        getattr(reference(), name)(*arguments)
+
+    return call
+
+
 class GraphedEngine(EagerEngine):
     """Trains and evaluates as the eager engine does, without waiting for the device inside an epoch.
 
@@ -105,7 +120,6 @@ class GraphedEngine(EagerEngine):
         self._places = torch.arange(batches.batch_size, device=device)
         self._plan: dict[str, Tensor] = {}
         self._totals = objective.totals(device)
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._by_size: dict[int, _Repeated] = {}
         self._evaluation: _Repeated | None = None
@@ -120,29 +134,17 @@ class GraphedEngine(EagerEngine):
             yield
 
     def _capture(self, work: Work) -> Work:
-        return capture(work, self._stream, self._pool)
-
-    @contextlib.contextmanager
-    def _on_own_stream(self) -> Any:
-        # What a graph is captured from and what came before it must run on one stream; others wait at both ends.
-        if self._stream is None:
-            yield
-            return
-        outside = torch.cuda.current_stream(self.device)
-        self._stream.wait_stream(outside)
-        with torch.cuda.stream(self._stream):
-            yield
-        outside.wait_stream(self._stream)
+        return capture(work, own_stream(self.device), self._pool)
 
     def _steps(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
         first = self.steps_done - log.done
         self._begin(plan, log, first)
         stopped = False
-        with self._on_own_stream():
+        with on_own_stream(self.device):  # what a graph is captured from must run where it is captured
             while log.done < self.batches.steps and not (stopped := stop()):
                 size = min(self.batches.batch_size, self.batches.train_images - log.done * self.batches.batch_size)
                 if size not in self._by_size:
-                    self._by_size[size] = self._repeated(lambda size=size: self._next_step(size))  # type: ignore[misc]
+                    self._by_size[size] = self._repeated(_method(self, "_next_step", size))
                 work = self._by_size[size]
                 with self._in_turn(work, "training", first + log.done):
                     work()
@@ -206,9 +208,9 @@ class GraphedEngine(EagerEngine):
             raise Stopped
         self.state.eval()
         if self._evaluation is None:
-            self._evaluation = self._repeated(self._whole_test_set)
+            self._evaluation = self._repeated(_method(self, "_whole_test_set"))
         with (
-            self._on_own_stream(),
+            on_own_stream(self.device),
             self._in_turn(self._evaluation, "evaluation", self.steps_done),
         ):
             self._evaluation()

@@ -16,7 +16,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet, check_batch_size
 from scs_study.layers import cpu
 from scs_study.layers.cpu import KERNELS
-from scs_study.layers.kernels import fused
+from scs_study.layers.kernels.start import triton_starts
 from scs_study.layers.registry import LAYERS
 from scs_study.models import InitialWeights, count_parameters, not_swapped
 from scs_study.system import files
@@ -226,7 +226,7 @@ def kernels_name(cell: CellConfig, settings: Settings) -> str:
     if not LAYERS[cell.layer.name].pools:  # the layers that take a pool in have kernels of their own
         return cpu.PLAIN
     if settings.device.type == "cuda":
-        return "triton" if fused.HAVE_TRITON else cpu.PLAIN
+        return "triton" if triton_starts(settings.device) else cpu.PLAIN
     return cpu.kernel_name(settings.kernels) if cell.train.numerics == "float32" else cpu.PLAIN
 
 

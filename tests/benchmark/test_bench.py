@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from scs_study.analysis.plots.benchmark import bench_chart
 from scs_study.benchmark import epoch, table
 from scs_study.benchmark import side as side_module
 from scs_study.benchmark.cost import floor_seconds, kernel_count, peak_bytes
+from scs_study.benchmark.step import Timing, contestant
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
 from scs_study.config.schema import CellConfig
@@ -83,7 +85,7 @@ def test_kernels_are_counted_on_a_gpu_only() -> None:
 
 
 def test_the_floor_counts_what_convolutions_and_pools_read_and_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scs_study.benchmark.cost.bytes_per_second", lambda device: 1.0)
+    monkeypatch.setattr("scs_study.benchmark.cost.bytes_per_second", lambda device, touched: 1.0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
     x = torch.zeros(2, 3, 4, 4)
     read_and_written = (2 * 3 * 16 + 2 * 8 * 16) + (2 * 8 * 16 + 2 * 8 * 4)
@@ -114,3 +116,27 @@ def test_what_is_written_can_be_read_and_seen(rows: list[Row], tmp_path: Path) -
     assert lines[0]["kernels"] == ""
     assert bench_chart(rows, "a device", tmp_path, "steps").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["steps.csv", "steps.png"]
+
+
+def test_memory_of_an_engine_is_that_of_its_first_call_since_a_replay_allocates_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(table, "peak_bytes", lambda work, device: calls.append("memory") or 1_000_000)
+    monkeypatch.setattr(table, "measure", lambda *_: calls.append("time") or measured)
+    timing = Timing.of([1.0])
+    measured = {(f"{BASELINE}|graphed", "nhwc"): (timing, timing)}
+    (row,) = bench({BASELINE: cell("conv")}, ["graphed"], CPU, 1)
+    assert calls == ["memory", "time"]
+    assert row.peak_mb == 1.0
+
+
+def test_a_network_is_timed_in_its_own_precision() -> None:
+    seen: list[torch.dtype] = []
+    small = replace(cell("conv"), train=replace(cell("conv").train, numerics="bf16"))
+    network = nn.Sequential(nn.Conv2d(3, 10, 32), nn.Flatten())
+    network[0].register_forward_hook(lambda module, inputs, y: seen.append(y.dtype))
+    case = contestant("bf16", small, network, "nhwc", 2, CPU)
+    case.train()
+    case.evaluate()
+    assert seen == [torch.bfloat16] * 2

@@ -141,6 +141,15 @@ def check_pool(kernel: int, stride: int, padding: int, ceil_mode: bool, layout: 
     assert torch.equal(ours, expected)
 
 
+def check_pools_of_more_places_than_32_bits_count() -> None:
+    """By the same kernels with 64-bit places, on the small tensor that there is memory for."""
+    before, fused._wide = fused._wide, lambda x: True
+    try:
+        check_pool(3, 2, 1, True, torch.channels_last)
+    finally:
+        fused._wide = before
+
+
 def check_a_nan_is_not_lost() -> None:
     x = torch.ones(1, 1, 2, 2)
     x[0, 0, 1, 0] = float("nan")
@@ -211,6 +220,7 @@ CHECKS = {
     "pool 2": lambda: check_pool(2, 2, 0, True, torch.channels_last),
     "pool 3, overlapping, padded": lambda: check_pool(3, 2, 1, True, torch.contiguous_format),
     "pool 4 in steps of 3": lambda: check_pool(4, 3, 2, False, torch.channels_last),
+    "pool with places of 64 bits": check_pools_of_more_places_than_32_bits_count,
     "pool of a NaN": check_a_nan_is_not_lost,
     "layers": check_the_layers_use_them_and_give_what_they_gave,
     "registration": check_operators_are_registered_as_torch_wants_them,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from scs_study.system.tensors import load_tensors
 from scs_study.training import fused_adam, graphed
 from scs_study.training import run_dir as run_folder
 from scs_study.training.eager import CHECK_EVERY
+from scs_study.training.flat import SLOT
 from scs_study.training.graphed import WARM_UP, GraphedEngine
 from scs_study.training.optimizer import make_optimizer, make_scheduler, put_at, rates
 from scs_study.training.run import Settings, build
@@ -235,6 +238,28 @@ def test_an_engine_captures_a_step_of_each_size_and_the_evaluation_and_only_repl
     # 5 epochs of two full batches and one of 10 images: 10 - 3, 5 - 3, and 5 - 3 evaluations.
     assert (captures[0], replays[0]) == (3, 7 + 2 + 2)
     assert traces(tmp_path / "graphed") == traces(tmp_path / "eager")
+
+
+def test_an_engine_is_freed_when_its_run_ends(images: ImageSet) -> None:
+    """Not when cycles are next collected: until then its images and graphs would fill a GPU, cell by cell."""
+    engine = engine_of(cell(epochs=3), images)
+    engine.train_epoch(engine.batches.plan(1), StepLog.empty(3, 3, CPU), lambda: False)
+    engine.evaluate(lambda: False)
+    there, gone = weakref.ref(engine), []
+    weakref.finalize(engine, gone.append, True)
+    gc.disable()
+    try:
+        del engine
+        assert gone
+        assert there() is None
+    finally:
+        gc.enable()
+
+
+def test_parameters_begin_where_memory_is_read_sixteen_bytes_at_a_time(images: ImageSet) -> None:
+    phase = engine_of(cell("scs"), images).state.phases["network"]
+    assert any(parameter.numel() == 1 for parameter in phase.network.parameters()), "q, which would shift the others"
+    assert {parameter.storage_offset() % SLOT for parameter in phase.network.parameters()} == {0}
 
 
 def test_what_a_step_touches_stays_where_it_is(images: ImageSet) -> None:

@@ -6,7 +6,6 @@ derivatives and vmap go by plain formulas, as they do elsewhere.
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import torch
@@ -14,24 +13,29 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.library import custom_op
 
+from scs_study.layers.kernels.start import launch, triton_starts
+
 Sides = tuple[int, int]
-HAVE_TRITON = importlib.util.find_spec("triton") is not None
 TILE = 4096
-"""Elements that a program works on at a time."""
+"""Elements that a pointwise program works on at a time."""
+POOL_TILE = 1024
+"""Elements that a program of a pool works on: with 4096, windows of 3x3 and 4x4 need more registers than a thread has
+and spill to memory (measured for sm_90)."""
 PROGRAMS = 1024
 """At most so many programs share a sum: few enough to be added up in no time, enough to fill a GPU."""
 MOST_CHANNELS = 2048
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the operators take x (B, C, H, W): on CUDA, in a precision up to float32, and not under torch.compile."""
+    """Whether the operators take x (B, C, H, W): on CUDA, in a precision up to float32, not under torch.compile, and
+    where Triton starts."""
     return (
-        HAVE_TRITON
-        and x.is_cuda
+        x.is_cuda
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
         and 0 < x.shape[1] <= MOST_CHANNELS
         and x.numel() > 0
         and not torch.compiler.is_compiling()
+        and triton_starts(x.device)
     )
 
 
@@ -71,7 +75,7 @@ def power(z: Tensor, energy: Tensor | None, p: Tensor, q: Tensor | None, eps: fl
     y = torch.empty_like(z, dtype=torch.float32)
     arguments = (z, z if energy is None else energy.contiguous(), p.contiguous(), z if q is None else q)
     scaled = energy is not None
-    kernels.power_forward[(_programs(rows, tile),)](*arguments, y, rows, columns, eps, scaled, **tile)
+    launch(kernels.power_forward, _programs(rows, tile), z.device, *arguments, y, rows, columns, eps, scaled, **tile)
     return y
 
 
@@ -95,7 +99,7 @@ def power_backward(
     sums = torch.empty(programs, columns + 1, dtype=torch.float32, device=z.device)
     arguments = (grad, z, z if energy is None else energy.contiguous(), p.contiguous(), z if q is None else q)
     results = (grad_z, grad_energy, sums)
-    kernels.power_backward[(programs,)](*arguments, *results, rows, columns, eps, scaled, **tile)
+    launch(kernels.power_backward, programs, z.device, *arguments, *results, rows, columns, eps, scaled, **tile)
     return grad_z, grad_energy, sums.sum(0)
 
 
@@ -150,7 +154,7 @@ def energy(x: Tensor) -> Tensor:
 
     x, rows, columns, tile = _as_matrix(x)
     total = torch.empty(x.shape[0], 1, *x.shape[2:], dtype=torch.float32, device=x.device)
-    kernels.energy_forward[(_programs(rows, tile),)](x, total, rows, columns, **tile)
+    launch(kernels.energy_forward, _programs(rows, tile), x.device, x, total, rows, columns, **tile)
     return total
 
 
@@ -187,7 +191,7 @@ def unit(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
 
     weight, columns, width = _as_rows(weight)
     result, length = torch.empty_like(weight), weight.new_empty(len(weight))
-    kernels.unit_forward[(len(weight),)](weight, result, length, columns, least, COLUMNS=width)
+    launch(kernels.unit_forward, len(weight), weight.device, weight, result, length, columns, least, COLUMNS=width)
     return result, length
 
 
@@ -204,7 +208,8 @@ def unit_backward(grad: Tensor, result: Tensor, length: Tensor, least: float) ->
     result, columns, width = _as_rows(result)
     grad_weight = torch.empty_like(result)
     grad = torch.empty_like(result).copy_(grad) if grad.stride() != result.stride() else grad
-    kernels.unit_backward[(len(result),)](grad, result, length, grad_weight, columns, least, COLUMNS=width)
+    arguments = (grad, result, length, grad_weight, columns, least)
+    launch(kernels.unit_backward, len(result), result.device, *arguments, COLUMNS=width)
     return grad_weight
 
 
@@ -225,10 +230,13 @@ class _Unit(Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
         weight, ctx.least = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # else zeros would be written for the second output, which has no gradient
         ctx.save_for_backward(weight, *output)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, None]:
+        if grad is None:
+            return None, None
         weight, result, length = ctx.saved_tensors
         if torch.is_grad_enabled():
             plain = _plain_unit(weight, ctx.least)[0]
@@ -256,9 +264,10 @@ def max_abs_pool(
     x, _, columns, _ = _as_matrix(x)
     values = torch.empty((*x.shape[:2], *size), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     indices = torch.empty_like(values, dtype=torch.int64)
-    _, rows, _, tile = _as_matrix(values)
-    shape = (rows, columns, *x.shape[2:], *size)
-    kernels.pool_forward[(_programs(rows, tile),)](x, values, indices, *shape, *kernel, *stride, *padding, **tile)
+    _, rows, _, tile = _as_matrix(values, POOL_TILE)
+    sizes = (rows, columns, *x.shape[2:], *size, *kernel, *stride, *padding)
+    tile["WIDE"] = _wide(x)
+    launch(kernels.pool_forward, _programs(rows, tile), x.device, x, values, indices, *sizes, **tile)
     return values, indices
 
 
@@ -280,9 +289,10 @@ def max_abs_pool_backward(
     grad_x = torch.empty((*grad.shape[:2], *size), dtype=grad.dtype, device=grad.device).contiguous(
         memory_format=torch.channels_last
     )
-    _, rows, _, tile = _as_matrix(grad_x)
-    shape = (rows, columns, *size, *grad.shape[2:])
-    kernels.pool_backward[(_programs(rows, tile),)](grad, indices, grad_x, *shape, *kernel, *stride, *padding, **tile)
+    _, rows, _, tile = _as_matrix(grad_x, POOL_TILE)
+    sizes = (rows, columns, *size, *grad.shape[2:], *kernel, *stride, *padding)
+    tile["WIDE"] = _wide(grad_x)
+    launch(kernels.pool_backward, _programs(rows, tile), grad.device, grad, indices, grad_x, *sizes, **tile)
     return grad_x
 
 
@@ -295,12 +305,17 @@ def _(
     )
 
 
-def _as_matrix(x: Tensor) -> tuple[Tensor, int, int, dict[str, int]]:
-    """x in channels_last, the rows and columns that it is seen as, and the tile of a program."""
+def _as_matrix(x: Tensor, tile: int | None = None) -> tuple[Tensor, int, int, dict[str, int]]:
+    """x in channels_last, the rows and columns that it is seen as, and the tile of a program (of TILE elements)."""
     columns = x.shape[1]
     width = 1 << (columns - 1).bit_length()
-    tile = {"ROWS": max(1, TILE // width), "COLUMNS": width}
-    return x.contiguous(memory_format=torch.channels_last), x.numel() // columns, columns, tile
+    sides = {"ROWS": max(1, (tile or TILE) // width), "COLUMNS": width}
+    return x.contiguous(memory_format=torch.channels_last), x.numel() // columns, columns, sides
+
+
+def _wide(x: Tensor) -> bool:
+    """Whether places in x need 64 bits, which cost a pool registers and time."""
+    return x.numel() >= 2**31
 
 
 def _as_rows(weight: Tensor) -> tuple[Tensor, int, int]:
