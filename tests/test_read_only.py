@@ -22,6 +22,7 @@ from scs_study.analysis.saliency import report as saliency
 from scs_study.evaluation import cache
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings
 from scs_study.experiments.compose import PROJECT
+from scs_study.launch import code_snapshot
 from scs_study.launch.code_snapshot import freeze
 from scs_study.runs.context import Workplace
 from scs_study.runs.run_one import run_cell
@@ -31,6 +32,7 @@ from scs_study.system import files
 from scs_study.system.tensors import load_tensors
 from scs_study.training import run_dir as run_folder
 from tests.analysis.robustness.test_robustness_runs import settings
+from tests.gates import PATIENCE
 from tests.support.work import cell, place
 
 ROOT = os.geteuid() == 0
@@ -88,7 +90,7 @@ def test_runs_that_may_only_be_read_are_looked_at_and_published(runs: Path, tmp_
         for script in ("tables.py", "figures.py"):
             done = subprocess.run(
                 [sys.executable, str(PROJECT / "scripts" / script), "match=*", f"runs={runs}", f"results={tmp_path}/r"],
-                capture_output=True, text=True, timeout=240, check=False,
+                capture_output=True, text=True, timeout=PATIENCE, check=False,
             )  # fmt: skip
             assert (done.returncode, done.stderr) == (0, "")
     assert everything(runs) == before
@@ -154,7 +156,7 @@ def test_a_study_that_cannot_be_written_ends_in_one_sentence(tmp_path: Path) -> 
     with read_only(tmp_path / "runs"):
         for more in (["-m", "seed=0,1"], ["layer=conv", "init=pretrained", f"init.checkpoint={weights}"]):
             done = subprocess.run(
-                [*line, *more, f"runs={tmp_path}/runs"], capture_output=True, text=True, timeout=240, check=False
+                [*line, *more, f"runs={tmp_path}/runs"], capture_output=True, text=True, timeout=PATIENCE, check=False
             )
             assert done.returncode in (1, 2)
             assert done.stderr.count("\n") == 1, done.stderr
@@ -177,6 +179,7 @@ from pathlib import Path
 from tests.support.work import cell, place
 from scs_study.runs.run_one import run_cell
 from scs_study.evaluation.trained import load_trained
+from tests.gates import PATIENCE
 runs = Path({str(runs)!r})
 where = place(runs)
 os.setgid(65534); os.setuid(65534)
@@ -231,13 +234,15 @@ def test_whom_files_are_for_is_for_the_umask_to_say(umask: int, mode: int, folde
     assert wrong == {}
 
 
-def test_a_submission_of_a_read_only_checkout_can_be_removed(tmp_path: Path) -> None:
+def test_a_submission_of_a_read_only_checkout_can_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkout = tmp_path / "checkout"
     for part in ("scs_study", "conf"):
         shutil.copytree(PROJECT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
     for path in checkout.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    submission = freeze(tmp_path / "runs", "study", [[cell()]], {}, checkout)
+    monkeypatch.setattr(code_snapshot, "PACKAGE", checkout / "scs_study")
+    monkeypatch.setattr(code_snapshot, "CONF", checkout / "conf")
+    submission = freeze(tmp_path / "runs", "study", [[cell()]], {})
     copy = submission.folder / "code"
     assert {path.relative_to(copy) for path in copy.rglob("*.py")} == {
         path.relative_to(checkout) for path in checkout.rglob("*.py")

@@ -29,6 +29,8 @@ from scs_study.launch.inline import inline
 from scs_study.launch.code_snapshot import CODE, freeze
 from scs_study.runs.context import Workplace
 from scs_study.training.run import Settings
+from tests.gates import PATIENCE
+from tests.gates import PATIENCE
 
 assert places.INSTALLED and places.PACKAGE.parent == Path({site!r}), places.PACKAGE
 choices = {{"arch": "rohrer68k", "layer": "conv", "activation": "relu", "pooling": "max"}}
@@ -50,7 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages with the built wheel in it; a wheel of Python alone is installed by unpacking it."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=PATIENCE)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site-packages")
@@ -61,7 +63,7 @@ def python(code: str, site: Path, where: Path) -> str:
     """What `code` prints in a Python that has the wheel's package first."""
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=where, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", code], cwd=where, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

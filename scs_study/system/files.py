@@ -67,7 +67,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """None; `path` holds `data` afterwards, or what it held before if anything goes wrong (a full disk, a kill)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's: that one is for its owner alone, and whom a file is for is for the umask to say.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")  # 40 letters have at most 160 bytes
     try:
         with temporary.open("xb") as file:
             file.write(data)

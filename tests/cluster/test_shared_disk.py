@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_a_nodes_clock_and_name_are_its_own(on: On, shared: Shared) -> None:
         host, now = said(process).split()
         assert process.wait() == 0
         assert host == name
-        assert float(now) - CLOCKS[name] == pytest.approx(Path("/proc/self").stat().st_ctime, abs=600)
+        assert float(now) - CLOCKS[name] == pytest.approx(time.time(), abs=600)
 
 
 CREATE = """

@@ -18,6 +18,7 @@ from scs_study.config.source import canonical
 from scs_study.experiments.compose import PROJECT, compose_cell
 from scs_study.models import ARCHITECTURES, Architecture, check_cell
 from scs_study.models.architectures import rohrer25k
+from tests.gates import PATIENCE
 
 PINNED = {
     "rohrer25k-scs-none-maxabs-digits-800ep-s0-057ef8d3e34c": ({}, {}, 0),
@@ -101,7 +102,7 @@ def names(checkout: Path, *choices: dict[str, str]) -> list[str]:
     )
     done = subprocess.run(
         [sys.executable, "-c", script + "assert 'torch' not in sys.modules"], cwd=checkout, capture_output=True,
-        text=True, env={"PATH": "", "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}, timeout=120,
+        text=True, env={"PATH": "", "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -189,7 +190,7 @@ def train(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "scripts/train.py", "arch=mine", "layer=conv", "pooling=max", "train.epochs=1",
             "engine.device=cpu", "engine.threads=1", *arguments]  # fmt: skip
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "HOME": str(checkout)}
-    return subprocess.run(line, cwd=checkout, capture_output=True, text=True, env=environment, timeout=240)
+    return subprocess.run(line, cwd=checkout, capture_output=True, text=True, env=environment, timeout=PATIENCE)
 
 
 @pytest.mark.slow

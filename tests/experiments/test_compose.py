@@ -28,7 +28,7 @@ NEEDS = {("data", "cifar10_224"): "resnet", ("norm", "batchnorm"): "resnet"}
 
 @pytest.mark.parametrize(("group", "name"), SHIPPED)
 def test_every_shipped_choice_composes_as_hydra_composes_it(
-    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     choices = {group: name}
     if name == "folder":
@@ -37,6 +37,7 @@ def test_every_shipped_choice_composes_as_hydra_composes_it(
             Image.new("L", (9, 9)).save(tmp_path / place / "1.png")
         monkeypatch.setenv("SCS_DATA_DIR", str(tmp_path))
         groups_module._load.cache_clear()
+        request.addfinalizer(groups_module._load.cache_clear)  # it knows this folder now
     if (group, name) in NEEDS:
         fitting = [arch for arch in options("arch") if arch.startswith(NEEDS[group, name])]
         if not fitting:

@@ -22,7 +22,7 @@ from typing import Any
 
 LISTENER = Path(__file__).with_name("listener")
 VARIABLE = "SCS_TEST_GATES"
-PATIENCE = 240.0
+PATIENCE = 800.0
 """Seconds; only ever the end of a hang."""
 _numbers = itertools.count()
 

@@ -16,6 +16,7 @@ from scs_study.experiments.compose import cell_of, parse_overrides
 from scs_study.runs.context import workplace
 from scs_study.system.places import CONF, PROJECT, below_project, user_path
 from scs_study.system.tensors import save_tensors
+from tests.gates import PATIENCE
 
 ODD = [
     "~/x", "/home/me/Dropbox (Uni)/runs", "/Übung/größe", "/R&D", "/a=b", "/a#b", "/a[1]", "/it's", '/12" disk', "/a,b",
@@ -94,7 +95,7 @@ def test_a_command_works_in_such_folders_through_make_as_well(tmp_path: Path) ->
     where = f"'data.root={odd}/data'".replace("$", "$$")
     done = subprocess.run(
         ["make", "replicate", f"PYTHON={sys.executable}", "STAMP=", f"ARGS={settings} {paths} {where}"],
-        capture_output=True, text=True, cwd=PROJECT, timeout=240, check=False,
+        capture_output=True, text=True, cwd=PROJECT, timeout=PATIENCE, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

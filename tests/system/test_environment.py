@@ -20,6 +20,7 @@ from types import ModuleType
 import pytest
 
 from scs_study.system.places import PROJECT
+from tests.gates import PATIENCE
 
 SCRIPTS = sorted((PROJECT / "scripts").glob("*.py"))
 MINE = "mine"
@@ -58,7 +59,7 @@ def run(command: Sequence[str | Path], where: Path, **variables: str) -> subproc
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     environment |= {"OMP_NUM_THREADS": "1", **variables}
     return subprocess.run(
-        [str(word) for word in command], cwd=where, env=environment, capture_output=True, text=True, timeout=240
+        [str(word) for word in command], cwd=where, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,10 @@ def test_what_the_paper_says_is_asked_first() -> None:
     assert all(each.kind == "sparsity" for each in answers(plain, labels(plain))), "no maps are cached"
 
 
-def test_the_golden_tables_byte_for_byte(tmp_path: Path) -> None:
+NUMBER = r"\d+\.\d+(?:e-?\d+)?"
+
+
+def test_the_golden_tables(tmp_path: Path) -> None:
     words = labels(GROUPS)
     shares = (0.3, 0.7, 0.7, 0.6, 0.6)
     groups = [[with_maps(result, share) for result in group] for group, share in zip(GROUPS, shares, strict=True)]
@@ -183,5 +187,11 @@ def test_the_golden_tables_byte_for_byte(tmp_path: Path) -> None:
     paths = write_tables(*found, SETTINGS, "rohrer25k on made-up images", [note], tmp_path, "saliency")
     assert len(paths) == 9
     for path in paths:
-        expected = (GOLDEN / path.name).read_bytes()
-        assert path.read_bytes() == expected, f"if the change is meant, cp {path} {GOLDEN}/"
+        ours, expected = numbers_apart(path.read_text()), numbers_apart((GOLDEN / path.name).read_text())
+        assert ours[0] == expected[0], f"if the change is meant, cp {path} {GOLDEN}/"
+        assert ours[1] == pytest.approx(expected[1], rel=1e-12), f"if the change is meant, cp {path} {GOLDEN}/"
+
+
+def numbers_apart(text: str) -> tuple[list[str], list[float]]:
+    """The text without its numbers, and these: their last bits are another processor's."""
+    return re.split(NUMBER, text), [float(number) for number in re.findall(NUMBER, text)]
