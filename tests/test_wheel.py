@@ -14,6 +14,7 @@ import pytest
 from scs_study.experiments.compose import compose_cell
 from scs_study.experiments.grid import load_study, plan
 from scs_study.system.places import PROJECT
+from tests.gates import PATIENCE
 
 USE = """
 from pathlib import Path
