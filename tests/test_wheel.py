@@ -30,8 +30,6 @@ from scs_study.launch.inline import inline
 from scs_study.launch.code_snapshot import CODE, freeze
 from scs_study.runs.context import Workplace
 from scs_study.training.run import Settings
-from tests.gates import PATIENCE
-from tests.gates import PATIENCE
 
 assert places.INSTALLED and places.PACKAGE.parent == Path({site!r}), places.PACKAGE
 choices = {{"arch": "rohrer68k", "layer": "conv", "activation": "relu", "pooling": "max"}}
