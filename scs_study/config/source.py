@@ -15,6 +15,8 @@ from pathlib import Path
 
 PACKAGE = __name__.partition(".")[0]
 DIGITS = 12
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of installed packages, wherever they are (Python's `site` module; the second is Debian's name)."""
 
 
 def top_of(module: str) -> str:
@@ -90,12 +92,16 @@ def _path(name: str) -> Path | None:
 
 @functools.cache
 def installed(module: str) -> bool:
-    """Whether a module is Python's own or an installed package's, and not somebody's own code."""
+    """Return whether a module is Python's own or an installed package's, and not somebody's own code.
+
+    Packages may be another environment's than this Python's own: of the system, of the user, of one that is borrowed.
+    """
     path = _path(module)
     if path is None:
         return True
+    path = path.resolve()
     homes = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(path.resolve().is_relative_to(home) for home in homes)
+    return not _PACKAGES.isdisjoint(path.parts) or any(path.is_relative_to(home) for home in homes)
 
 
 def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, tuple[str, str]]]:

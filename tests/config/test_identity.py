@@ -14,7 +14,7 @@ from scs_study.config import identity, source
 from scs_study.config.identity import check_code, code_of, part_digest, source_digest
 from scs_study.config.released import RELEASED
 from scs_study.config.schema import CellConfig, cell_from_dict
-from scs_study.config.source import canonical
+from scs_study.config.source import canonical, installed
 from scs_study.experiments.compose import PROJECT, compose_cell
 from scs_study.models import ARCHITECTURES, Architecture, check_cell
 from scs_study.models.architectures import rohrer25k
@@ -315,3 +315,15 @@ def test_digests_of_another_form_are_refused(code: object) -> None:
 def test_names_that_nobody_released_are_covered_by_what_says_what_they_stand_for() -> None:
     parts = dict(code_of({"arch": "rohrer25k", "layer": "mine", "pooling": "mine", "data": "mine", "init": "conv2d"}))
     assert parts.keys() == {"layer", "pooling", "data"}
+
+
+@pytest.mark.parametrize(("folder", "known"), [("site-packages", True), ("dist-packages", True), ("projects", False)])
+def test_packages_of_another_environment_are_installed_too(
+    folder: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with --system-site-packages, a user's own or a borrowed one: all of torch would be read for a run's name."""
+    name = f"borrowed_{folder.replace('-', '_')}"
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / folder)
+    assert installed(name) is known
