@@ -29,7 +29,7 @@ def main(config: DictConfig) -> int:
         name = chosen_study(config)[0].name
     else:
         # Imported here: Optuna takes a while, for this alone.
-        from scs_study.launch.sweep_slurm import label
+        from scs_study.launch.sweep import label
 
         name = label(str(config.p_sweep))
         if not submissions(runs, name):

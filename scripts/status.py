@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from scs_study.command import FAILED, chosen_study, refuse_match, run_command
 from scs_study.experiments.grid import with_sources
-from scs_study.launch.monitor import follow
+from scs_study.launch.monitor import monitor_study
 from scs_study.launch.status import jobs_text, status_text
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
@@ -33,7 +33,7 @@ def main(config: DictConfig) -> int:
     study, chosen = chosen_study(config)
     cells = with_sources(chosen)
     runs = below_project(config.runs)
-    outcomes = follow(study.name, cells, runs) if config.wait else {}
+    outcomes = monitor_study(study.name, cells, runs) if config.wait else {}
     say(status_text(cells, runs))
     if jobs := jobs_text(cells, runs):
         say(jobs)
@@ -44,12 +44,12 @@ def main(config: DictConfig) -> int:
 def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
     """The exit status, as of `main`, for the trials of the sweep's study `name`."""
     # Imported here: Optuna takes a while, for this alone.
-    from scs_study.launch import sweep_slurm as cluster
+    from scs_study.launch import sweep
 
     if wait:
-        cluster.follow(name, url, runs)
-    say(cluster.status(name, url, runs))
-    return FAILED if lost() or (wait and cluster.unfinished(name, url, runs)) else 0
+        sweep.monitor_sweep(name, url, runs)
+    say(sweep.status(name, url, runs))
+    return FAILED if lost() or (wait and sweep.unfinished(name, url, runs)) else 0
 
 
 if __name__ == "__main__":

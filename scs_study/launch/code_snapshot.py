@@ -44,7 +44,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class Job:
+class SlurmJob:
     """One task that SLURM still has: its number (array_task), which pack, its state and why it waits."""
 
     number: str
@@ -103,7 +103,7 @@ def _short(study: str) -> str:
     return files.shortened(study, 100)  # a job's name is shown in one line
 
 
-def live_jobs(runs: Path, study: str | None = None) -> list[Job]:
+def live_jobs(runs: Path, study: str | None = None) -> list[SlurmJob]:
     """The jobs of the submissions (of one study, or of all) that SLURM has not finished yet.
 
     Errors: ValueError in one sentence when SLURM does not answer.
@@ -115,7 +115,7 @@ def live_jobs(runs: Path, study: str | None = None) -> list[Job]:
     for line in _squeue(",".join(sorted(known))).splitlines():
         number, index, state, reason, name = line.split("|", 4)
         if name in known:  # and no one else's, whatever their numbers
-            jobs.append(Job(number, name, int(index) if index.isdigit() else 0, state, reason))
+            jobs.append(SlurmJob(number, name, int(index) if index.isdigit() else 0, state, reason))
     return jobs
 
 
@@ -133,7 +133,7 @@ def _squeue(names: str) -> str:
     return answer.stdout
 
 
-def covered(runs: Path, jobs: Sequence[Job]) -> dict[Job, set[str]]:
+def covered(runs: Path, jobs: Sequence[SlurmJob]) -> dict[SlurmJob, set[str]]:
     """The names of the runs that each of these jobs will compute or is computing."""
     folders = submissions(runs)
     names = {name: _names(folders[name]) for name in {job.submission for job in jobs}}
@@ -152,7 +152,7 @@ def _names(folder: Path) -> Mapping[int, Sequence[str]]:
     return defaultdict(tuple, enumerate(packs))
 
 
-def jobs_of(runs: Path, names: Collection[str]) -> list[Job]:
+def jobs_of(runs: Path, names: Collection[str]) -> list[SlurmJob]:
     """The jobs that have one of the named runs to compute, whichever study sent them. Errors: as `live_jobs`."""
     return [job for job, runs_of in covered(runs, live_jobs(runs)).items() if not runs_of.isdisjoint(names)]
 

@@ -5,47 +5,62 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scs_study.config.schema import CellConfig
-from scs_study.launch.code_snapshot import LOGS, Job, jobs_of, submissions
+from scs_study.launch.code_snapshot import LOGS, SlurmJob, jobs_of, submissions
 from scs_study.runs.lock import Watch
-from scs_study.runs.progress import QUIET
-from scs_study.runs.state import Outcome, run_states
+from scs_study.runs.state import Outcome, RunState, run_states
 from scs_study.system.console import say
 from scs_study.training.stopping import Interrupted, StopRequest
 
 POLL = 3.0
 
 
-def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Outcome]:
-    """What became of every cell, by run name, once no job has any of them left to compute.
+def monitor(
+    find_jobs: Callable[[], list[SlurmJob]], look: Callable[[list[SlurmJob] | None], tuple[str, bool]], again: str
+) -> None:
+    """Print what `look` says whenever that changes, until it also says that all is over.
 
-    Looks at run folders and at SLURM's queue only, so it works from any shell and after the submitting process died.
-    Errors: stopping.Interrupted after SIGTERM or SIGINT; the jobs go on.
+    look: gets the jobs that SLURM still has, None where it does not answer: the jobs go on without its controller.
+    again: what a user who does not wait any longer is told. Raises stopping.Interrupted after SIGTERM or SIGINT; the
+    jobs go on.
     """
-    names = {cell.run_name for cell in cells}
-    told, last, watch = "", 0.0, Watch()
+    printed = ""
     with StopRequest().listening() as stop:
         while True:
-            jobs: list[Job] | None = None
-            with contextlib.suppress(ValueError):  # a controller that restarts; the jobs go on without it
-                jobs = jobs_of(runs, names)
-            states = run_states(runs, cells, watch)
-            words = summary([state.state for state in states.values()], jobs)
-            if words != told and time.monotonic() - last >= min(QUIET, POLL):
-                say(words)
-                told, last = words, time.monotonic()
-            running = [state for state in states.values() if state.state == "running"]
-            if jobs is not None and not jobs and not running:
-                break
-            if all(state.final for state in states.values()):
-                break
+            jobs: list[SlurmJob] | None = None
+            with contextlib.suppress(ValueError):
+                jobs = find_jobs()
+            message, over = look(jobs)
+            if message != printed:
+                say(printed := message)
+            if over:
+                return
             for _ in range(int(POLL / 0.1)):
                 if stop():
-                    raise Interrupted(f"no longer waiting; the jobs go on (status study={study} --wait, or cancel)")
+                    raise Interrupted(f"no longer waiting; {again}")
                 time.sleep(0.1)
+
+
+def monitor_study(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Outcome]:
+    """Return what became of every cell, by run name, once no job has any of them left to compute.
+
+    Looks at run folders and at SLURM's queue only, so it works from any shell and after the submitting process died.
+    Raises as `monitor`.
+    """
+    names, watch = {cell.run_name for cell in cells}, Watch()
+    states: dict[str, RunState] = {}
+
+    def look(jobs: list[SlurmJob] | None) -> tuple[str, bool]:
+        states.update(run_states(runs, cells, watch))
+        running = any(state.state == "running" for state in states.values())
+        over = (jobs is not None and not jobs and not running) or all(state.final for state in states.values())
+        return summary([state.state for state in states.values()], jobs), over
+
+    again = f"the jobs go on (status study={study} --wait, or cancel)"
+    monitor(lambda: jobs_of(runs, names), look, again)
     left = [name for name, state in states.items() if not state.final and state.state != "failed"]
     if left:
         logs = [path / LOGS for path in submissions(runs).values()]
@@ -54,7 +69,7 @@ def follow(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[str, Out
     return {name: Outcome(state.state, state.message) for name, state in states.items()}
 
 
-def summary(states: Sequence[str], jobs: Sequence[Job] | None) -> str:
+def summary(states: Sequence[str], jobs: Sequence[SlurmJob] | None) -> str:
     """One line: how many cells are in which state, and how many jobs."""
     cells = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items()))
     if jobs is None:

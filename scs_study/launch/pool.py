@@ -1,16 +1,15 @@
-"""The cells of a study on one machine, by several processes at once; the death of one costs nobody but its cell."""
+"""Jobs on one machine, by several processes at once; the death of one costs nobody but its job."""
 
 from __future__ import annotations
 
 import contextlib
-import heapq
 import multiprocessing
 import os
 import signal
 import sys
 import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -19,17 +18,15 @@ from typing import Any
 import torch
 
 from scs_study.config.schema import CellConfig, whole
+from scs_study.experiments.work import GridSource, Job, WorkSource
 from scs_study.launch import worker
-from scs_study.launch.inline import POLL, epochs_left
 from scs_study.runs.context import Workplace
-from scs_study.runs.progress import Progress
 from scs_study.runs.run_one import give_up
 from scs_study.runs.state import Outcome, run_state
-from scs_study.runs.validate import settled
 from scs_study.training.stopping import Interrupted, StopRequest
 
 DEATHS = 3
-"""A cell whose worker dies so often without completing another epoch has failed: it kills whoever works on it."""
+"""A job whose worker dies so often without completing another epoch has failed: it kills whoever works on it."""
 _TICK = 0.5
 
 
@@ -43,10 +40,10 @@ class PoolSize:
 
 
 def pool_size(device: torch.device, workers: int | None, per_gpu: int, threads: int | None) -> PoolSize:
-    """The pool for a machine: `workers`, or one a CPU core, or `per_gpu` for every visible GPU.
+    """Return the pool for a machine: `workers`, or one a CPU core, or `per_gpu` for every visible GPU.
 
     threads: CPU threads of each, 1 where it is None: with another number the last bits of a result are others.
-    Errors: ValueError for numbers below 1.
+    Raises ValueError for numbers below 1.
     """
     for key, value in (("launch.workers", workers), ("launch.per_gpu", per_gpu), ("engine.threads", threads)):
         if value is not None:
@@ -59,103 +56,90 @@ def pool_size(device: torch.device, workers: int | None, per_gpu: int, threads: 
     return PoolSize(workers or default, threads or 1, devices)
 
 
-@dataclass
-class _Worker:
-    process: BaseProcess
-    connection: Connection
-    job: tuple[int, CellConfig] | None = None
-
-
-@dataclass
-class _Pool:
-    cells: Sequence[CellConfig]
-    place: Workplace
-    size: PoolSize
-    progress: Progress
-    patience: float | None
-    todo: list[tuple[float, int, CellConfig]] = field(default_factory=list)
-    workers: list[_Worker | None] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    deaths: dict[str, tuple[int, int]] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
-    worked: float = 0.0
-
-
 def pool(
-    cells: Sequence[CellConfig], place: Workplace, size: PoolSize, patience: float | None = None
+    cells: Sequence[CellConfig], place: Workplace, size: PoolSize, wait_timeout: float | None = None
 ) -> dict[str, Outcome]:
-    """What became of every cell, by run name. patience: as for `launch.inline`.
+    """Return what became of every cell, by run name. wait_timeout: as for GridSource. Raises as `run_pool`."""
+    source = GridSource.of(cells, place.runs, wait_timeout)
+    run_pool(source, place, size)
+    return source.outcomes
 
-    A worker that is killed is replaced, and its cell continues from its checkpoint; a cell that kills its workers
-    DEATHS times in the same epoch has failed. Errors: stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's
-    warning; the workers have written their checkpoints then.
+
+def run_pool(source: WorkSource, place: Workplace, size: PoolSize) -> None:
+    """Compute all jobs of `source`.
+
+    A worker that is killed is replaced, and its job continues from its checkpoint; one that kills its workers DEATHS
+    times in the same epoch has failed. Raises stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's warning;
+    the workers have written their checkpoints then.
     """
-    progress = Progress.start(cells, epochs_left(cells, place))
-    state = _Pool(cells, place, size, progress, patience, worked=time.monotonic())
-    for number, cell in enumerate(cells, start=1):
-        if settled(place.runs, cell):
-            state.outcomes[cell.run_name] = Outcome(run_state(place.runs, cell).state)
-        else:
-            state.todo.append((0.0, number, cell))
-    heapq.heapify(state.todo)
-    state.workers = [None] * min(size.workers, len(state.todo))
+    crew = _Crew(source, place, size, [None] * size.workers)
     with StopRequest().listening() as stop:
+        at_once = True
         try:
-            while (state.todo or _busy(state)) and not stop():
-                _assign(state)
-                _listen(state, _TICK)
-                if _given_up_waiting(state):
+            while not stop():
+                _assign(crew, stop)
+                if not any(member and member.job for member in crew.members) and source.exhausted():
                     break
-        except KeyboardInterrupt:
+                _listen(crew, _TICK)
+        except (Interrupted, KeyboardInterrupt):
             pass
         finally:
-            _dismiss(state)
-    if stop():
-        raise Interrupted("stopped")
-    return state.outcomes | {cell.run_name: Outcome("busy", "left to its owner") for _, _, cell in state.todo}
+            at_once = _shut_down(crew)
+        if not at_once:
+            for member in crew.present():
+                if member.job is not None:
+                    source.requeue(member.job)
+        if stop():
+            raise Interrupted("stopped at once" if at_once else "stopped")
 
 
-def _busy(state: _Pool) -> list[_Worker]:
-    return [w for w in state.workers if w is not None and w.job is not None]
+@dataclass
+class _Member:
+    """A worker of the pool, and the job it is at."""
+
+    process: BaseProcess
+    connection: Connection
+    job: Job | None = None
 
 
-def _given_up_waiting(state: _Pool) -> bool:
-    if _busy(state) or state.patience is None:
-        return False
-    return bool(state.todo) and time.monotonic() - state.worked > state.patience
+@dataclass
+class _Crew:
+    """The workers of a pool. deaths: by run name, the epoch in which workers died last, and how many."""
+
+    source: WorkSource
+    place: Workplace
+    size: PoolSize
+    members: list[_Member | None]
+    deaths: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def present(self) -> list[_Member]:
+        """Return the workers that have been started and not been seen dead."""
+        return [member for member in self.members if member is not None]
 
 
-def _assign(state: _Pool) -> None:
-    """None; every idle worker has a cell, as far as there are cells whose time has come."""
-    for index, member in enumerate(state.workers):
-        if not state.todo or state.todo[0][0] > time.monotonic():
-            return
+def _assign(crew: _Crew, stop: Callable[[], bool]) -> None:
+    """Give every idle worker a job, as far as there are any."""
+    for index, member in enumerate(crew.members):
         if member is not None and member.job is not None:
             continue
+        job = crew.source.acquire(stop)
+        if job is None:
+            return
         if member is None or not member.process.is_alive():
-            member = state.workers[index] = _hire(state, index)
-        _, number, cell = heapq.heappop(state.todo)
-        member.job = (number, cell)
+            member = crew.members[index] = _spawn(crew, index)
+        member.job = job
         with contextlib.suppress(OSError):  # it died just now, and _listen will find out
-            member.connection.send(cell)
+            member.connection.send(job.cell)
 
 
-def _hire(state: _Pool, index: int) -> _Worker:
-    place, devices = state.place, state.size.devices
-    context = multiprocessing.get_context("forkserver")
+def _spawn(crew: _Crew, index: int) -> _Member:
+    place, devices = crew.place, crew.size.devices
+    context = multiprocessing.get_context("forkserver")  # forked from here they could not use CUDA
     context.set_forkserver_preload([worker.__name__])  # torch takes seconds to import: once, not for every worker
     ours, theirs = context.Pipe()
+    there = replace(place, settings=replace(place.settings, device=devices[index % len(devices)]), _images={})
     process = context.Process(
-        target=worker.serve,
-        args=(
-            theirs,
-            place.runs,
-            replace(place.settings, device=devices[index % len(devices)]),
-            (place.data_root, place.data_cache),
-            place.retry_failed,
-            state.size.threads,
-        ),
-        name=f"worker {index}",
+        target=worker.serve, args=(theirs, there, crew.size.threads, crew.source.judges), name=f"worker {index}"
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.BLOCKED)
     try:
@@ -164,67 +148,65 @@ def _hire(state: _Pool, index: int) -> _Worker:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
-    return _Worker(process, ours)
+    return _Member(process, ours)
 
 
-def _listen(state: _Pool, seconds: float) -> None:
-    """None; everything the workers have said within `seconds` is taken in, and the dead are struck off."""
-    members = [member for member in state.workers if member is not None]
+def _listen(crew: _Crew, seconds: float) -> None:
+    """Take in everything that the workers have said within `seconds`, and remove the dead."""
+    members = crew.present()
     waitable: list[Any] = [member.connection for member in members] + [member.process.sentinel for member in members]
     if not waitable:
         time.sleep(seconds)
         return
     ready = wait(waitable, timeout=seconds)
-    for index, member in enumerate(state.workers):
+    for index, member in enumerate(crew.members):
         if member is None or not (member.connection in ready or member.process.sentinel in ready):
             continue
         dead = not member.process.is_alive()  # asked first: what it said before it died is read below
-        with contextlib.suppress(EOFError, OSError):
-            while member.connection.poll():
-                _take_in(state, member, *member.connection.recv())
+        for kind, value in _received(member.connection):
+            _take_in(crew.source, member, kind, value)
         if dead:
-            _bury(state, member)
-            state.workers[index] = None
+            crew.members[index] = None
+            _reap(crew, member)
 
 
-def _take_in(state: _Pool, member: _Worker, kind: str, value: Any) -> None:
+def _received(connection: Connection) -> Iterator[tuple[str, Any]]:
+    with contextlib.suppress(EOFError, OSError):  # it is dead, or the connection is closed
+        while connection.poll():
+            yield connection.recv()
+
+
+def _take_in(source: WorkSource, member: _Member, kind: str, value: Any) -> None:
     assert member.job is not None
-    number, cell = member.job
-    state.worked = time.monotonic()
     if kind == "epoch":
-        state.progress.epoch(number, cell, value)
+        goes_on = source.report(member.job, value)
+        if source.judges:
+            with contextlib.suppress(OSError):  # it died just now
+                member.connection.send(goes_on)
         return
-    member.job = None
+    job, member.job = member.job, None
     if kind == "interrupted":
-        heapq.heappush(state.todo, (0.0, number, cell))
-    elif value.state == "busy":
-        heapq.heappush(state.todo, (time.monotonic() + POLL, number, cell))
-        if cell.run_name not in state.told:
-            state.told.add(cell.run_name)
-            state.progress.say(f"[{number}/{len(state.cells)}] {value.message}; it is left for later")
+        source.requeue(job)
     else:
-        state.outcomes[cell.run_name] = value
-        if value.state != "done":
-            state.progress.say(f"[{number}/{len(state.cells)}] {cell.slug}: {value.state}: {value.message}")
+        source.finish(job, value)
 
 
-def _bury(state: _Pool, member: _Worker) -> None:
+def _reap(crew: _Crew, member: _Member) -> None:
+    """See to the job of a worker that is dead."""
     member.connection.close()
     if member.job is None:
         return
-    number, cell = member.job
-    epoch = run_state(state.place.runs, cell).epoch
-    before, count = state.deaths.get(cell.run_name, (epoch, 0))
+    job = member.job
+    epoch = run_state(crew.place.runs, job.cell).epoch
+    before, count = crew.deaths.get(job.cell.run_name, (epoch, 0))
     count = count + 1 if epoch == before else 1
-    state.deaths[cell.run_name] = (epoch, count)
+    crew.deaths[job.cell.run_name] = (epoch, count)
     sentence = f"its worker, process {member.process.pid}, {_cause(member.process.exitcode)}"
     if count < DEATHS:
-        state.progress.say(f"[{number}/{len(state.cells)}] {cell.slug}: {sentence}; another one continues")
-        heapq.heappush(state.todo, (0.0, number, cell))
+        crew.source.say(f"{job.title}: {sentence}; another one continues")
+        crew.source.requeue(job, killed=True)
         return
-    outcome = give_up(cell, state.place, f"{sentence}, the {count}th in epoch {epoch + 1}")
-    state.outcomes[cell.run_name] = outcome
-    state.progress.say(f"[{number}/{len(state.cells)}] {cell.slug}: failed: {outcome.message}")
+    crew.source.finish(job, give_up(job.cell, crew.place, f"{sentence}, the {count}th in epoch {epoch + 1}"))
 
 
 def _cause(code: int | None) -> str:
@@ -233,9 +215,9 @@ def _cause(code: int | None) -> str:
     return f"ended with exit status {code}"
 
 
-def _dismiss(state: _Pool) -> None:
-    """None; no worker is left: the idle ones have nothing more to do, the others stop with a checkpoint."""
-    members = [member for member in state.workers if member is not None]
+def _shut_down(crew: _Crew) -> bool:
+    """End all workers, and return whether they had to be killed: the idle have no more to do, others checkpoint."""
+    members = crew.present()
     for member in members:
         if member.job is not None and member.process.is_alive():
             member.process.terminate()
@@ -247,6 +229,8 @@ def _dismiss(state: _Pool) -> None:
         for member in members:
             member.process.kill()
             member.process.join()
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from typing import Any
 
 from scs_study.config.groups import OWN, own_folder
 from scs_study.config.schema import CellConfig, whole
-from scs_study.launch import slurm_task as task
-from scs_study.launch.code_snapshot import CODE, LOGS, Job, Submission, covered, freeze, jobs_of
-from scs_study.launch.monitor import follow
+from scs_study.launch import slurm_task
+from scs_study.launch.code_snapshot import CODE, LOGS, SlurmJob, Submission, covered, freeze, jobs_of
+from scs_study.launch.monitor import monitor_study
 from scs_study.runs.context import Workplace
 from scs_study.runs.state import Outcome
 from scs_study.runs.validate import settled
@@ -51,9 +51,9 @@ def submit(
     if not wanted:
         return None, numbers
     packs = packed(wanted, int(launch["cells_per_task"]))
-    settings = {**task.settings_of(place, launch, engine), "at_once": launch["at_once"]}
+    settings = {**slurm_task.settings_of(place, launch, engine), "workers": [launch["at_once"]] * len(packs)}
     submission = freeze(place.runs.resolve(), study, packs, settings)
-    return submission, numbers + send(submission, launch, task.run)
+    return submission, numbers + send(submission, launch)
 
 
 def check_cluster(launch: Mapping[str, Any], runs: Path) -> None:
@@ -99,7 +99,7 @@ def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
     return packs
 
 
-def decided(look: Callable[[], list[Job]]) -> list[Job]:
+def decided(look: Callable[[], list[SlurmJob]]) -> list[SlurmJob]:
     """The jobs that `look` finds, once SLURM has decided about those that are just ending.
 
     They may be over or queued again in a moment; sending their cells off once more would be too early, or too late.
@@ -112,8 +112,8 @@ def decided(look: Callable[[], list[Job]]) -> list[Job]:
         time.sleep(1.0)
 
 
-def send(submission: Submission, launch: Mapping[str, Any], run: Callable[[str, int], Any]) -> list[str]:
-    """The numbers of the jobs: one array, of which every task calls `run` with the submission's folder and its index.
+def send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
+    """The numbers of the jobs: one array, of which every task calls slurm_task.run.
 
     Errors: ValueError in one sentence when SLURM refuses; nothing is left of the submission then.
     """
@@ -140,7 +140,7 @@ def send(submission: Submission, launch: Mapping[str, Any], run: Callable[[str, 
     )
     count = len(submission.packs)
     try:
-        jobs = executor.map_array(run, [str(submission.folder)] * count, range(count))
+        jobs = executor.map_array(slurm_task.run, [str(submission.folder)] * count, range(count))
     except FailedJobError as error:
         reason = [line for line in str(error).splitlines() if line.strip()]
         shutil.rmtree(submission.folder)
@@ -185,4 +185,4 @@ def slurm(
         say(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}")
     if numbers:
         say(f"SLURM jobs: {' '.join(numbers)}")
-    return None if launch["detach"] else follow(study, cells, place.runs)
+    return None if launch["detach"] else monitor_study(study, cells, place.runs)

@@ -1,45 +1,68 @@
-"""What runs in a task of the cluster: a pack of cells, by a pool of processes on the task's devices."""
+"""What runs in a task of the cluster: a pack of cells or trials of a sweep, by a pool of processes on its devices."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scs_study.launch.code_snapshot import load
-from scs_study.launch.inline import PATIENCE
-from scs_study.launch.pool import pool, pool_size
+from scs_study.experiments.work import GridSource, WorkSource
+from scs_study.launch.code_snapshot import Submission, load
+from scs_study.launch.pool import pool_size, run_pool
 from scs_study.runs.context import Workplace, pick_device
+from scs_study.runs.lock import STALE
 from scs_study.system.console import say
 from scs_study.training.run import Settings
 from scs_study.training.stopping import WARNING, Interrupted
 
+URL = "SCS_SWEEP_STORAGE"
+"""The environment variable with the URL of a sweep's storage. It may hold a password, and no file does."""
+WAIT_TIMEOUT = 2 * STALE
+"""Seconds after which a task no longer waits for runs of others: by then a dead one was taken over."""
+ATTEMPTS = 3
+"""How often a task begins anew when a storage or a disk that is away for a moment ends its pool."""
 
-def run(folder: str, index: int) -> dict[str, str]:
-    """The states of the cells of pack `index` of the submission in `folder`, by run name.
+
+def run(folder: str, index: int) -> None:
+    """Compute what task `index` of the submission in `folder` is for.
 
     When SLURM warns of a time limit or a preemption, the runs write checkpoints and the task asks to be queued again.
-    Nobody reads what this returns: the run folders say it.
     """
     requeue_by_ourselves()
     submission = load(Path(folder))
     settings = submission.settings
-    cells = submission.packs[index]
     place = workplace_of(settings)
-    device = place.settings.device
-    size = pool_size(device, settings["at_once"], 1, settings["threads"])
-    say(f"{submission.name}, task {index}: {len(cells)} cells, {size.workers} at once, on {device}")
-    try:
-        outcomes = pool(cells, place, size, PATIENCE)
-    except Interrupted:
-        say(queue_again(settings["requeues"]))
-        return {}
-    for name, outcome in outcomes.items():
-        say(f"{name}: {outcome.state}{f': {outcome.message}' if outcome.message else ''}")
-    return {name: outcome.state for name, outcome in outcomes.items()}
+    size = pool_size(place.settings.device, settings["workers"][index], 1, settings["threads"])
+    say(f"{submission.name}, task {index}: {size.workers} workers on {place.settings.device}")
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            run_pool(_source(submission, index, place), place, size)
+            return
+        except Interrupted:
+            say(queue_again(settings["requeues"]))
+            return
+        except Exception:  # never of a run: those are recorded in its folder
+            if attempt == ATTEMPTS:
+                raise
+            say(f"{traceback.format_exc()}the task begins anew")
+
+
+def _source(submission: Submission, index: int, place: Workplace) -> WorkSource:
+    """Return the task's pack of cells, or the trials that all tasks share."""
+    settings = submission.settings
+    if "sweep" not in settings:
+        return GridSource.of(submission.packs[index], place.runs, WAIT_TIMEOUT)
+    # Imported here: Optuna takes a while, for this alone.
+    from scs_study.experiments.sweep.settings import Sweep
+    from scs_study.experiments.sweep.source import SweepPlan, SweepSource
+
+    sweep = Sweep(**{**settings["sweep"], "seeds": tuple(settings["sweep"]["seeds"])})
+    plan = SweepPlan(sweep, settings["name"], settings["url"] or os.environ.get(URL))
+    return SweepSource.of(plan, place.runs, place.retry_failed)
 
 
 def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:

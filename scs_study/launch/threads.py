@@ -1,14 +1,13 @@
 """Several cells at once in one process, each in a thread with a CUDA stream of its own.
 
 A network of 25K parameters does not fill a GPU. Processes on one GPU take turns; streams of one process overlap, and
-graphs leave the host so little to do that one process feeds many of them. Every cell goes through `run_cell`, so that
-leases, checkpoints and records are as ever, and one that diverges or fails ends alone.
+graphs leave the host so little to do that one process feeds many of them. Every cell is computed as by any worker, so
+that locks, checkpoints and records are as ever, and one that diverges or fails ends alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
 import threading
 import time
 from collections.abc import Sequence
@@ -19,12 +18,12 @@ from typing import Any
 import torch
 
 from scs_study.config.schema import CellConfig
-from scs_study.launch.inline import POLL, epochs_left
+from scs_study.experiments.work import GridSource, Job, WorkSource, epochs_left, jobs_of
+from scs_study.launch.run_job import run_job
 from scs_study.models import not_swapped
 from scs_study.runs.context import Workplace
-from scs_study.runs.lock import LeaseLost, Watch
+from scs_study.runs.lock import Watch
 from scs_study.runs.progress import Progress
-from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import Outcome
 from scs_study.training.cuda_stream import on_own_stream
 from scs_study.training.stopping import Interrupted, StopRequest
@@ -32,27 +31,11 @@ from scs_study.training.stopping import Interrupted, StopRequest
 _TICK = 0.2
 
 
-@dataclass
-class _Table:
-    """What the threads share; `lock` guards all of it. todo: (not before, number, cell)."""
-
-    total: int
-    place: Workplace
-    stop: StopRequest
-    progress: Progress
-    todo: list[tuple[float, int, CellConfig]]
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    broken: str = ""
-    raised: BaseException | None = None
-
-
 def side_by_side(cells: Sequence[CellConfig], place: Workplace, count: int) -> dict[str, Outcome]:
-    """What became of every cell, by run name: `count` of them at a time, in this process.
+    """Return what became of every cell, by run name: `count` of them at a time, in this process.
 
     Only cells of the same numerics are computed at the same time: precision is a setting of the process. After an error
-    that leaves CUDA unusable, which only the end of the process mends, no further cell is begun. Errors: as `inline`.
+    that leaves CUDA unusable, which only the end of the process mends, no further cell is begun. Raises as `inline`.
     """
     for cell in cells:
         for each in (cell, cell.source or cell):
@@ -60,24 +43,39 @@ def side_by_side(cells: Sequence[CellConfig], place: Workplace, count: int) -> d
         with contextlib.suppress(ValueError, OSError):  # each of the cells will say so itself
             place.images(cell.data)
     place = replace(place, settings=replace(place.settings, alone=count == 1))
-    progress = Progress.start(cells, epochs_left(cells, place))
+    progress = Progress.start(cells, epochs_left(cells, place.runs))
     outcomes: dict[str, Outcome] = {}
     with StopRequest().listening() as stop:
         for numerics in dict.fromkeys(cell.train.numerics for cell in cells):
-            todo = [(0.0, n, c) for n, c in enumerate(cells, start=1) if c.train.numerics == numerics]
-            table = _Table(len(cells), place, stop, progress, todo)
-            _compute(table, min(count, len(todo)))
-            outcomes |= table.outcomes
+            jobs = [job for job in jobs_of(cells) if job.cell.train.numerics == numerics]
+            source = GridSource(jobs, place.runs, progress)
+            crew = _Crew(source, place, stop)
+            _compute(crew, min(count, len(jobs)))
+            outcomes |= source.outcomes
             if stop():
                 raise Interrupted("stopped")
-            if table.raised is not None:
-                raise table.raised
-            outcomes |= {cell.run_name: Outcome("failed", table.broken) for _, _, cell in table.todo}
+            if crew.raised is not None:
+                raise crew.raised
+            if crew.broken:
+                left = [job.cell.run_name for job in jobs if source.outcomes[job.cell.run_name].state == "busy"]
+                outcomes |= dict.fromkeys(left, Outcome("failed", crew.broken))
     return outcomes
 
 
-def _compute(table: _Table, count: int) -> None:
-    threads = [threading.Thread(target=_serve, args=(table,), daemon=True) for _ in range(count)]
+@dataclass
+class _Crew:
+    """What the threads share; `lock` guards all of it. broken: why no further cell is begun."""
+
+    source: WorkSource
+    place: Workplace
+    stop: StopRequest
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    broken: str = ""
+    raised: BaseException | None = None
+
+
+def _compute(crew: _Crew, count: int) -> None:
+    threads = [threading.Thread(target=_serve, args=(crew,), daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -88,53 +86,45 @@ def _compute(table: _Table, count: int) -> None:
         raise Interrupted("stopped at once; the runs continue from their last checkpoints") from None
 
 
-def _serve(table: _Table) -> None:
-    device, watch = table.place.settings.device, Watch()
+def _serve(crew: _Crew) -> None:
+    device, watch = crew.place.settings.device, Watch()
     try:
         with on_own_stream(device):
-            while (task := _next(table)) is not None:
-                number, cell = task
-                try:
-                    outcome = run_cell(cell, table.place, table.stop, partial(_epoch, table, number, cell), watch)
-                except LeaseLost as lost:
-                    outcome = Outcome("busy", str(lost))
-                _take_in(table, number, cell, outcome)
+            while (job := _next(crew)) is not None:
+                outcome = run_job(job.cell, crew.place, crew.stop, partial(_report, crew, job), watch)
+                _finish(crew, job, outcome)
     except Interrupted:
         pass
     except BaseException as error:  # nobody waits for what a thread raises
-        with table.lock:
-            table.raised = table.raised or error
+        with crew.lock:
+            crew.raised = crew.raised or error
 
 
-def _next(table: _Table) -> tuple[int, CellConfig] | None:
+def _next(crew: _Crew) -> Job | None:
     while True:
-        with table.lock:
-            if not table.todo or table.stop() or table.broken or table.raised is not None:
+        with crew.lock:
+            if crew.stop() or crew.broken or crew.raised is not None:
                 return None
-            if table.todo[0][0] <= time.monotonic():
-                return heapq.heappop(table.todo)[1:]
+            if (job := crew.source.acquire(crew.stop)) is not None:
+                return job
+            if crew.source.exhausted():
+                return None
         time.sleep(_TICK)
 
 
-def _epoch(table: _Table, number: int, cell: CellConfig, line: dict[str, Any]) -> None:
-    with table.lock:
-        table.progress.epoch(number, cell, line)
+def _report(crew: _Crew, job: Job, line: dict[str, Any]) -> bool:
+    with crew.lock:
+        return crew.source.report(job, line)
 
 
-def _take_in(table: _Table, number: int, cell: CellConfig, outcome: Outcome) -> None:
-    broken = outcome.state == "failed" and not _usable(table.place.settings.device)
-    with table.lock:
-        if broken and not table.broken:
-            table.broken = f"not begun: {cell.run_name} left CUDA unusable; the same command goes on in a new process"
-        if outcome.state == "busy":
-            heapq.heappush(table.todo, (time.monotonic() + POLL, number, cell))
-            if cell.run_name not in table.told:
-                table.told.add(cell.run_name)
-                table.progress.say(f"[{number}/{table.total}] {outcome.message}; it is left for later")
-            return
-        table.outcomes[cell.run_name] = outcome
-        if outcome.state != "done":
-            table.progress.say(f"[{number}/{table.total}] {cell.slug}: {outcome.state}: {outcome.message}")
+def _finish(crew: _Crew, job: Job, outcome: Outcome) -> None:
+    broken = outcome.state == "failed" and not _usable(crew.place.settings.device)
+    with crew.lock:
+        if broken and not crew.broken:
+            crew.broken = (
+                f"not begun: {job.cell.run_name} left CUDA unusable; the same command goes on in a new process"
+            )
+        crew.source.finish(job, outcome)
 
 
 def _usable(device: torch.device) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from scs_study.launch import threads as module
+from scs_study.launch import run_job
 from scs_study.launch.inline import inline
 from scs_study.launch.threads import side_by_side
 from scs_study.models import ARCHITECTURES, Architecture
@@ -58,8 +58,8 @@ def test_networks_that_draw_equal_single_ones_side_by_side(
     cells = [cell(seed=seed, epochs=2) for seed in range(3)]
     inline(cells, place(tmp_path / "alone"))
     settings = []
-    compute = module.run_cell
-    monkeypatch.setattr(module, "run_cell", lambda c, p, *more: (settings.append(p.settings), compute(c, p, *more))[1])
+    compute = run_job.run_cell
+    monkeypatch.setattr(run_job, "run_cell", lambda c, p, *more: (settings.append(p.settings), compute(c, p, *more))[1])
     side_by_side(cells, place(tmp_path / "beside", engine=engine), 3)
     assert {each.alone for each in settings} == {False}
     for each in cells:

@@ -12,6 +12,7 @@ import pytest
 
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import compose_cell
+from scs_study.launch import run_job
 from scs_study.launch import threads as module
 from scs_study.launch.inline import inline
 from scs_study.launch.threads import side_by_side
@@ -43,13 +44,13 @@ def test_cells_side_by_side_equal_single_cells_bit_for_bit(
     tmp_path: Path, alone: dict[str, Any], engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = threading.Barrier(3)
-    compute = module.run_cell
+    compute = run_job.run_cell
 
     def all_at_once(which: CellConfig, *arguments: Any) -> Any:
         together.wait(PATIENCE)
         return compute(which, *arguments)
 
-    monkeypatch.setattr(module, "run_cell", all_at_once)
+    monkeypatch.setattr(run_job, "run_cell", all_at_once)
     outcomes = side_by_side(CELLS, place(tmp_path, engine=engine), 3)
     assert {outcome.state for outcome in outcomes.values()} == {"done"}
     assert contents(tmp_path) == alone
@@ -84,16 +85,17 @@ def test_a_signal_stops_all_of_them_with_a_checkpoint_from_which_they_continue(
     tmp_path: Path, alone: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
-    epoch = module._epoch
+    report = module._report
 
-    def signals(table: Any, *arguments: Any) -> None:
-        epoch(table, *arguments)
+    def signals(crew: Any, *arguments: Any) -> bool:
+        goes_on = report(crew, *arguments)
         if not sent:
             sent.append(1)
             os.kill(os.getpid(), signal.SIGTERM)
-        until(table.stop)  # nobody goes on before the main thread has heard it
+        until(crew.stop)  # nobody goes on before the main thread has heard it
+        return goes_on
 
-    monkeypatch.setattr(module, "_epoch", signals)
+    monkeypatch.setattr(module, "_report", signals)
     with pytest.raises(Interrupted):
         side_by_side(CELLS, place(tmp_path), 3)
     monkeypatch.undo()
@@ -120,7 +122,7 @@ def test_only_cells_of_the_same_numerics_meet(tmp_path: Path, monkeypatch: pytes
         running.remove(which.train.numerics)
         return module.Outcome("done")
 
-    monkeypatch.setattr(module, "run_cell", run)
+    monkeypatch.setattr(run_job, "run_cell", run)
     assert len(side_by_side(mixed, place(tmp_path), 4)) == 4
     assert met
     assert all(len(classes) == 1 for classes in met)
@@ -135,7 +137,7 @@ def test_after_an_error_that_breaks_cuda_no_further_cell_is_begun(
         begun.append(which.run_name)
         return module.Outcome("failed", "RuntimeError: an illegal memory access")
 
-    monkeypatch.setattr(module, "run_cell", run)
+    monkeypatch.setattr(run_job, "run_cell", run)
     monkeypatch.setattr(module, "_usable", lambda device: False)
     outcomes = side_by_side(CELLS, place(tmp_path), 1)
     assert begun == [CELLS[0].run_name]

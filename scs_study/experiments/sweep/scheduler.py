@@ -27,6 +27,10 @@ MOST_DEATHS = 3
 """Workers that may die of a trial in the same epoch before it is given up."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Taken:
     """A trial that this process works on, and the lease that tells the other workers so."""
@@ -38,12 +42,11 @@ class Taken:
 
 @dataclass
 class Desk:
-    """One worker's view of a study. `stop` is asked while it waits for its turn."""
+    """A study as one process sees it, which hands its trials to its workers."""
 
     study: optuna.Study
     sweep: Sweep
     runs: Path
-    stop: Callable[[], bool]
     watch: Watch
 
     @property
@@ -51,14 +54,15 @@ class Desk:
         """The folder of the study's own files."""
         return study_folder(self.runs, self.study.study_name)
 
-    def take(self) -> Taken | None:
+    def take(self, stop: Callable[[], bool] = _never) -> Taken | None:
         """The next trial: one that was given back, or a new one; None when all are taken.
 
         Optuna's journal has no heartbeat, and its states cannot tell a dead worker's trial from a live one's. So a
         worker holds a lease for its trial (study.lease), taken in the same turn as the trial itself: a running trial
-        without a live lease is one whose worker is gone.
+        without a live lease is one whose worker is gone. Errors: Interrupted when `stop()` turned true in the wait for
+        the turn.
         """
-        with turn(self.folder, self.stop, self.watch):
+        with turn(self.folder, stop, self.watch):
             self._reclaim()
             trials = self.study.get_trials(deepcopy=False)
             if not any(trial.state == TrialState.WAITING for trial in trials):
@@ -100,13 +104,16 @@ class Desk:
         taken.trial.set_user_attr(MESSAGE, message)
         self._tell(taken, state=TrialState.FAIL)
 
-    def give_back(self, taken: Taken) -> None:
-        """None; another worker, or a later one, goes on with the trial's p and seed from the run's checkpoint."""
-        with turn(self.folder, lambda: False, self.watch):
+    def give_back(self, taken: Taken, because: str = STOPPED) -> None:
+        """None; another worker, or a later one, goes on with the trial's p and seed from the run's checkpoint.
+
+        because: STOPPED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
+        """
+        with turn(self.folder, _never, self.watch):
             trials = self.study.get_trials(deepcopy=False)
             mine = trials[taken.trial.number]
             if mine.state == TrialState.RUNNING:
-                self._again(mine, trials, STOPPED)
+                self._again(mine, trials, because)
             self.leave(taken)
 
     def leave(self, taken: Taken) -> None:
@@ -116,7 +123,7 @@ class Desk:
 
     def retry_failed(self) -> int:
         """The number of trials whose run failed and that are tried again from now on."""
-        with turn(self.folder, self.stop, self.watch):
+        with turn(self.folder, _never, self.watch):
             trials = self.study.get_trials(deepcopy=False)
             retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
             failed = [t for t in trials if t.state == TrialState.FAIL and t.number not in retried]
@@ -173,6 +180,6 @@ class Desk:
 
     def _tell(self, taken: Taken, value: float | None = None, state: TrialState | None = None) -> None:
         # In a turn: nobody may see the trial still running and its lease already free.
-        with turn(self.folder, lambda: False, self.watch):
+        with turn(self.folder, _never, self.watch):
             self.study.tell(taken.trial.number, value, state=state, skip_if_finished=True)
             self.leave(taken)

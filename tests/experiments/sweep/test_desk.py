@@ -32,7 +32,7 @@ def _quiet():
 def open_desk(runs, made=None):
     made = made or sweep(trials=4)
     watch = {}
-    return Desk(join(made, NAME, None, runs, lambda: False, watch), made, runs, lambda: False, watch)
+    return Desk(join(made, NAME, None, runs, lambda: False, watch), made, runs, watch)
 
 
 def in_another_process(runs, made, action):

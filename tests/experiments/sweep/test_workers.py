@@ -14,8 +14,10 @@ import torch
 
 from scs_study.analysis.sweep.rows import rows_of
 from scs_study.experiments.compose import PROJECT
+from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 from scs_study.experiments.sweep.storage import load
-from scs_study.launch.sweep_pool import Job, run_workers
+from scs_study.launch.inline import run_inline
+from scs_study.runs.context import Workplace
 from scs_study.training.run import Settings
 from tests.experiments.sweep.sweeps import sweep
 from tests.gates import PATIENCE, state_of, until
@@ -189,8 +191,8 @@ def _work(where, name):
     """The rows of the study after a worker in this process has done what is left of it."""
     made = sweep(overrides=CELL, **{**SEARCH, "trials": 2, "pruner": "none"})
     runs = where / "runs"
-    job = Job(made, name, None, runs, Settings(torch.device("cpu")), None, where / "data", retry_failed=True)
-    assert run_workers(job, 1) is None
+    source = SweepSource.of(SweepPlan(made, name, None), runs, retry_failed=True)
+    run_inline(source, Workplace(runs, Settings(torch.device("cpu")), None, where / "data"))
     return rows_of(load(name, None, runs).get_trials(), made, runs)
 
 

@@ -1,0 +1,142 @@
+"""What is to be computed, one job after the other: of a study's grid here, of a sweep in experiments/sweep/source.py.
+
+A launcher (launch/) asks a source for jobs, gets them computed by its workers and says what became of them. It knows
+nothing of grids and sweeps, and a source knows nothing of processes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from scs_study.config.schema import CellConfig
+from scs_study.runs.progress import Progress
+from scs_study.runs.state import Outcome, run_state, run_states
+from scs_study.runs.validate import settled
+
+POLL = 2.0
+"""Seconds after which a run that another process is at is tried again."""
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to compute. title: what messages call it."""
+
+    number: int
+    cell: CellConfig
+    title: str
+
+
+class WorkSource(Protocol):
+    """Where jobs come from. Only the process that launches calls it, from one thread at a time."""
+
+    @property
+    def judges(self) -> bool:
+        """Whether `report` may say no, so that a worker waits for its answer before it goes on."""
+
+    def acquire(self, stop: Stop) -> Job | None:
+        """Return the next job, None when there is none now. Raises stopping.Interrupted when `stop()` turned true."""
+
+    def exhausted(self) -> bool:
+        """Return whether there will be no more jobs; asked while none is being computed."""
+
+    def report(self, job: Job, line: Mapping[str, Any]) -> bool:
+        """Take note of an epoch's history line, already on the disk; return whether the run goes on."""
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """Take note of what became of the job: of "busy" ones later, of "interrupted" ones `report` has said no."""
+
+    def requeue(self, job: Job, killed: bool = False) -> None:
+        """Have the job computed again, from its checkpoint. killed: its worker died of it, or with it."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+
+
+def jobs_of(cells: Sequence[CellConfig]) -> list[Job]:
+    """Return a job for each cell of a study, numbered from 1."""
+    return [Job(n, cell, f"[{n}/{len(cells)}] {cell.slug}") for n, cell in enumerate(cells, start=1)]
+
+
+class GridSource:
+    """The cells of a study, in their order; one that another process works on is left for later.
+
+    Its owner may die, and then it is ours to finish. wait_timeout: seconds without anything else to do after which such
+    cells are left as "busy"; None: no end.
+    """
+
+    judges = False
+
+    def __init__(self, jobs: Iterable[Job], runs: Path, progress: Progress, wait_timeout: float | None = None) -> None:
+        self._runs, self._progress, self._wait_timeout = runs, progress, wait_timeout
+        self._todo = [(0.0, job.number, job) for job in jobs]
+        self._outcomes: dict[str, Outcome] = {}
+        self._announced: set[str] = set()
+        self._worked = time.monotonic()
+        heapq.heapify(self._todo)
+
+    @classmethod
+    def of(cls, cells: Sequence[CellConfig], runs: Path, wait_timeout: float | None = None) -> GridSource:
+        """Return a source of the cells that prints their progress."""
+        return cls(jobs_of(cells), runs, Progress.start(cells, epochs_left(cells, runs)), wait_timeout)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """What became of every cell, by run name; "busy" is one that was left to its owner."""
+        return self._outcomes | {job.cell.run_name: Outcome("busy", "left to its owner") for *_, job in self._todo}
+
+    def acquire(self, stop: Stop) -> Job | None:
+        """Return the next cell that is not done already, None when there is none now."""
+        while self._todo and self._todo[0][0] <= time.monotonic():
+            *_, job = heapq.heappop(self._todo)
+            if not settled(self._runs, job.cell):
+                return job
+            state = run_state(self._runs, job.cell)
+            self.finish(job, Outcome(state.state, state.message))
+        return None
+
+    def exhausted(self) -> bool:
+        """Return whether all cells have an outcome, or nothing happened for longer than the wait timeout."""
+        waited = time.monotonic() - self._worked
+        return not self._todo or (self._wait_timeout is not None and waited > self._wait_timeout)
+
+    def report(self, job: Job, line: Mapping[str, Any]) -> bool:
+        """Print the epoch; the run goes on."""
+        self._worked = time.monotonic()
+        self._progress.epoch(job.number, job.cell, dict(line))
+        return True
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """Keep the outcome, and print one that is not "done"."""
+        name = job.cell.run_name
+        if outcome.state == "busy":
+            heapq.heappush(self._todo, (time.monotonic() + POLL, job.number, job))
+            if name not in self._announced:
+                self._announced.add(name)
+                self.say(f"[{job.number}/{self._progress.total}] {outcome.message}; it is left for later")
+            return
+        self._worked = time.monotonic()
+        self._outcomes[name] = outcome
+        if outcome.state != "done":
+            self.say(f"{job.title}: {outcome.state}: {outcome.message}")
+
+    def requeue(self, job: Job, killed: bool = False) -> None:
+        """Have the cell computed again."""
+        self._worked = time.monotonic()
+        heapq.heappush(self._todo, (0.0, job.number, job))
+
+    def say(self, text: str) -> None:
+        """Print a line below the progress."""
+        self._progress.say(text)
+
+
+def epochs_left(cells: Sequence[CellConfig], runs: Path) -> int:
+    """Return how many epochs of the cells are still to compute."""
+    states = run_states(runs, cells)
+    return sum(c.train.epochs - states[c.run_name].epoch for c in cells if not states[c.run_name].final)
