@@ -47,7 +47,10 @@ def run_command(
     130. A reader of the output that goes away ends nothing.
     """
     with guarded():
-        _run(task, config, check, flags or {})
+        try:
+            _run(task, config, check, flags or {})
+        except KeyboardInterrupt:  # before anything listens to signals, or a second time
+            _exit(Interrupted("at once; the same command goes on from what is on disk"), INTERRUPTED)
 
 
 def _run(

@@ -31,21 +31,20 @@ def run_inline(source: WorkSource, place: Workplace) -> None:
     """Compute all jobs of `source`. Raises stopping.Interrupted as `inline`."""
     watch: Watch = {}
     with StopRequest().listening() as stop:
-        while True:
-            if stop():
-                raise Interrupted("stopped")
-            job = source.acquire(stop)
-            if job is None:
-                if source.exhausted():
-                    return
-                time.sleep(_TICK)
-                continue
-            try:
-                outcome = run_job(job.cell, place, stop, partial(source.report, job), watch)
-            except Interrupted:
-                source.requeue(job)
-                raise
-            except KeyboardInterrupt:
-                name = job.cell.run_name
-                raise Interrupted(f"{name} was stopped at once; it continues from its last checkpoint") from None
-            source.finish(job, outcome)
+        try:
+            while not stop():
+                job = source.acquire(stop)
+                if job is None:
+                    if source.exhausted():
+                        return
+                    time.sleep(_TICK)
+                    continue
+                try:
+                    outcome = run_job(job.cell, place, stop, partial(source.report, job), watch)
+                except Interrupted:
+                    source.requeue(job)
+                    raise
+                source.finish(job, outcome)
+        except KeyboardInterrupt:  # asked twice
+            raise Interrupted("at once; what was running continues from its last checkpoint") from None
+        raise Interrupted("stopped")

@@ -74,17 +74,19 @@ def run_pool(source: WorkSource, place: Workplace, size: PoolSize) -> None:
     """
     crew = _Crew(source, place, size, [None] * size.workers)
     with StopRequest().listening() as stop:
-        at_once = True
+        at_once = False
         try:
             while not stop():
                 _assign(crew, stop)
                 if not any(member and member.job for member in crew.members) and source.exhausted():
                     break
                 _listen(crew, _TICK)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             pass
+        except KeyboardInterrupt:  # the second request came before the loop had seen the first
+            at_once = True
         finally:
-            at_once = _shut_down(crew)
+            at_once = _shut_down(crew, at_once)
         if not at_once:
             for member in crew.present():
                 if member.job is not None:
@@ -215,22 +217,28 @@ def _cause(code: int | None) -> str:
     return f"ended with exit status {code}"
 
 
-def _shut_down(crew: _Crew) -> bool:
-    """End all workers, and return whether they had to be killed: the idle have no more to do, others checkpoint."""
+def _shut_down(crew: _Crew, at_once: bool) -> bool:
+    """End all workers, and return whether they were killed: `at_once`, or because that is asked for meanwhile.
+
+    Otherwise the idle are told that there is no more to do, and the others write a checkpoint first.
+    """
     members = crew.present()
-    for member in members:
-        if member.job is not None and member.process.is_alive():
-            member.process.terminate()
-        member.connection.close()
-    try:
-        for member in members:
-            member.process.join()
-    except KeyboardInterrupt:  # asked a second time: their last checkpoints must do
+    if not at_once:
+        try:
+            for member in members:
+                if member.job is not None and member.process.is_alive():
+                    member.process.terminate()
+                member.connection.close()
+            for member in members:
+                member.process.join()
+        except KeyboardInterrupt:
+            at_once = True
+    if at_once:  # their last checkpoints must do
         for member in members:
             member.process.kill()
             member.process.join()
-        return True
-    return False
+            member.connection.close()
+    return at_once
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import TracebackType
 
 from scs_study.system.places import CODE
 
@@ -21,8 +22,10 @@ def settle() -> None:
     On a GPU: cuBLAS sums in the same order at every run only with workspaces of a fixed size (CUDA Toolkit, cuBLAS,
     "Results reproducibility"), and streams of one process overlap only as far as there are connections to the device.
 
-    A folder's name may have letters that the terminal cannot show; they are escaped there.
+    A folder's name may have letters that the terminal cannot show; they are escaped there. Ctrl-C while Python still
+    imports is told in a word.
     """
+    sys.excepthook = _told
     os.environ["MPLBACKEND"] = "agg"
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(CODE)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), *others])
@@ -32,3 +35,11 @@ def settle() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tell an error that nobody caught: of Ctrl-C only that it came, of others what Python tells."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("stopped: before anything was begun\n")
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -19,9 +19,10 @@ from scs_study.runs import lock as lease
 from scs_study.runs.context import Workplace
 from scs_study.runs.state import run_state
 from scs_study.training import run_dir as run_folder
+from scs_study.training import stopping
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
-from tests.gates import Gate, until
+from tests.gates import PATIENCE, Gate, until
 from tests.support import work
 from tests.support.work import content
 
@@ -108,6 +109,32 @@ def test_a_stopped_pool_leaves_checkpoints_and_no_processes(tmp_path: Path, numb
     thread.join()
     assert {run_state(tmp_path, each).state for each in cells} == {"interrupted"}
     assert all(run_state(tmp_path, each).message.startswith("stopped in epoch") for each in cells)
+    assert len(set(workers)) == 2
+    assert not any(lease._started(pid) for pid in workers)
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["both-at-once", "the-first-was-seen"])
+def test_a_pool_asked_twice_ends_at_once_whatever_its_workers_do(
+    seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: Shut
+) -> None:
+    """The gates stay shut: no worker writes a checkpoint. The second signal may come before the pool saw the first."""
+    cells = [cell(seed, epochs=work.ENDLESS) for seed in (0, 1)]
+    gates = [end_of_epoch(shut, tmp_path, each, 2) for each in cells]
+    workers: list[int] = []
+    heard = threading.Event()
+    monkeypatch.setattr(stopping, "interject", lambda text: heard.set())
+
+    def stopper() -> None:
+        workers.extend(gate.reached() for gate in gates)
+        os.kill(os.getpid(), signal.SIGINT)
+        if seen:
+            assert heard.wait(PATIENCE)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = in_the_background(stopper)
+    with pytest.raises(Interrupted, match="at once"):
+        pool(cells, place(tmp_path), TWO)
+    thread.join()
     assert len(set(workers)) == 2
     assert not any(lease._started(pid) for pid in workers)
 

@@ -19,6 +19,7 @@ import pytest
 from scs_study.experiments.compose import PROJECT
 from scs_study.system import console, files
 from scs_study.training import run_dir as run_folder
+from tests.gates import Gate
 
 FULL = Path("/dev/full")
 QUICK = ["study=quick", "layer=conv", "pooling=max", "seed=0", "engine.device=cpu", "engine.threads=1"]
@@ -98,6 +99,19 @@ def test_a_study_without_a_reader_can_be_stopped_and_loses_nothing(tmp_path: Pat
     process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT) == 130
     assert states(tmp_path)[0] == "interrupted"
+
+
+@pytest.mark.parametrize("module", ["torch", "sklearn"], ids=["at-its-imports", "at-its-images"])
+def test_ctrl_c_before_the_first_run_is_told_in_one_line(module: str, tmp_path: Path, shut: Callable[..., Gate]) -> None:
+    gate = shut(f"import {module}")
+    with subprocess.Popen(command(tmp_path, *QUICK), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as began:
+        os.kill(gate.reached(), signal.SIGINT)
+        gate.open()
+        _, told = began.communicate(timeout=TIMEOUT)
+    assert began.returncode in (130, -signal.SIGINT)
+    assert told.startswith("stopped: ")
+    assert told.count("\n") == 1
+    assert not list(tmp_path.glob("runs/*/status.json"))
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
