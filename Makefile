@@ -1,6 +1,7 @@
 # Every target sets up what it needs: `make replicate` and `make test` work in a fresh clone.
 #   STUDY=name    the study (conf/study), quick unless said     LAUNCH=name   how it is run (conf/launch)
 #   SWEEP=name    the sweep over p (conf/sweep), quick unless said         PORT=8080     of the dashboard
+#   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
 #   PYTEST="..."  further arguments of pytest, such as PYTEST="tests/layers -x"
 #   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1". A shell reads them: what has a space
 #                 or another sign that means something to it needs quotes, ARGS="'runs=/home/me/R&D (1)' seed=1"
@@ -9,6 +10,7 @@ STUDY ?= quick
 LAUNCH ?= inline
 SWEEP ?= quick
 PORT ?= 8080
+FORMAT ?= onnx
 PYTEST ?=
 ARGS ?=
 VENV := .venv
@@ -16,7 +18,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures publish results claims saliency robustness sweep dashboard chaos bench leaderboard simulate lint lock clean
+.PHONY: help setup replicate test status cancel tables figures publish results claims saliency robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +80,9 @@ bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, 
 
 leaderboard: $(STAMP) ## fewest parameters for an accuracy, ours beside the published: docs/leaderboard.md
 	@$(PYTHON) scripts/leaderboard.py $(ARGS)
+
+export: $(STAMP) ## a finished run's network as ONNX, torch.export or Keras: make export RUN=name FORMAT=onnx
+	@$(PYTHON) scripts/export.py "run=$(RUN)" format=$(FORMAT) $(ARGS)
 
 simulate: $(STAMP) ## coverage and error rates of the statistics on simulated studies, into docs/statistics.md
 	@$(PYTHON) scripts/simulate.py $(ARGS)

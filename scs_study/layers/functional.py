@@ -8,6 +8,7 @@ damped by q; the sharpened dot product (the paper's SharpenedSDP) is the convolu
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import torch
@@ -208,13 +209,13 @@ def box_sum(
     Not a convolution with ones, which would run in reduced precision (TF32, autocast): weights may, norms may not.
     """
     if dilation == (1, 1) and all(2 * side <= k for side, k in zip(padding, kernel, strict=True)) and max(kernel) > 1:
-        return F.avg_pool2d(maps, kernel, stride, padding, divisor_override=1)
+        return _window_sum(maps, kernel, stride, padding)
     if padding != (0, 0):
         maps = F.pad(maps, (padding[1], padding[1], padding[0], padding[0]))
     if kernel == (1, 1):
         return maps[..., :: stride[0], :: stride[1]]
     if dilation == (1, 1):
-        return F.avg_pool2d(maps, kernel, stride, divisor_override=1)
+        return _window_sum(maps, kernel, stride, (0, 0))
     for axis in (0, 1):
         k, s, d = kernel[axis], stride[axis], dilation[axis]
         last = maps.shape[2 + axis] - d * (k - 1)
@@ -222,6 +223,12 @@ def box_sum(
         shifted = [maps[:, :, step] if axis == 0 else maps[..., step] for step in steps]
         maps = functools.reduce(torch.add, shifted)
     return maps
+
+
+def _window_sum(maps: Tensor, kernel: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+    if torch.compiler.is_exporting():  # ONNX's average pool knows no divisor, and torch's exporter drops it silently
+        return F.avg_pool2d(maps, kernel, stride, padding) * math.prod(kernel)
+    return F.avg_pool2d(maps, kernel, stride, padding, divisor_override=1)
 
 
 def resolve_padding(
