@@ -45,7 +45,7 @@ RESNET = ("conv", "scs")
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0."""
+    """Return exit status 0."""
     prepare_process()
     place, folder = workplace(config), results_folder(config, "bench")
     device, name = place.settings.device, device_name(place.settings.device)

@@ -22,7 +22,7 @@ from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0."""
+    """Return exit status 0."""
     runs = below_project(config.runs)
     if config.p_sweep is None:
         refuse_match(config)

@@ -72,7 +72,7 @@ def cells(epochs: int) -> list[CellConfig]:
 
 
 def compute(runs: Path, epochs: int, launch: str) -> int:
-    """The exit status of one attempt at the study, as `make replicate` makes it."""
+    """Return the exit status of one attempt at the study, as `make replicate` makes it."""
     torch.set_num_threads(1)
     place = Workplace(runs, Settings(torch.device("cpu")), None, runs / "data")
     try:
@@ -111,12 +111,12 @@ class Chaos:
     done: Counter[str] = field(default_factory=Counter)
 
     def workers(self) -> list[int]:
-        """The processes that work on a run now."""
+        """Return the processes that work on a run now."""
         owners = [owner_of(self.runs / cell.run_name) for cell in self.cells]
         return [owner["pid"] for owner in owners if owner and "pid" in owner]
 
     def strike(self, launcher: BaseProcess) -> None:
-        """One blow against the processes, chosen at random."""
+        """Strike one blow against the processes, chosen at random."""
         targets = self.workers()
         kind = self.rng.choices(["kill", "launcher", "stop", "suspend"], [12, 2, 2, 1])[0]
         if kind == "launcher":
@@ -133,14 +133,14 @@ class Chaos:
             self.done["worker suspended"] += 1
 
     def kill(self, pid: int) -> bool:
-        """Whether the process was killed, not just over: one that is suspended cannot have ended by itself."""
+        """Return whether the process was killed, not just over: one that is suspended cannot have ended by itself."""
         if not suspend(pid):
             return False
         os.kill(pid, signal.SIGKILL)
         return True
 
     def damage(self) -> None:
-        """One file of a run that nobody works on is cut off, emptied or overwritten."""
+        """Cut off, empty or overwrite one file of a run that nobody works on."""
         cell = self.rng.choice(self.cells)
         path = self.runs / cell.run_name / self.rng.choice(DAMAGED)
         if self.rng.random() < 0.1:
@@ -155,21 +155,21 @@ class Chaos:
         self.done[f"file {kind}"] += 1
 
     def said_full(self) -> int:
-        """How often the log names the full disk."""
+        """Return how often the log names the full disk."""
         return self.log.read_text(errors="replace").count(FULL) if self.log.exists() else 0
 
     def met_full(self) -> bool:
-        """Whether a run has said that the disk was full, or there is none to fill."""
+        """Return whether a run has said that the disk was full, or there is none to fill."""
         return self.disk is None or self.said_full() > 0
 
     def fill(self) -> None:
-        """The disk is full, and stays so until `relieve` finds that a run has met it."""
+        """Fill the disk, which stays so until `relieve` finds that a run has met it."""
         if self.disk is not None and self.met is None:
             self.met = self.said_full()
             self.done["disk filled"] += 1
 
     def relieve(self) -> None:
-        """None; a disk that was filled is kept full, or emptied once a run has said that it is."""
+        """Keep a disk that was filled full, or empty it once a run has said that it is full."""
         if self.disk is None or self.met is None:
             return
         if self.said_full() > self.met:
@@ -192,7 +192,7 @@ class Chaos:
 
 
 def suspend(pid: int) -> bool:
-    """Whether the process is suspended now (SIGSTOP): False where it has ended."""
+    """Return whether the process is suspended now (SIGSTOP): False where it has ended."""
     stat = Path(f"/proc/{pid}/stat")
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
@@ -203,7 +203,7 @@ def suspend(pid: int) -> bool:
 
 
 def disturb(chaos: Chaos, kills: int, launch: str, epochs: int) -> int:
-    """The number of launches it took until the study was done and nothing was left to be done to it."""
+    """Return the number of launches it took until the study was done and nothing was left to be done to it."""
     launches = 0
     while True:
         launches += 1
@@ -239,19 +239,19 @@ def disturb(chaos: Chaos, kills: int, launch: str, epochs: int) -> int:
 
 
 def until_working(chaos: Chaos, launcher: BaseProcess) -> None:
-    """None, once a run has begun or the launcher has ended."""
+    """Wait until a run has begun or the launcher has ended."""
     while launcher.is_alive() and not chaos.workers():
         launcher.join(0.02)
 
 
 def epoch_seconds(runs: Path) -> float:
-    """What an epoch of the runs has taken on this machine, on average."""
+    """Return what an epoch of the runs has taken on this machine, on average."""
     lines = [line for history in runs.glob(f"*/{HISTORY}") for line in files.read_lines(history)]
     return float(sum(line["train_seconds"] + line["eval_seconds"] for line in lines) / len(lines))
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of a run's files, times left out."""
+    """Return the SHA-256 of a run's files, times left out."""
     found = {}
     for name in (CONFIG, LAYERS, STEPS, WEIGHTS):
         found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -268,7 +268,7 @@ def _timeless(value: Any) -> Any:
 
 
 def survived(log: str) -> Counter[str]:
-    """What the runs said, counted by kind."""
+    """Return what the runs said, counted by kind."""
     kinds = {
         "workers replaced": r"was killed by SIGKILL; another one continues|ended with exit status",
         "files set aside": r"set aside as",
@@ -279,7 +279,7 @@ def survived(log: str) -> Counter[str]:
 
 
 def small_disk(folder: Path) -> Path | None:
-    """A tmpfs of DISK_MB mounted at `folder`, None where this user may not mount one."""
+    """Return a tmpfs of DISK_MB mounted at `folder`, None where this user may not mount one."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "none", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
@@ -288,7 +288,7 @@ def small_disk(folder: Path) -> Path | None:
 
 
 def main() -> int:
-    """The exit status: 0 when all runs are equal to the undisturbed ones."""
+    """Return the exit status: 0 when all runs are equal to the undisturbed ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)

@@ -41,7 +41,7 @@ from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Errors: ValueError for a wrong file of claims, or when no run matches."""
+    """Return exit status 0. Raises ValueError for a wrong file of claims, or when no run matches."""
     file = chosen_claims(load_claims(below_project(config.file)), list(config.only))
     frames, name = chosen_frames(config)
     verdicts = decide(file, Runs(frames), read_benchmark(below_project(config.benchmark)))
@@ -55,7 +55,7 @@ def main(config: DictConfig) -> int:
 
 
 def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:
-    """The collected runs by folder, and the name of the results folder."""
+    """Return the collected runs by folder, and the name of the results folder."""
     runs = below_project(config.runs)
     frames = {}
     if config.match:

@@ -28,7 +28,7 @@ from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0 when the file is written. Errors: ValueError where it cannot be, or does not agree."""
+    """Return the exit status: 0 when the file is written. Raises ValueError where it cannot be, or does not agree."""
     prepare_process()
     refuse_match(config)
     form, count = choice("format", config.format, FORMATS), whole("images", config.images, 1)
@@ -41,7 +41,7 @@ def main(config: DictConfig) -> int:
 
 
 def folder_of(run: object, runs: Path) -> Path:
-    """Return the folder of a run that is named, or given as a path. Errors: ValueError where there is none."""
+    """Return the folder of a run that is named, or given as a path. Raises ValueError where there is none."""
     if run is None or run == "":
         raise ValueError("run= is missing: the name of a finished run, or the path of its folder")
     named = runs / str(run) if "/" not in str(run) else user_path("run", run)

@@ -24,7 +24,7 @@ from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Errors: ValueError when no run matches."""
+    """Return exit status 0. Raises ValueError when no run matches."""
     if config.match:
         names, name = matching_runs(config)
         frame, folder = collect(below_project(config.runs), names), results_folder(config, name)

@@ -31,7 +31,7 @@ MARKED = re.compile(r"(<!-- leaderboard -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Errors: ValueError for wrong entries, or a page without a marked place."""
+    """Return exit status 0. Raises ValueError for wrong entries, or a page without a marked place."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     datasets, published = read_settings({str(key): value for key, value in values.items()})

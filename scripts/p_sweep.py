@@ -42,7 +42,7 @@ from scs_study.training.stopping import Interrupted, StopRequest
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0 when every trial is done, pruned or diverged."""
+    """Return the exit status: 0 when every trial is done, pruned or diverged."""
     prepare_process()
     sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, with_root(config))
     check_url(config.storage)
@@ -114,7 +114,7 @@ def on_cluster(plan: SweepPlan, workers: int, place: Workplace, config: DictConf
 
 
 def dashboard(study: optuna.Study, port: int) -> int:
-    """Exit status 0, once somebody ends Optuna's dashboard on the study's storage."""
+    """Return exit status 0, once somebody ends Optuna's dashboard on the study's storage."""
     # Imported here: it takes seconds, for this alone.
     from optuna_dashboard import run_server  # type: ignore[import-untyped]
 

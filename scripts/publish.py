@@ -26,7 +26,7 @@ from scs_study.system.places import below_project, user_path
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Errors: ValueError when no run of the study is finished, or there are no records."""
+    """Return exit status 0. Raises ValueError when no run of the study is finished, or there are no records."""
     study, made_of = chosen_parts(config)
     # Under the study's own name whatever seeds were chosen: what is published grows as seeds are complete.
     folder, runs = results_folder(config, study.name), below_project(config.runs)

@@ -39,7 +39,7 @@ from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0 when every cell has a result."""
+    """Return the exit status: 0 when every cell has a result."""
     refuse_match(config)
     prepare_process()
     study, made_of = chosen_parts(config)

@@ -23,7 +23,7 @@ from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Errors: ValueError when no run matches."""
+    """Return exit status 0. Raises ValueError when no run matches."""
     runs = below_project(config.runs)
     names, name = matching_runs(config)
     for run in names:

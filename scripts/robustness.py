@@ -23,7 +23,7 @@ from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0 when every finished run has been attacked. Errors: ValueError when no run matches."""
+    """Return the exit status: 0 when every finished run has been attacked. Raises ValueError when no run matches."""
     prepare_process()
     analysis, context = find_analysis("robustness"), workplace(config)
     names, name = matching_runs(config)

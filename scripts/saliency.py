@@ -33,7 +33,7 @@ from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0 when every finished run could be read. Errors: ValueError when no run matches."""
+    """Return the exit status: 0 when every finished run could be read. Raises ValueError when no run matches."""
     prepare_process()
     analysis, context = find_analysis("saliency"), workplace(config)
     if config.match:

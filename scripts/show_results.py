@@ -32,7 +32,7 @@ from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Errors: ValueError when no run matches."""
+    """Return exit status 0. Raises ValueError when no run matches."""
     runs = below_project(config.runs)
     if config.match:
         names, name = matching_runs(config)

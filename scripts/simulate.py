@@ -27,7 +27,9 @@ MARKED = re.compile(r"(<!-- simulated -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0 when every share lies in its band. Errors: ValueError for a page without a marked place."""
+    """Return the exit status: 0 when every share lies in its band. Raises ValueError for a page without a marked
+    place.
+    """
     page = below_project(config.page)
     text = page.read_text()
     if not MARKED.search(text):

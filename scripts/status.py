@@ -26,7 +26,9 @@ from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
-    """The exit status: 0, or 1 after waiting when cells are left without a result, or when nobody could be told."""
+    """Return the exit status: 0, or 1 after waiting when cells are left without a result, or when nobody could be
+    told.
+    """
     if config.p_sweep is not None:
         return of_sweep(str(config.p_sweep), config.storage, below_project(config.runs), config.wait)
     refuse_match(config)
@@ -42,7 +44,7 @@ def main(config: DictConfig) -> int:
 
 
 def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
-    """The exit status, as of `main`, for the trials of the sweep's study `name`."""
+    """Return the exit status, as of `main`, for the trials of the sweep's study `name`."""
     # Imported here: Optuna takes a while, for this alone.
     from scs_study.launch import sweep
 

@@ -29,7 +29,7 @@ from scs_study.training.process import prepare_process
 
 
 def check(arguments: list[str]) -> None:
-    """None. Errors: ValueError for the first cell of the command's grid that cannot be run."""
+    """Raise ValueError for the first cell of the command's grid that cannot be run."""
     swept = {o.key_or_group: override_values(o) for o in parse_overrides(arguments)}
     cells = {k: v for k, v in swept.items() if k.partition(".")[0] in CELL_GROUPS}
     seeds = swept.get("seed", [0])
@@ -46,7 +46,7 @@ def check(arguments: list[str]) -> None:
 
 
 def main(config: DictConfig) -> int:
-    """The exit status of one run."""
+    """Return the exit status of one run."""
     prepare_process()
     cell, place = cell_of(config), workplace(config)
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))

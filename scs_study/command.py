@@ -139,7 +139,7 @@ def _apply(config: str, overrides: Sequence[Override]) -> None:
 
 
 def _check_shown(config: str, arguments: Sequence[str]) -> None:
-    """Do nothing where what --cfg prints would run. Errors: ValueError in one sentence for a wrong value."""
+    """Do nothing where what --cfg prints would run. Raises ValueError in one sentence for a wrong value."""
     folder = own_folder()
     where = QuotedString(f"file://{folder}", Quote.single).with_quotes()
     own = [] if folder is None else [f"hydra.searchpath=[{where}]"]
@@ -174,18 +174,18 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
 
 
 def task_overrides() -> list[str]:
-    """The overrides of the command line that are not Hydra's own."""
+    """Return the overrides of the command line that are not Hydra's own."""
     return list(HydraConfig.get().overrides.task)
 
 
 def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
-    """The study that the command line chose and its cells, with the command line's overrides in them."""
+    """Return the study that the command line chose and its cells, with the command line's overrides in them."""
     study, made_of = chosen_parts(config)
     return study, united(study, made_of)
 
 
 def chosen_parts(config: DictConfig) -> tuple[Study, list[Part]]:
-    """As `chosen_study`, with the study's parts (grid.parts) for its cells."""
+    """Return what `chosen_study` does, with the study's parts (grid.parts) for its cells."""
     study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
     return study, parts(study, with_root(config))
 
@@ -199,7 +199,7 @@ def with_root(config: DictConfig) -> dict[str, Any]:
 def matching_runs(config: DictConfig) -> tuple[list[str], str]:
     """(run names, name of the results folder) of the runs that `match` names, or else of the study's that have begun.
 
-    Errors: ValueError when there are none.
+    Raises ValueError when there are none.
     """
     runs = below_project(config.runs)
     if config.match:
@@ -220,7 +220,7 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
 
 
 def refuse_match(config: DictConfig) -> None:
-    """None. Errors: ValueError where `match` is given to a command that is for a study's cells."""
+    """Raise ValueError where `match` is given to a command that is for a study's cells."""
     if config.match:
         raise ValueError(
             f"match={config.match} has no effect here: this command takes a study, and the cells that its settings name"
@@ -228,7 +228,7 @@ def refuse_match(config: DictConfig) -> None:
 
 
 def results_name(study: Study) -> str:
-    """The name of the study's results folder: its own, or with the overrides that make it another set of cells.
+    """Return the name of the study's results folder: its own, or with the overrides that make it another set of cells.
 
     What is published under a study's name is the study as conf/ says it, and a quick look does not overwrite it. Which
     analyses follow changes no cell.
@@ -263,7 +263,8 @@ def _folder_digest(study: Study) -> str:
 
 
 def results_folder(config: DictConfig, name: str) -> Path:
-    """The folder results/`name`, which can be written to. Errors: ValueError, before hours of work end without a table.
+    """Return the folder results/`name`, which can be written to. Raises ValueError, before hours of work end without a
+    table.
 
     It is not made: a folder for results that never come would be a riddle.
     """

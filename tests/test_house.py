@@ -51,3 +51,19 @@ def test_the_page_about_the_house_names_every_room() -> None:
     page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
     assert [room for room in sorted(rooms) if f"`{room}" not in page] == []
+
+
+NOUNS = ("A", "An", "As", "Each", "Every", "How", "None", "One", "The", "What", "Where", "Whether", "Which")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_what_a_function_does_opens_with_a_verb(path: Path) -> None:
+    """A property is what it says."""
+    others = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+            said = ast.get_docstring(node)
+            is_property = any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+            if said and not is_property and said.split()[0].strip(";,.:") in NOUNS:
+                others.append(node.name)
+    assert others == []

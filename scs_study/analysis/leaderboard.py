@@ -77,7 +77,7 @@ class Ours:
 
 
 def read_settings(values: Mapping[str, Any]) -> tuple[list[Dataset], list[Published]]:
-    """Return the data sets and published entries of conf/leaderboard.yaml. Errors: ValueError in one sentence."""
+    """Return the data sets and published entries of conf/leaderboard.yaml. Raises ValueError in one sentence."""
     datasets = []
     for name, entry in values["datasets"].items():
         check_keys(f"datasets.{name}.", entry, ("title", "bars"))

@@ -21,7 +21,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reports itse
 
 
 def peak_bytes(work: Callable[[], None], device: torch.device) -> int:
-    """The most memory that `work` had allocated at once beyond what was allocated before, in bytes."""
+    """Return the most memory that `work` had allocated at once beyond what was allocated before, in bytes."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)
@@ -42,7 +42,9 @@ def peak_bytes(work: Callable[[], None], device: torch.device) -> int:
 
 
 def kernel_count(work: Callable[[], None], device: torch.device) -> int | None:
-    """How many kernels `work` starts on a CUDA device, those that a graph replays included; None on another device."""
+    """Return how many kernels `work` starts on a CUDA device, those that a graph replays included; None on another
+    device.
+    """
     if device.type != "cuda":
         return None
     with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as profiled:
@@ -59,7 +61,7 @@ def kernel_count(work: Callable[[], None], device: torch.device) -> int | None:
 
 
 def floor_seconds(network: nn.Module, x: Tensor) -> float:
-    """The least time of a training step on x (B, C, H, W), were everything pointwise fused: memory traffic only.
+    """Return the least time of a training step on x (B, C, H, W), were everything pointwise fused: memory traffic only.
 
     What every convolution, sharpened layer and pool reads and writes, PASSES times, at the speed at which this device
     copies as much memory again and again: what fits its cache is copied faster, and so is a small step's.

@@ -17,7 +17,7 @@ CALLS = 1_000
 
 
 def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: int) -> Contestant:
-    """The cell trained by settings.engine, `steps` full batches a call, and evaluated on as many images.
+    """Return the cell trained by settings.engine, `steps` full batches a call, and evaluated on as many images.
 
     A GPU is kept busy over many steps at once, so one step alone would say nothing of it.
     """
@@ -38,12 +38,12 @@ def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: in
 
 
 def engine_parts(cell: CellConfig, images: ImageSet, settings: Settings) -> Training:
-    """The parts of the cell's run on these images, from weights drawn anew."""
+    """Return the parts of the cell's run on these images, from weights drawn anew."""
     return build(cell, images, InitialWeights(draw(cell.arch, 0, "conv2d", cell.data.ends), ""), settings)
 
 
 def random_images(train: int, test: int) -> ImageSet:
-    """An ImageSet of noise in ten classes, with as many training and test images."""
+    """Return an ImageSet of noise in ten classes, with as many training and test images."""
     generator = torch.Generator().manual_seed(0)
 
     def images(count: int) -> torch.Tensor:

@@ -40,7 +40,7 @@ class EpochRow:
 
 
 def epochs(cells: Mapping[str, CellConfig], settings: Settings, folder: Path) -> list[EpochRow]:
-    """A row for every cell, each run in a folder of its own below `folder`."""
+    """Return a row for every cell, each run in a folder of its own below `folder`."""
     counts = CPU_IMAGES if settings.device.type == "cpu" else GPU_IMAGES
     images = random_images(*counts)
     return [_row(name, cell, images, settings, folder) for name, cell in cells.items()]

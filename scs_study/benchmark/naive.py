@@ -44,7 +44,9 @@ class NaiveMaxAbsPool2d(nn.Module):
 
 
 def naive_twin(network: nn.Module) -> nn.Module:
-    """The network itself, its SCS layers and MaxAbs pools replaced by their naive twins, which keep its parameters."""
+    """Return the network itself, its SCS layers and MaxAbs pools replaced by their naive twins, which keep its
+    parameters.
+    """
     for path, module in list(network.named_modules()):
         if isinstance(module, SharpenedCosineSimilarity2d):
             network.set_submodule(path, NaiveSharpenedCosineSimilarity2d(module))

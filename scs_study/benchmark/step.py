@@ -32,7 +32,7 @@ class Timing:
 
     @staticmethod
     def of(seconds: list[float]) -> Timing:
-        """The timing of repeated measurements."""
+        """Return the timing of repeated measurements."""
         quartiles = torch.tensor(seconds, dtype=torch.float64).quantile(torch.tensor([0.5, 0.25, 0.75]).double())
         return Timing(*quartiles.tolist())
 
@@ -53,7 +53,7 @@ class Contestant:
 
 
 def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.device) -> list[Contestant]:
-    """Every cell's network in both memory layouts, and a naive twin of each SCS network."""
+    """Return every cell's network in both memory layouts, and a naive twin of each SCS network."""
     made = []
     for name, cell in cells.items():
         for layout in LAYOUTS:
@@ -90,7 +90,7 @@ def measure(
 def contestant(
     name: str, cell: CellConfig, network: nn.Module, layout: str, batch_size: int, device: torch.device
 ) -> Contestant:
-    """The cell's `network`, to be trained and evaluated on one random batch that stays on the device."""
+    """Return the cell's `network`, to be trained and evaluated on one random batch that stays on the device."""
     network = network.to(device=device, memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(0)
     channels, classes = cell.data.ends
@@ -116,7 +116,7 @@ def contestant(
 
 
 def seconds_of(work: Callable[[], None], device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The seconds of `clock` that `work` takes, the device's part included."""
+    """Return the seconds of `clock` that `work` takes, the device's part included."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     started = clock()

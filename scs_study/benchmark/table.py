@@ -58,7 +58,9 @@ class Row:
 def bench(
     cells: Mapping[str, CellConfig], engines: Sequence[str], device: torch.device, rounds: int, warm_up: int = 2
 ) -> list[Row]:
-    """The rows of one architecture's variants, BASELINE among them, by every engine (NETWORK is one of the names)."""
+    """Return the rows of one architecture's variants, BASELINE among them, by every engine (NETWORK is one of the
+    names).
+    """
     if BASELINE not in cells:
         raise ValueError(f"layers: {BASELINE} must be among them, since the others are compared with it")
     cells = {name: _fitting(cell, device) for name, cell in cells.items()}

@@ -12,7 +12,7 @@ MOST = 2**63 - 1
 
 
 def choice(key: str, value: object, known: Iterable[str]) -> str:
-    """Return `value`, if it is one of `known`. Errors: ValueError naming the alternatives, the nearest first."""
+    """Return `value`, if it is one of `known`. Raises ValueError naming the alternatives, the nearest first."""
     known = list(known)
     if isinstance(value, str) and value in known:
         return value
@@ -22,7 +22,7 @@ def choice(key: str, value: object, known: Iterable[str]) -> str:
 
 
 def number(key: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> float:
-    """Return `value` as a float, if it is a number from `low` to `high`. Errors: ValueError in one sentence."""
+    """Return `value` as a float, if it is a number from `low` to `high`. Raises ValueError in one sentence."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or _float(value) is None:
         raise ValueError(f"{key}={value}: must be a number")
     if value < low or value > high or (open_low and value == low):
@@ -39,7 +39,7 @@ def _float(value: float) -> float | None:
 
 
 def whole(key: str, value: object, low: int, high: int = MOST) -> int:
-    """Return `value`, if it is a whole number from `low` to `high`. Errors: ValueError in one sentence."""
+    """Return `value`, if it is a whole number from `low` to `high`. Raises ValueError in one sentence."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key}={value}: must be a whole number")
     if value < low or value > high:
@@ -50,14 +50,14 @@ def whole(key: str, value: object, low: int, high: int = MOST) -> int:
 
 
 def flag(key: str, value: object) -> bool:
-    """Return `value`, if it is a truth value. Errors: ValueError in one sentence."""
+    """Return `value`, if it is a truth value. Raises ValueError in one sentence."""
     if not isinstance(value, bool):
         raise ValueError(f"{key}={value}: must be true or false")
     return value
 
 
 def check_keys(prefix: str, values: Mapping[str, Any], known: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Do nothing where `values` has the `known` keys and no others. Errors: ValueError in one sentence.
+    """Do nothing where `values` has the `known` keys and no others. Raises ValueError in one sentence.
 
     optional: of them, those that may be missing.
     """

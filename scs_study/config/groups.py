@@ -30,7 +30,7 @@ def own_folder() -> Path | None:
 
 
 def use_own_folder(path: Path) -> None:
-    """Look for choices in `path` too, in this process and in all that it starts. Errors: ValueError in one sentence."""
+    """Look for choices in `path` too, in this process and in all that it starts. Raises ValueError in one sentence."""
     if not path.is_dir():
         raise ValueError(f"--config-dir {path}: there is no such folder")
     for group in groups():
@@ -61,7 +61,7 @@ def options(group: str) -> list[str]:
 
 
 def check_option(group: str, name: object) -> None:
-    """Do nothing for a choice that a group has. Errors: ValueError that names the alternatives."""
+    """Do nothing for a choice that a group has. Raises ValueError that names the alternatives."""
     for folder in _folders():
         other = folder / group / f"{str(name).removesuffix('.yml')}.yml"
         if name not in options(group) and other.is_file():
@@ -75,7 +75,7 @@ def groups() -> list[str]:
 
 
 def load_option(group: str, name: str) -> dict[str, Any]:
-    """Return the settings of one choice. Errors: ValueError naming the alternatives, or the file that is broken."""
+    """Return the settings of one choice. Raises ValueError naming the alternatives, or the file that is broken."""
     check_option(group, name)
     values = _composed(group, name)
     return {**layer_defaults(), **values} if group == "layer" else values
@@ -106,7 +106,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def read_settings(path: Path, resolve: bool = False) -> dict[str, Any]:
-    """Return the settings in a YAML file. Errors: ValueError in one sentence naming the file, and the line if known."""
+    """Return the settings in a YAML file. Raises ValueError in one sentence naming the file, and the line if known."""
     name = shown(path)
     try:
         content = path.read_bytes()

@@ -87,7 +87,7 @@ def code_of(names: Mapping[str, str], targets: Mapping[str, object] | None = Non
 
     names: part -> name; parts that are no code (init) are passed over. targets: part -> the Python object outside this
     package that its name stands for (target.py), where there is one.
-    Errors: ValueError in one sentence for source that cannot be read.
+    Raises ValueError in one sentence for source that cannot be read.
     """
     parts, given = ("arch", *DEFINITIONS), targets or {}
     found = ((part, part_digest(part, name, given.get(part))) for part, name in sorted(names.items()) if part in parts)
@@ -97,7 +97,7 @@ def code_of(names: Mapping[str, str], targets: Mapping[str, object] | None = Non
 def part_digest(part: str, name: str, target: object = None) -> str | None:
     """Return the digest of what `name` stands for as a cell's `part`; None where it is what was released as that name.
 
-    target: the Python object that it stands for, where that is outside this package. Errors: as `code_of`.
+    target: the Python object that it stands for, where that is outside this package. Raises as `code_of`.
     """
     if target is not None:
         return target_digest(*split_target(part, target))
@@ -159,7 +159,7 @@ def source_digest(module: str, name: str = "") -> str:
     """Return the digest of code outside this package: of the `module` that an object comes from, and of the modules of
     its top-level package, and others that are not installed, that this one imports, and so on. name: the object's.
 
-    Errors: ValueError in one sentence for a module that is not there or has no source.
+    Raises ValueError in one sentence for a module that is not there or has no source.
     """
     return hash_of(f"{name}|{modules_digest(top_of(module), (module,))}")
 

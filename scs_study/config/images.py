@@ -137,7 +137,7 @@ class DataConfig:
         return f"{self.name}-{str(self.digest)[:16]}-{self.size_words}-{self.channels}ch-{self.fit}{split}"
 
     def identity(self) -> dict[str, Any]:
-        """The values that are part of a run's identity: those that say something about the images."""
+        """Return the values that are part of a run's identity: those that say something about the images."""
         values = {name: getattr(self, name) for name in ("name", "image_size", "crop_padding", "flip")}
         if self.channels != 3:
             values["channels"] = self.channels

@@ -22,7 +22,7 @@ Options = tuple[tuple[str, Any], ...]
 
 
 def check_name(key: str, value: object) -> None:
-    """Do nothing for a name that can be part of a folder's. Errors: ValueError in one sentence."""
+    """Do nothing for a name that can be part of a folder's. Raises ValueError in one sentence."""
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ValueError(f"{key}={value}: must be a name of letters, digits and _ . + -")
 

@@ -13,7 +13,7 @@ from scs_study.config.groups import check_option, groups, near, option_file, rea
 
 
 def parse_overrides(arguments: Iterable[str]) -> list[Override]:
-    """Return the parsed overrides of a command line. Errors: ValueError in one line for what Hydra cannot read."""
+    """Return the parsed overrides of a command line. Raises ValueError in one line for what Hydra cannot read."""
     parsed = []
     for argument in arguments:
         try:
@@ -24,7 +24,7 @@ def parse_overrides(arguments: Iterable[str]) -> list[Override]:
 
 
 def override_values(override: Override) -> list[Any]:
-    """Return the values an override sweeps over; one value where it does not sweep. Errors: ValueError in one line."""
+    """Return the values an override sweeps over; one value where it does not sweep. Raises ValueError in one line."""
     if override.is_sweep_override():
         try:
             return [_plain(value) for value in override.sweep_iterator()]
@@ -34,7 +34,7 @@ def override_values(override: Override) -> list[Any]:
 
 
 def check_files(config: str, overridden: Iterable[str]) -> None:
-    """Do nothing where `config` and what it chooses can be read. Errors: ValueError naming the file that is broken.
+    """Do nothing where `config` and what it chooses can be read. Raises ValueError naming the file that is broken.
 
     Hydra would answer with a hundred lines. overridden: groups in which the command line chooses.
     """
@@ -44,7 +44,7 @@ def check_files(config: str, overridden: Iterable[str]) -> None:
 
 
 def check_override(override: Override, config: str) -> None:
-    """Do nothing for what exists. Errors: ValueError in one line, naming the alternatives, for what does not."""
+    """Do nothing for what exists. Raises ValueError in one line, naming the alternatives, for what does not."""
     key = override.key_or_group
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         return

@@ -129,7 +129,7 @@ class CellConfig:
         whole("seed", self.seed, 0)
 
     def identity(self) -> dict[str, Any]:
-        """The canonical, JSON-able dict that the run's name is computed from."""
+        """Return the canonical, JSON-able dict that the run's name is computed from."""
         identity: dict[str, Any] = json.loads(json.dumps(self._values()))
         return identity
 
@@ -186,9 +186,9 @@ class CellConfig:
 
 
 def cell_from_dict(values: Mapping[str, Any]) -> CellConfig:
-    """The cell that plain values describe (a resolved Hydra config's scientific part, or a run's config.json).
+    """Return the cell that plain values describe (a resolved Hydra config's scientific part, or a run's config.json).
 
-    Errors: ValueError in one sentence for missing keys, unknown keys and values out of range.
+    Raises ValueError in one sentence for missing keys, unknown keys and values out of range.
     """
     values = dict(values)
     version = values.pop("format", FORMAT)

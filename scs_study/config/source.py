@@ -42,7 +42,7 @@ class Module:
 
 @functools.cache
 def module_of(name: str) -> Module:
-    """Return a module's source. Errors: ValueError in one sentence where there is none."""
+    """Return a module's source. Raises ValueError in one sentence where there is none."""
     path = _path(name)
     if path is None:
         raise ValueError(f"{name}: there is no such module, or it has no source to tell one version of it from another")

@@ -9,7 +9,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 def split_target(part: str, target: object) -> tuple[str, str]:
-    """Return module and name of a target. Errors: ValueError in one sentence for what is no dotted name."""
+    """Return module and name of a target. Raises ValueError in one sentence for what is no dotted name."""
     if not isinstance(target, str) or not _DOTTED.fullmatch(target):
         raise ValueError(f"{part}._target_={target}: must name a Python object, such as my_project.nets.my_net")
     module, _, name = target.rpartition(".")
@@ -17,7 +17,7 @@ def split_target(part: str, target: object) -> tuple[str, str]:
 
 
 def load_target(part: str, target: str) -> object:
-    """Return the object that a target names. Errors: ValueError in one sentence where there is none."""
+    """Return the object that a target names. Raises ValueError in one sentence where there is none."""
     module, name = split_target(part, target)
     try:
         home = importlib.import_module(module)

@@ -83,7 +83,7 @@ class Batches:
         return len(self._test_labels)
 
     def plan(self, epoch: int) -> Plan:
-        """The choices of one epoch, a pure function of seed, epoch and the number of images.
+        """Return the choices of one epoch, a pure function of seed, epoch and the number of images.
 
         Order, crops, flips and affine maps have a generator each: switching one of them off leaves the others as they
         are.
@@ -113,15 +113,18 @@ class Batches:
         )
 
     def train(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
-        """Images, float32 (B, C, H, W) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an epoch."""
+        """Return images, float32 (B, C, H, W) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an
+        epoch.
+        """
         assert 0 <= step < self.steps
         batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
         affine = None if plan.affine is None else plan.affine[batch]
         return self.crops(plan.starts[batch], plan.mirrored[batch], affine), plan.labels[batch]
 
     def crops(self, starts: Tensor, mirrored: Tensor, affine: Tensor | None = None) -> Tensor:
-        """Images, as `train` gives them, of some entries of a plan: its `starts` (B,), `mirrored` (B, 1, 1, 1) and
-        `affine` (B, 2, 3)."""
+        """Return images, as `train` gives them, of some entries of a plan: its `starts` (B,), `mirrored` (B, 1, 1, 1)
+        and `affine` (B, 2, 3).
+        """
         rows = (starts[:, None] + self._rows).flatten()
         crops = self._runs.index_select(0, rows).view(-1, self._height, self._width, self._channels)
         if self.data.flip:
@@ -129,7 +132,9 @@ class Batches:
         return to_inputs(crops, self.data.size, self._white, affine)
 
     def test(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The test images, `size` at a time and in canonical order, as `train` gives them but without augmentation."""
+        """Return the test images, `size` at a time and in canonical order, as `train` gives them but without
+        augmentation.
+        """
         assert size > 0
         for first in range(0, len(self._test_labels), size):
             batch = slice(first, first + size)

@@ -44,7 +44,7 @@ def read_cifar(files: type[CIFAR10], source: Path, classes: Sequence[str]) -> tu
     """Return the training and the test split of what `find_cifar` found, in the order of the pickles.
 
     classes: the names that the pickles must have for their labels.
-    Errors: DataError naming the file that is missing or damaged. Nothing is unpickled before its md5 sum is right.
+    Raises DataError naming the file that is missing or damaged. Nothing is unpickled before its md5 sum is right.
     """
     contents = _unpacked(source, _sums(files)) if source.is_file() else None
     pickles: dict[str, dict[str, Any]] = {}

@@ -43,7 +43,7 @@ class DatasetSpec:
     pickles: tuple[str, ...] = ()
 
     def label(self, folder: str) -> int | None:
-        """The label that a folder's name stands for: a number, or a class's name whatever its case and signs."""
+        """Return the label that a folder's name stands for: a number, or a class's name whatever its case and signs."""
         if folder.isdecimal():
             return int(folder) if folder == str(int(folder)) and int(folder) < len(self.classes) else None
         names = [letters(name) for name in self.classes]
@@ -145,7 +145,7 @@ REGISTRY = {known.name: known for known in (CIFAR10_SET, CIFAR100_SET, MNIST_SET
 
 
 def check_split(known: DatasetSpec, split: Split, counts: tuple[int, ...], where: str) -> None:
-    """None, if a split has the expected shapes and counts. Errors: DataError naming `where`."""
+    """Check that a split has the expected shapes and counts. Raises DataError naming `where`."""
     pixels, labels = split
     shape = (known.size, known.size) if known.channels == 1 else (known.size, known.size, 3)
     if pixels.shape[1:] != shape or len(pixels) != len(labels):
@@ -160,13 +160,13 @@ def check_split(known: DatasetSpec, split: Split, counts: tuple[int, ...], where
 
 
 def check_count(known: DatasetSpec, name: str, found: int, expected: int, where: str) -> None:
-    """None, if a class has the expected number of images. Errors: DataError naming `where` and the class."""
+    """Check that a class has the expected number of images. Raises DataError naming `where` and the class."""
     if found != expected:
         raise DataError(f"{where} has {found} images of the class {name}, but {known.title} has {expected}")
 
 
 def check_content(known: DatasetSpec, images: ImageSet) -> None:
-    """None, if the pixels and labels are those of the original. Errors: DataError saying which split differs."""
+    """Check that the pixels and labels are those of the original. Raises DataError saying which split differs."""
     if known.split_digests is None or images.digest == known.digest:
         return
     splits = {

@@ -11,13 +11,14 @@ DIGEST = "a5db8cc94020630e3f608e2dc13cf7de52a94cf43b3276583ccd2b9489d46871"
 
 
 def load_digits() -> ImageSet:
-    """The 1,442 training and 355 test images of scikit-learn's `load_digits` (UCI optical recognition of digits).
+    """Return the 1,442 training and 355 test images of scikit-learn's `load_digits` (UCI optical recognition of
+    digits).
 
     Grey values 0..16 are scaled to 0..255 and rounded; each of the 8x8 pixels becomes 4x4 equal ones, each grey value
     three equal channels. The split is fixed: of each class, every fifth image in scikit-learn's order is a test image.
     Neighbours in that order are often by the same hand, so both splits hold the same writers.
 
-    Errors: DataError if scikit-learn's images are not those this project was written for.
+    Raises DataError if scikit-learn's images are not those this project was written for.
     """
     import sklearn.datasets  # a second that only those who use it should pay
 

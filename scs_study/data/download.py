@@ -18,9 +18,9 @@ SILENCE = 60.0
 
 
 def download_files(known: DatasetSpec, folder: Path) -> None:
-    """None; torchvision's files of the data set are in `folder` afterwards, all of them, or the folder is as it was.
+    """Put torchvision's files of the data set into `folder`, all of them, or leave the folder as it was.
 
-    Errors: OSError or RuntimeError as torchvision raises them, with the reason.
+    Raises OSError or RuntimeError as torchvision raises them, with the reason.
     """
     say(f"Downloading {known.title} ({known.download}) from {address(known)} to {folder}", error=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def download_files(known: DatasetSpec, folder: Path) -> None:
 
 
 def address(known: DatasetSpec) -> str:
-    """Where torchvision downloads the data set from (the first of its mirrors)."""
+    """Return where torchvision downloads the data set from (the first of its mirrors)."""
     from torchvision.datasets import CIFAR10
 
     files = known.reader()

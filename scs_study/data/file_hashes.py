@@ -26,7 +26,7 @@ def file_hashes(paths: Sequence[Path], index: Path) -> list[str]:
 
     index: the JSON file that remembers them. A file is read again when its size or one of its times is another one than
     then: a change that keeps all three is not noticed. Where the index cannot be written, all files are read each time.
-    Errors: DataError naming a file that cannot be read.
+    Raises DataError naming a file that cannot be read.
     """
     known = _read(index)
     stamps = [_stamp(path) for path in paths]

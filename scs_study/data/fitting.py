@@ -22,7 +22,7 @@ def fitted(path: Path, content: bytes, size: tuple[int, int], channels: int, fit
     middle part of the wanted shape, resized) or stretch (height and width each by itself); bilinear, averaging where it
     shrinks.
     Turned as the camera says (EXIF); what is transparent shows black; of 16 bits the upper 8 are taken.
-    Errors: DataError naming `path`.
+    Raises DataError naming `path`.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:

@@ -28,7 +28,7 @@ def find_idx(layout: str, place: Path) -> Path | None:
 def read_idx(folder: Path) -> tuple[Split, Split]:
     """Return the training and the test split in a folder that `find_idx` found.
 
-    Errors: DataError naming the file that is missing or damaged.
+    Raises DataError naming the file that is missing or damaged.
     """
     train, train_labels, test, test_labels = (_read(folder, name) for name in NAMES)
     return (train, _whole(train_labels)), (test, _whole(test_labels))

@@ -50,7 +50,7 @@ class ImageFolder:
 
         share, seed: where the folder has no split of its own, which share of every class are test images. Which ones
         depends on their content and the seed, so an image that is added moves few others.
-        Errors: DataError for a class with a single image.
+        Raises DataError for a class with a single image.
         """
         if self.test is not None:
             return self.train, self.test
@@ -69,7 +69,7 @@ class ImageFolder:
 def read_folder(root: Path, index: Path) -> ImageFolder:
     """Return the image folder at `root`. index: the folder of the file that remembers hashes (file_hashes).
 
-    Errors: DataError in one sentence naming the file or folder that is missing, superfluous or unreadable.
+    Raises DataError in one sentence naming the file or folder that is missing, superfluous or unreadable.
     """
     try:
         listed = _listed(root)

@@ -45,7 +45,7 @@ class ImageSet:
 
 
 def canonical(images: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
-    """The images, uint8 (N, 32, 32, 3), and labels, int64 (N,), of one split in canonical order.
+    """Return the images, uint8 (N, 32, 32, 3), and labels, int64 (N,), of one split in canonical order.
 
     images: uint8 (N, H, W) or (N, H, W, 3), at most 32 pixels wide and high. Smaller ones get an equal border of zeros
     on each side, grey ones are repeated to three channels: every architecture takes 32x32x3.
@@ -65,7 +65,7 @@ def canonical(images: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
 
 
 def grey(images: ImageSet) -> ImageSet:
-    """Return images whose three channels are equal with one of them. Errors: DataError where there are colours."""
+    """Return images whose three channels are equal with one of them. Raises DataError where there are colours."""
     for pixels in (images.train_images, images.test_images):
         if (pixels != pixels[..., :1]).any():
             raise DataError(f"data.channels=1: {images.origin} has images with colours")
@@ -74,7 +74,7 @@ def grey(images: ImageSet) -> ImageSet:
 
 
 def trimmed(images: ImageSet, pixels: int) -> ImageSet:
-    """Return images without `pixels` pixels on every side. Errors: DataError where these are not all black."""
+    """Return images without `pixels` pixels on every side. Raises DataError where these are not all black."""
     cut = []
     for every in (images.train_images, images.test_images):
         inner = every[:, pixels:-pixels, pixels:-pixels].contiguous()
@@ -103,6 +103,6 @@ def held_out(images: ImageSet, share: float, seed: int) -> ImageSet:
 def image_set(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: tuple[str, ...], origin: str
 ) -> ImageSet:
-    """The image set of two splits in canonical order, with its digest."""
+    """Return the image set of two splits in canonical order, with its digest."""
     named = {"train_images": train[0], "train_labels": train[1], "test_images": test[0], "test_labels": test[1]}
     return ImageSet(*train, *test, classes=classes, digest=tensors.checksum(named), origin=origin)

@@ -25,8 +25,8 @@ def has_class_folders(folder: Path) -> bool:
 
 
 def has_tree(known: DatasetSpec, folder: Path) -> bool:
-    """Whether a folder looks like a tree of this data set, complete or not: it has a split, and its name or the name of
-    a class says which set that is. (One folder may be looked at for several sets.)
+    """Return whether a folder looks like a tree of this data set, complete or not: it has a split, and its name or the
+    name of a class says which set that is. (One folder may be looked at for several sets.)
     """
     splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
     classes = [path.name for split in splits for path in _folders(split)]
@@ -34,10 +34,10 @@ def has_tree(known: DatasetSpec, folder: Path) -> bool:
 
 
 def read_tree(known: DatasetSpec, folder: Path) -> tuple[Split, Split]:
-    """The training and the test split of a tree, in the order of the labels.
+    """Return the training and the test split of a tree, in the order of the labels.
 
     Class folders are named by label (0..9) or by class. Other files than images are left alone.
-    Errors: DataError naming the file or folder that is missing, superfluous, unreadable or of the wrong size.
+    Raises DataError naming the file or folder that is missing, superfluous, unreadable or of the wrong size.
     """
     files = [
         [_class_files(known, folder, split, label, count) for label, count in enumerate(counts)]

@@ -24,7 +24,7 @@ CACHE_VERSION = 1
 
 
 def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool) -> ImageSet:
-    """The training and test images of `data.name`, on the CPU, the same whatever files they come from.
+    """Return the training and test images of `data.name`, on the CPU, the same whatever files they come from.
 
     root: what has the images (data.root, SCS_DATA_DIR): a tree, {train,test}/<class>/*.png (or JPEG), CIFAR's archive,
     or the folder with CIFAR's pickles or MNIST's files (data/sources.py); or a folder that holds one of them, by itself
@@ -34,7 +34,7 @@ def load_images(data: DataConfig, root: Path | None, cache: Path, download: bool
     with a word on stderr, when they are damaged. download: whether what is nowhere to be found is fetched with
     torchvision; workers say no. The bundled digits need none of these.
 
-    Errors: DataError, in one sentence, for images that are missing, unreadable, damaged or not the data set's own.
+    Raises DataError, in one sentence, for images that are missing, unreadable, damaged or not the data set's own.
     """
     if data.name == FOLDER:
         return load_own(data, root, cache)
@@ -72,7 +72,7 @@ def _own_cache() -> list[Path]:
 
 
 def _keep(known: DatasetSpec, images: ImageSet, paths: Sequence[Path]) -> None:
-    """None; the decoded images are in the first of the files that can be written, which is said if it is a later one.
+    """Keep the decoded images in the first of the files that can be written, and say so if it is a later one.
 
     Where none can, they are decoded again next time, and that is said.
     """
@@ -140,7 +140,7 @@ def _read_cache(known: DatasetSpec, path: Path, source: Path | None, root: Path 
 
 
 def _download(known: DatasetSpec, root: Path | None, home: Path, download: bool) -> Source:
-    """The freshly downloaded files. Errors: DataError that says what to do instead.
+    """The freshly downloaded files. Raises DataError that says what to do instead.
 
     Nothing is downloaded for who said where the images are: 170 MB are no answer to a wrong path.
     """

@@ -12,7 +12,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(what: str, counts: tuple[int, int], data: DataConfig) -> None:
-    """Do nothing where there is room, or nobody knows. Errors: DataError in one sentence.
+    """Do nothing where there is room, or nobody knows. Raises DataError in one sentence.
 
     counts: training and test images. They are held as bytes, the training images with the border that crops need.
     """

@@ -39,7 +39,7 @@ def load_own(data: DataConfig, root: Path | None, cache: Path) -> ImageSet:
     goes by the content of the folder and the settings; whether the folder has changed is seen by sizes and times of its
     files (file_hashes). The pixels stay on the disk and are mapped into memory.
 
-    Errors: DataError in one sentence for images that are missing, damaged, too many for the memory, or other ones than
+    Raises DataError in one sentence for images that are missing, damaged, too many for the memory, or other ones than
     the run is named after.
     """
     folder = None

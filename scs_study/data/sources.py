@@ -61,7 +61,7 @@ def _read_cifar(known: DatasetSpec, found: Path) -> tuple[Split, Split]:
 
 
 def refuse_other_forms(known: DatasetSpec, bases: Sequence[Path]) -> None:
-    """Do nothing where there are none. Errors: DataError for a form of the data set that is not read."""
+    """Do nothing where there are none. Raises DataError for a form of the data set that is not read."""
     for place in _places(known, bases):
         if place.is_file():
             raise DataError(f"{place} is a file: data.root is a folder, or {known.title}'s archive")

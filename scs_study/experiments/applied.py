@@ -19,7 +19,7 @@ def apply_settings(group: str, name: str, chosen: Collection[str]) -> None:
     them.
 
     An axis of one value is a setting too. chosen: the groups in which the command line chooses, which are left alone.
-    Errors: ValueError in one sentence for a file that is broken.
+    Raises ValueError in one sentence for a file that is broken.
     """
     values = load_option(group, name)
     axes = values.get("axes") or {}

@@ -35,9 +35,9 @@ TARGET, TARGETED = "_target_", ("arch", "layer", "objective")
 
 
 def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> CellConfig:
-    """The cell that group `choices` and dotted `settings` (train.epochs: 3) give on top of the defaults.
+    """Return the cell that group `choices` and dotted `settings` (train.epochs: 3) give on top of the defaults.
 
-    Errors: ValueError in one sentence: unknown choice, unknown setting, value out of range.
+    Raises ValueError in one sentence: unknown choice, unknown setting, value out of range.
     """
     chosen = {**default_choices(), **choices}
     values: dict[str, Any] = {group: load_option(group, chosen[group]) for group in CELL_GROUPS}
@@ -56,7 +56,7 @@ def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: 
 
 
 def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
-    """The cell of composed config groups (Hydra's or `compose_cell`'s), every value of it checked.
+    """Return the cell of composed config groups (Hydra's or `compose_cell`'s), every value of it checked.
 
     Whether its network can be built is models.check_cell's to say, which needs torch.
     """
@@ -99,9 +99,9 @@ def _folder_values(root: str | None) -> Mapping[str, Any]:
 
 @functools.cache
 def checkpoint_scheme(path: Path) -> str:
-    """The init scheme that a checkpoint file's weights are known by, or that is given in its place.
+    """Return the init scheme that a checkpoint file's weights are known by, or that is given in its place.
 
-    Errors: ValueError in one sentence.
+    Raises ValueError in one sentence.
     """
     if CHECKPOINT.fullmatch(str(path)):
         return str(path)
@@ -112,7 +112,7 @@ def checkpoint_scheme(path: Path) -> str:
 
 
 def cell_of(config: DictConfig) -> CellConfig:
-    """The cell of a config that Hydra composed, as `cell_from_values` says."""
+    """Return the cell of a config that Hydra composed, as `cell_from_values` says."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return cell_from_values({str(key): value for key, value in values.items()}, values["seed"])

@@ -40,7 +40,7 @@ class Estimate:
     bytes: int
 
     def words(self, processes: int, device: str) -> str:
-        """One line, for `processes` working side by side."""
+        """Return one line, for `processes` working side by side."""
         work = f"{self.cells} cells, {self.epochs} epochs to compute"
         disk = f"about {_size(self.bytes)} of disk"
         if self.seconds is None:
@@ -56,7 +56,8 @@ class Estimate:
 def estimate(
     left: Sequence[tuple[CellConfig, int]], images: Mapping[str, ImageSet], device: torch.device | None
 ) -> Estimate:
-    """The Estimate for cells and the epochs each still has to compute. images: of their data sets, by images_key.
+    """Return the Estimate for cells and the epochs each still has to compute. images: of their data sets, by
+    images_key.
 
     Variants that differ in pooling, activation or norm alone are timed once: the layer decides. device: None where
     other machines than this one will compute, and nothing is timed.

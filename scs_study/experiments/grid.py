@@ -59,12 +59,14 @@ class Part:
 
 
 def load_study(name: str) -> Study:
-    """The study conf/study/<name>.yaml. Errors: ValueError that names the alternatives."""
+    """Return the study conf/study/<name>.yaml. Raises ValueError that names the alternatives."""
     return _study(name, load_option("study", name))
 
 
 def study_of(name: str, config: DictConfig) -> Study:
-    """The study of a config that Hydra composed, with the overrides of its own keys (study.seeds=[0,1]) applied."""
+    """Return the study of a config that Hydra composed, with the overrides of its own keys (study.seeds=[0,1])
+    applied.
+    """
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return _study(name, {str(key): value for key, value in values.items()})
@@ -126,7 +128,7 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
 def check_includes(name: str, included: Sequence[object], above: tuple[str, ...] = ()) -> None:
     """Do nothing where a study's includes end somewhere.
 
-    Errors: ValueError naming the file for a study that is not there, and for one that includes itself in the end.
+    Raises ValueError naming the file for a study that is not there, and for one that includes itself in the end.
     """
     file = f"conf/study/{(*above, name)[-1]}.yaml"
     for each in included:
@@ -141,7 +143,7 @@ def check_includes(name: str, included: Sequence[object], above: tuple[str, ...]
 
 
 def cell_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """The overrides of a command line that change cells: {group, dotted setting or "seed": value}."""
+    """Return the overrides of a command line that change cells: {group, dotted setting or "seed": value}."""
     found: dict[str, Any] = {}
     for override in parse_overrides(arguments):
         key = override.key_or_group
@@ -157,17 +159,17 @@ def cell_overrides(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellConfig]:
-    """The study's cells, each once, in the order of its axes.
+    """Return the study's cells, each once, in the order of its axes.
 
     An override of an axis restricts the axis to that value, one of a seed restricts the seeds, any other holds for
     every cell. In a study of studies, what is an axis of one of them chooses among the cells of all.
-    Errors: ValueError in one sentence, before anything runs.
+    Raises ValueError in one sentence, before anything runs.
     """
     return united(study, parts(study, overrides))
 
 
 def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
-    """The cells of the study's parts, each once. Errors: ValueError when there are none."""
+    """Return the cells of the study's parts, each once. Raises ValueError when there are none."""
     cells: dict[str, CellConfig] = {}
     for part in made_of:
         for cell in part.cells:
@@ -178,7 +180,9 @@ def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
 
 
 def with_sources(cells: Sequence[CellConfig]) -> list[CellConfig]:
-    """The cells, and before them the convolutional twins whose trained weights they start from, if not among them."""
+    """Return the cells, and before them the convolutional twins whose trained weights they start from, if not among
+    them.
+    """
     names = {cell.run_name for cell in cells}
     sources = {cell.source.run_name: cell.source for cell in cells if cell.source is not None}
     return [*(source for name, source in sources.items() if name not in names), *cells]
@@ -187,10 +191,11 @@ def with_sources(cells: Sequence[CellConfig]) -> list[CellConfig]:
 def parts(
     study: Study, overrides: Mapping[str, Any] | None = None, choosing: frozenset[str] = frozenset()
 ) -> list[Part]:
-    """What the study is made of: the studies it includes, what those include, and itself where it has axes of its own.
+    """Return what the study is made of: the studies it includes, what those include, and itself where it has axes of
+    its own.
 
     Two parts may share a cell. The analyses of a study follow its parts, too. choosing: overrides that leave a part out
-    where it has no such cells, instead of being refused or changing them. Errors: as `plan`.
+    where it has no such cells, instead of being refused or changing them. Raises as `plan`.
     """
     overrides = dict(overrides or {})
     found = []

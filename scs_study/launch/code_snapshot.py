@@ -55,7 +55,7 @@ class SlurmJob:
 
 
 def freeze(runs: Path, study: str, packs: Sequence[Sequence[CellConfig]], settings: Mapping[str, Any]) -> Submission:
-    """A new submission with a copy of this code and its configs, which its tasks use whatever changes later."""
+    """Return a new submission with a copy of this code and its configs, which its tasks use whatever changes later."""
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         folder = runs / SUBMISSIONS / f"scs-{_short(study)}-{stamp}-{secrets.token_hex(3)}"
@@ -85,14 +85,14 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def load(folder: Path) -> Submission:
-    """The submission in a folder. Errors: FileNotFoundError, ValueError when it is damaged or incomplete."""
+    """Return the submission in a folder. Raises FileNotFoundError, ValueError when it is damaged or incomplete."""
     about = files.read_json(folder / _SUBMISSION)
     packs = tuple(tuple(cell_from_dict(values) for values in pack) for pack in files.read_json(folder / _CELLS))
     return Submission(folder, about["study"], packs, about["settings"])
 
 
 def submissions(runs: Path, study: str | None = None) -> dict[str, Path]:
-    """The folders of all submissions of these runs (of one study, or of all), by name."""
+    """Return the folders of all submissions of these runs (of one study, or of all), by name."""
     home = runs / SUBMISSIONS
     known = {path.name: path for path in sorted(home.iterdir()) if path.is_dir()} if home.is_dir() else {}
     wanted = study and _short(study)
@@ -104,9 +104,9 @@ def _short(study: str) -> str:
 
 
 def live_jobs(runs: Path, study: str | None = None) -> list[SlurmJob]:
-    """The jobs of the submissions (of one study, or of all) that SLURM has not finished yet.
+    """Return the jobs of the submissions (of one study, or of all) that SLURM has not finished yet.
 
-    Errors: ValueError in one sentence when SLURM does not answer.
+    Raises ValueError in one sentence when SLURM does not answer.
     """
     known = submissions(runs, study)
     if not known:
@@ -134,7 +134,7 @@ def _squeue(names: str) -> str:
 
 
 def covered(runs: Path, jobs: Sequence[SlurmJob]) -> dict[SlurmJob, set[str]]:
-    """The names of the runs that each of these jobs will compute or is computing."""
+    """Return the names of the runs that each of these jobs will compute or is computing."""
     folders = submissions(runs)
     names = {name: _names(folders[name]) for name in {job.submission for job in jobs}}
     return {job: set(names[job.submission][job.index]) for job in jobs}
@@ -153,14 +153,14 @@ def _names(folder: Path) -> Mapping[int, Sequence[str]]:
 
 
 def jobs_of(runs: Path, names: Collection[str]) -> list[SlurmJob]:
-    """The jobs that have one of the named runs to compute, whichever study sent them. Errors: as `live_jobs`."""
+    """Return the jobs that have one of the named runs to compute, whichever study sent them. Raises as `live_jobs`."""
     return [job for job, runs_of in covered(runs, live_jobs(runs)).items() if not runs_of.isdisjoint(names)]
 
 
 def cancel(runs: Path, study: str) -> list[str]:
-    """The numbers of the jobs that were cancelled: all that this study's submissions still have, and no other.
+    """Return the numbers of the jobs that were cancelled: all that this study's submissions still have, and no other.
 
-    Runs that were in progress write a checkpoint and are "interrupted". Errors: ValueError when SLURM refuses.
+    Runs that were in progress write a checkpoint and are "interrupted". Raises ValueError when SLURM refuses.
     """
     numbers = [job.number for job in live_jobs(runs, study)]
     for start in range(0, len(numbers), 500):

@@ -70,7 +70,7 @@ def monitor_study(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[s
 
 
 def summary(states: Sequence[str], jobs: Sequence[SlurmJob] | None) -> str:
-    """One line: how many cells are in which state, and how many jobs."""
+    """Return one line: how many cells are in which state, and how many jobs."""
     cells = ", ".join(f"{count} {state}" for state, count in sorted(Counter(states).items()))
     if jobs is None:
         return f"cells: {cells}; SLURM does not answer"

@@ -24,12 +24,12 @@ LAUNCHERS = ("inline", "pool", "slurm")
 
 
 def unsettled(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
-    """The cells that have no result yet, or one with a damaged file."""
+    """Return the cells that have no result yet, or one with a damaged file."""
     return [cell for cell in cells if not settled(runs, cell)]
 
 
 def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> str:
-    """A line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
+    """Return a line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
     missing = unsettled(cells, place.runs)
     if not missing:
         return ""
@@ -44,9 +44,9 @@ def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) 
 
 
 def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> dict[str, Outcome] | None:
-    """What became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
+    """Return what became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
 
-    Errors: ValueError in one sentence before anything runs; stopping.Interrupted.
+    Raises ValueError in one sentence before anything runs; stopping.Interrupted.
     """
     name = choice("launch.name", config.launch.name, LAUNCHERS)
     if unsettled(cells, place.runs):
@@ -66,12 +66,12 @@ def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: Di
 
 
 def pool_of(place: Workplace, config: DictConfig) -> PoolSize:
-    """How many processes conf/launch/pool.yaml means on this machine, and their devices."""
+    """Return how many processes conf/launch/pool.yaml means on this machine, and their devices."""
     return pool_size(place.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
 
 
 def check_launch(config: DictConfig, place: Workplace) -> None:
-    """Do nothing for settings that a launcher on this machine can have. Errors: ValueError in one sentence."""
+    """Do nothing for settings that a launcher on this machine can have. Raises ValueError in one sentence."""
     name = choice("launch.name", config.launch.name, LAUNCHERS)
     if name == "pool":
         pool_of(place, config)
@@ -80,7 +80,7 @@ def check_launch(config: DictConfig, place: Workplace) -> None:
 
 
 def side_by_side_of(config: DictConfig) -> int:
-    """Return how many cells conf/launch/inline.yaml means at once in one process. Errors: ValueError."""
+    """Return how many cells conf/launch/inline.yaml means at once in one process. Raises ValueError."""
     count = whole("launch.side_by_side", config.launch.side_by_side, 1)
     if count > MOST_THREADS:
         raise ValueError(
@@ -90,7 +90,7 @@ def side_by_side_of(config: DictConfig) -> int:
 
 
 def check_writable(runs: Path) -> None:
-    """None. Errors: ValueError in one sentence when nothing can be written into the folder."""
+    """Raise ValueError in one sentence when nothing can be written into the folder."""
     try:
         files.check_writable(runs)
     except OSError as error:

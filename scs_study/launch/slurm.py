@@ -32,10 +32,11 @@ _LEAST = {"gpus": 0, "cpus": 1, "memory_gb": 1, "minutes": 1, "parallel": 1, "ce
 def submit(
     study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> tuple[Submission | None, list[str]]:
-    """The submission of the cells that are neither done nor on their way already, and all job numbers of the study.
+    """Return the submission of the cells that are neither done nor on their way already, and all job numbers of the
+    study.
 
     Cells whose pretrained weights another job is computing are held back, with a sentence. None when nothing had to be
-    sent. Errors: ValueError in one sentence when there is no SLURM or it refuses.
+    sent. Raises ValueError in one sentence when there is no SLURM or it refuses.
     """
     check_cluster(launch, place.runs)
     names = {each.run_name for cell in cells for each in (cell, cell.source) if each is not None}
@@ -57,7 +58,7 @@ def submit(
 
 
 def check_cluster(launch: Mapping[str, Any], runs: Path) -> None:
-    """None. Errors: ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one.
+    """Raise ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one.
 
     The logs and the frozen code of a task are below `runs`, whose name must mean the same to SLURM.
     """
@@ -80,7 +81,7 @@ def check_cluster(launch: Mapping[str, Any], runs: Path) -> None:
 
 
 def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
-    """The cells of every task, `size` of them or a few more.
+    """Return the cells of every task, `size` of them or a few more.
 
     A cell that starts from the weights of another one that is still to be trained is in that one's task: in a task of
     its own it would have nothing to do for hours.
@@ -100,7 +101,7 @@ def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
 
 
 def decided(look: Callable[[], list[SlurmJob]]) -> list[SlurmJob]:
-    """The jobs that `look` finds, once SLURM has decided about those that are just ending.
+    """Return the jobs that `look` finds, once SLURM has decided about those that are just ending.
 
     They may be over or queued again in a moment; sending their cells off once more would be too early, or too late.
     """
@@ -113,9 +114,9 @@ def decided(look: Callable[[], list[SlurmJob]]) -> list[SlurmJob]:
 
 
 def send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
-    """The numbers of the jobs: one array, of which every task calls slurm_task.run.
+    """Return the numbers of the jobs: one array, of which every task calls slurm_task.run.
 
-    Errors: ValueError in one sentence when SLURM refuses; nothing is left of the submission then.
+    Raises ValueError in one sentence when SLURM refuses; nothing is left of the submission then.
     """
     import submitit
     from submitit.core.utils import FailedJobError
@@ -174,9 +175,9 @@ def _options(more: Sequence[str]) -> dict[str, Any]:
 def slurm(
     study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> dict[str, Outcome] | None:
-    """What became of every cell, by run name; None at once after submission where launch.detach says so.
+    """Return what became of every cell, by run name; None at once after submission where launch.detach says so.
 
-    Errors: as `submit`; stopping.Interrupted when the waiting was interrupted: the jobs go on.
+    Raises as `submit`; stopping.Interrupted when the waiting was interrupted: the jobs go on.
     """
     submission, numbers = submit(study, cells, place, launch, engine)
     if submission is not None:

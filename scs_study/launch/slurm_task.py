@@ -66,9 +66,9 @@ def _source(submission: Submission, index: int, place: Workplace) -> WorkSource:
 
 
 def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
-    """What every task of a submission is told, for a JSON file; `workplace_of` reads it on the node.
+    """Return what every task of a submission is told, for a JSON file; `workplace_of` reads it on the node.
 
-    Errors: ValueError in one sentence for a device that no node would have.
+    Raises ValueError in one sentence for a device that no node would have.
     """
     if str(engine["device"]).startswith("cuda") and not launch["gpus"]:
         raise ValueError(f"engine.device={engine['device']}: a task has no GPU with launch.gpus=0")
@@ -87,7 +87,7 @@ def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str
 
 
 def workplace_of(settings: Mapping[str, Any]) -> Workplace:
-    """Where the task works, on a device of this node. Errors: ValueError when the node has none such."""
+    """Return where the task works, on a device of this node. Raises ValueError when the node has none such."""
     device = pick_device(settings["device"])
     return Workplace(
         runs=Path(settings["runs"]),
@@ -99,7 +99,7 @@ def workplace_of(settings: Mapping[str, Any]) -> Workplace:
 
 
 def requeue_by_ourselves() -> None:
-    """None; submitit, which would requeue in the middle of a step, hears no warning: the runs are to stop first."""
+    """Keep the warning from submitit, which would requeue in the middle of a step: the runs are to stop first."""
     for number in WARNING:
         # Not SIG_IGN: it would throw away a warning that has come already, and is held back until somebody listens
         # (study/start.sh).
@@ -116,7 +116,9 @@ def own_number() -> str | None:
 
 
 def queue_again(limit: int) -> str:
-    """A sentence. The task is queued again if SLURM says it is running, so not after scancel or scontrol requeue."""
+    """Return a sentence. The task is queued again if SLURM says it is running, so not after scancel or scontrol
+    requeue.
+    """
     starts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     number = own_number()
     if number is None:

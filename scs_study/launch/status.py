@@ -14,7 +14,7 @@ from scs_study.runs.state import RunState, run_states
 
 
 def plan_records(cells: Sequence[CellConfig], runs: Path) -> list[dict[str, Any]]:
-    """One JSON-able record a cell: what it is, its run folder's name and its state."""
+    """Return one JSON-able record a cell: what it is, its run folder's name and its state."""
     states = run_states(runs, cells)
     return [
         {
@@ -35,7 +35,7 @@ def plan_records(cells: Sequence[CellConfig], runs: Path) -> list[dict[str, Any]
 
 
 def status_text(cells: Sequence[CellConfig], runs: Path) -> str:
-    """A line a cell (state, epoch, run) and a last line that counts the states."""
+    """Return a line a cell (state, epoch, run) and a last line that counts the states."""
     states = run_states(runs, cells)
     width = max(len(name) for name in states)
     lines = [f"{name:{width}}  {_words(state)}" for name, state in states.items()]
@@ -46,7 +46,9 @@ def status_text(cells: Sequence[CellConfig], runs: Path) -> str:
 
 
 def jobs_text(cells: Sequence[CellConfig], runs: Path) -> str:
-    """A line a SLURM job that has cells of the study; "" where there are none, or a sentence when SLURM is silent."""
+    """Return a line a SLURM job that has cells of the study; "" where there are none, or a sentence when SLURM is
+    silent.
+    """
     try:
         jobs = jobs_of(runs, {cell.run_name for cell in cells})
     except ValueError as error:

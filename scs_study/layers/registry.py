@@ -168,7 +168,7 @@ LAYERS: dict[str, LayerSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def register(spec: LayerSpec) -> LayerSpec:
-    """Add `spec`, or return the one of its name that is there. Errors: ValueError when that one is another layer's."""
+    """Add `spec`, or return the one of its name that is there. Raises ValueError when that one is another layer's."""
     there = LAYERS.setdefault(spec.name, spec)
     if there.module is not spec.module:
         raise ValueError(f"layer={spec.name}: that name belongs to {there.title} already")
@@ -181,7 +181,7 @@ def layer_types() -> tuple[type[nn.Module], ...]:
 
 
 def spec_of(module: nn.Module) -> LayerSpec:
-    """Return the entry of a network's layer, by its class. Errors: KeyError when it is no layer of the registry."""
+    """Return the entry of a network's layer, by its class. Raises KeyError when it is no layer of the registry."""
     known = [spec for spec in LAYERS.values() if spec.module is not None]
     for spec in known:
         if type(module) is spec.module:  # before a layer that it was derived from

@@ -42,7 +42,7 @@ class SwapReport:
 
 
 def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
-    """What was swapped in `network`, which is changed in place.
+    """Return what was swapped in `network`, which is changed in place.
 
     Kernel size, stride, padding, dilation, groups, device, dtype and whether it learns are carried over; so is the
     weight, times `layer.weight_scale`.
@@ -56,8 +56,8 @@ def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, 
 
 
 def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
-    """What `swap` returns, but for calls of functions, which it does not look for: tracing changes how every module of
-    the process is called, and other runs may be in it.
+    """Return what `swap` returns, but for calls of functions, which it does not look for: tracing changes how every
+    module of the process is called, and other runs may be in it.
 
     A module that stands in several places is replaced by one and the same in each.
     """

@@ -41,7 +41,7 @@ def initial_weights(
     trained: Mapping[str, Tensor] | None = None,
     ends: tuple[int, int] = PLAIN_ENDS,
 ) -> InitialWeights:
-    """The shared initial weights of (arch, seed, scheme, ends), from `folder` or drawn and saved there.
+    """Return the shared initial weights of (arch, seed, scheme, ends), from `folder` or drawn and saved there.
 
     ends: the channels of an image, and the number of classes.
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
@@ -50,7 +50,7 @@ def initial_weights(
     name, is set aside and drawn again.
     checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: those of the `trained` plain network.
     a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
-    Errors: ValueError when there are no such weights, or they are not this architecture's.
+    Raises ValueError when there are no such weights, or they are not this architecture's.
     """
     directions, _, sizes = scheme.partition(SIZED_AS)
     if sizes:
@@ -103,7 +103,7 @@ def _shapes_of(arch: str, digest: str | None, ends: tuple[int, int]) -> dict[str
 def from_trained(
     arch: str, seed: int, trained: Mapping[str, Tensor], ends: tuple[int, int] = PLAIN_ENDS
 ) -> InitialWeights:
-    """The initial weights of a cell that starts from the `trained` plain network: p is drawn as everybody's is."""
+    """Return the initial weights of a cell that starts from the `trained` plain network: p is drawn as everybody's is."""
     drawn = {name: value for name, value in draw(arch, seed, DRAWN[0], ends).items() if name.endswith(f".{UNIT_P}")}
     tensors = {**trained, **drawn}
     return InitialWeights(tensors, checksum(tensors))
@@ -146,7 +146,7 @@ def build(arch: str, seed: int, ends: tuple[int, int] = PLAIN_ENDS) -> nn.Module
 
 
 def draw(arch: str, seed: int, scheme: str, ends: tuple[int, int] = PLAIN_ENDS) -> dict[str, Tensor]:
-    """The tensors of (arch, seed, scheme, ends), drawn on the CPU; the global random state is left as it was."""
+    """Return the tensors of (arch, seed, scheme, ends), drawn on the CPU; the global random state is left as it was."""
     network = build(arch, seed, ends)
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for path, module in network.named_modules():

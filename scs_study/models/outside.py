@@ -15,7 +15,7 @@ from scs_study.models.architectures import ARCHITECTURES, Architecture
 def adopt(cell: CellConfig) -> None:
     """Register the network and the layer that a cell has from outside this package; each process does so for itself.
 
-    Errors: ValueError in one sentence for an object that is not there or of another kind, and for a name that is taken.
+    Raises ValueError in one sentence for an object that is not there or of another kind, and for a name that is taken.
     """
     for part, target in cell.targets:
         if part == "arch":

@@ -22,7 +22,8 @@ POOLS = (nn.MaxPool2d, MaxAbsPool2d)
 
 
 def fold_pools(network: nn.Module) -> nn.Module:
-    """The same network, changed in place: a pool that follows a sharpened layer in an nn.Sequential is the layer's own.
+    """Return the same network, changed in place: a pool that follows a sharpened layer in an nn.Sequential is the
+    layer's own.
 
     The names and the order of all parameters stay; what a hook on such a layer sees is pooled. Left alone: a layer or a
     pool that stands in several places, a pool that returns its indices, and subclasses, which may do something else.

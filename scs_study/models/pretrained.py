@@ -21,9 +21,10 @@ DIGITS = 12
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, by name: a state dict, or a dict that has one as `state_dict`; safetensors or torch's.
+    """Return the weights in a file, by name: a state dict, or a dict that has one as `state_dict`; safetensors or
+    torch's.
 
-    torch's files are loaded with weights_only=True. Errors: ValueError in one sentence.
+    torch's files are loaded with weights_only=True. Raises ValueError in one sentence.
     """
     try:
         if path.suffix == ".safetensors":
@@ -54,12 +55,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def scheme_of(tensors: Mapping[str, Tensor]) -> str:
-    """The name of these weights as an init scheme: checkpoint-<first digits of their checksum>."""
+    """Return the name of these weights as an init scheme: checkpoint-<first digits of their checksum>."""
     return f"checkpoint-{checksum(tensors)[:DIGITS]}"
 
 
 def keep(tensors: Mapping[str, Tensor], folder: Path) -> Path:
-    """The file in `folder`, beside the shared initial weights, that every run which starts from these reads."""
+    """Return the file in `folder`, beside the shared initial weights, that every run which starts from these reads."""
     scheme = scheme_of(tensors)
     path = folder / f"{scheme}.safetensors"
     try:

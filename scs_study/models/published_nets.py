@@ -57,7 +57,7 @@ def hukkelas(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
 
 
 def hukkelas_residual(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """The same with 1x1 shortcuts: 1,251,284 parameters."""
+    """Return the same with 1x1 shortcuts: 1,251,284 parameters."""
     return _hukkelas(True, num_classes, in_channels)
 
 
@@ -68,7 +68,7 @@ SCSNET = ((32, 1), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256
 def batchelor_scsnet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Batchelor's ScsNet: nine convolutions, the mean, a linear layer; 1,764,906 parameters with his layer.
 
-    Errors: ValueError for images that do not have three colours.
+    Raises ValueError for images that do not have three colours.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(standardise=_standardise("batchelor_scsnet", in_channels))
     channels = in_channels
@@ -88,7 +88,7 @@ def batchelor_resnet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Batchelor's ResNet18 without its pool, its stem a convolution in every variant; 11,169,098 parameters with his
     layer and norm=none. His has neither norms nor ReLUs.
 
-    Errors: ValueError for images that do not have three colours.
+    Raises ValueError for images that do not have three colours.
     """
     import torchvision  # seconds, which the other architectures need not pay
 

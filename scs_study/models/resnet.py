@@ -37,7 +37,7 @@ def resnet20_idelbayev(num_classes: int = 10, in_channels: int = 3) -> nn.Module
     """`resnet20` that standardises its images by ImageNet's mean and deviation, as the public code does before it
     (systems.md 5). Here it is part of the network, so that attacks and saliency maps go on in pixels in [0, 1].
 
-    Errors: ValueError for images that do not have three colours.
+    Raises ValueError for images that do not have three colours.
     """
     if in_channels != len(IMAGENET_MEAN):
         raise ValueError(

@@ -61,7 +61,7 @@ def demo_lightning(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
 
 
 def blog_keras(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """The Keras snippet of the blog post with its default, no padding: 104,781 parameters with SCS."""
+    """Return the Keras snippet of the blog post with its default, no padding: 104,781 parameters with SCS."""
     stages = (Plain(((32, 3, 0),), 2), Plain(((64, 3, 0),), 2), Plain(((128, 3, 0),), 2))
     return stack(stages, 1152, num_classes, in_channels)
 
@@ -77,7 +77,7 @@ def mnist1233(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
 
 
 def mnist1053(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
-    """The same as it was in April 2022: its first depthwise kernels shared by all channels; 1,053 parameters."""
+    """Return the same as it was in April 2022: its first depthwise kernels shared by all channels; 1,053 parameters."""
     return _test_net(True, num_classes, in_channels)
 
 

@@ -21,7 +21,7 @@ from scs_study.system.randomness import derived, own_random_state
 
 
 def check_cell(cell: CellConfig) -> None:
-    """None. Errors: ValueError in one sentence for a cell that cannot be built."""
+    """Raise ValueError in one sentence for a cell that cannot be built."""
     adopt(cell)
     choice("arch", cell.arch, ARCHITECTURES)
     choice("layer.name", cell.layer.name, LAYERS)
@@ -39,7 +39,7 @@ def check_cell(cell: CellConfig) -> None:
 
 
 def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
-    """The network of `cell` on the CPU, starting from the `shared` initial weights.
+    """Return the network of `cell` on the CPU, starting from the `shared` initial weights.
 
     Every tensor that the variant has in common with the plain network is a copy of the shared one (times
     layer.weight_scale for replaced kernels); a learned p starts at low + (high - low) * the shared draw.
@@ -55,7 +55,7 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
 
 
 def restore_variant(cell: CellConfig, trained: Mapping[str, Tensor]) -> nn.Module:
-    """The network of `cell` on the CPU with the `trained` weights of one of its runs (weights.safetensors)."""
+    """Return the network of `cell` on the CPU with the `trained` weights of one of its runs (weights.safetensors)."""
     network = _swapped(cell, None)
     check_fit(trained, network.state_dict(), cell.arch, cell.run_name, "weights")
     network.load_state_dict(trained)
@@ -74,12 +74,12 @@ def _names(cell: CellConfig) -> dict[str, str]:
 
 
 def not_swapped(cell: CellConfig) -> tuple[tuple[str, str], ...]:
-    """What the variant wants swapped and keeps nevertheless: module paths and reasons (models.swap.SwapReport)."""
+    """Return what the variant wants swapped and keeps nevertheless: module paths and reasons (models.swap.SwapReport)."""
     return _not_swapped(cell.arch, cell.data.ends, cell.layer, cell.activation, cell.pooling, cell.norm)
 
 
 def remarks(cells: Iterable[CellConfig]) -> list[str]:
-    """A sentence for everything that a variant among `cells` wants swapped and keeps nevertheless, each once."""
+    """Return a sentence for everything that a variant among `cells` wants swapped and keeps nevertheless, each once."""
     found = {
         f"{cell.arch}: {path or 'the network'}: {reason}": None for cell in cells for path, reason in not_swapped(cell)
     }
@@ -104,12 +104,12 @@ def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
 
 
 def layer_paths(network: nn.Module) -> list[str]:
-    """The module paths of the convolutions and of the layers that replaced them, in the network's order."""
+    """Return the module paths of the convolutions and of the layers that replaced them, in the network's order."""
     return [path for path, module in network.named_modules() if isinstance(module, layer_types())]
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of trainable values (all of them are used: no layer here registers a parameter it ignores)."""
+    """Return the number of trainable values (all of them are used: no layer here registers a parameter it ignores)."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 

@@ -50,7 +50,7 @@ def pack(runs: Path, names: Sequence[str], archive: Path, leave_out: Iterable[st
 def unpack(archive: Path, folder: Path) -> list[str]:
     """Return the names of the runs in `archive`, whose files now lie in `folder`, a folder a run.
 
-    Errors: ValueError naming the archive when it is damaged; FileNotFoundError when there is none.
+    Raises ValueError naming the archive when it is damaged; FileNotFoundError when there is none.
     """
     names: dict[str, None] = {}
     for line in _lines(archive):

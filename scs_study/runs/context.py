@@ -38,7 +38,7 @@ class Workplace:
     _images: dict[str, ImageSet] = field(default_factory=dict)
 
     def images(self, data: DataConfig, download: bool = False) -> ImageSet:
-        """The images of a cell, loaded once a process. Errors: DataError (a ValueError) in one sentence."""
+        """Return the images of a cell, loaded once a process. Raises DataError (a ValueError) in one sentence."""
         if data.images_key not in self._images:
             self._images[data.images_key] = load_images(data, self.data_root, self.data_cache, download)
         return self._images[data.images_key]
@@ -50,7 +50,7 @@ class Workplace:
 
 
 def workplace(config: DictConfig) -> Workplace:
-    """The folders and settings that a composed config names. Relative folders are below the project's own."""
+    """Return the folders and settings that a composed config names. Relative folders are below the project's own."""
     engine = config.engine
     if engine.threads is not None:
         torch.set_num_threads(whole("engine.threads", engine.threads, 1))
@@ -107,16 +107,16 @@ def _here(device: torch.device) -> bool:
 
 
 def check_checkpoint(cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
-    """None. Errors: ValueError when `init.checkpoint` is given and has no effect on any of the cells."""
+    """Raise ValueError when `init.checkpoint` is given and has no effect on any of the cells."""
     path = overrides.get("init.checkpoint")
     if path is not None and not any(CHECKPOINT.search(cell.init) for cell in cells):
         raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
 
 
 def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
-    """None; the weights that `init.checkpoint` names lie beside the runs, where the workers look for them.
+    """Put the weights that `init.checkpoint` names beside the runs, where the workers look for them.
 
-    Errors: ValueError when weights from a file that a cell starts from are not there or do not fit it.
+    Raises ValueError when weights from a file that a cell starts from are not there or do not fit it.
     """
     path, folder = overrides.get("init.checkpoint"), below_project(config.runs) / INITIAL
     starts = {(cell.arch, cell.seed, cell.init, cell.data.ends) for cell in cells if CHECKPOINT.search(cell.init)}

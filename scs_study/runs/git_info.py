@@ -14,7 +14,7 @@ FROZEN = "frozen.json"
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit of the checkout in `folder` and whether tracked files differ from it.
+    """Return the commit of the checkout in `folder` and whether tracked files differ from it.
 
     Where that cannot be known both are None, and "unknown" says why. The repository is the one in `folder` itself: one
     around it is somebody else's (the code was unpacked or installed there), and so is one that the environment names

@@ -59,17 +59,17 @@ class Lease:
     _lost: bool = False
 
     def check(self) -> None:
-        """None. Errors: LeaseLost when the run has another owner by now. Ask before every write."""
+        """Raise LeaseLost when the run has another owner by now. Ask before every write."""
         if self._taken_over():
             raise LeaseLost(f"{self.path.parent.name}: another process has taken this run over")
 
     def check_if_silent(self) -> None:
-        """None; like `check`, but looks at the disk only if there is a reason to. Ask at every step."""
+        """Do what `check` does, but look at the disk only if there is a reason to. Ask at every step."""
         if self._lost or _awake() - self._beaten > STALE / 2:
             self.check()
 
     def release(self) -> None:
-        """None; the run is free. The file stays, so that its number is never used twice."""
+        """Free the run. The file stays, so that its number is never used twice."""
         self._stop.set()
         _give_back(self.path)
 
@@ -94,7 +94,8 @@ class Lease:
 
 
 def acquire(folder: Path, watch: Watch | None = None) -> Lease:
-    """A lease on the run in `folder`. Errors: Busy, with a sentence saying who has it; OSError from the file system.
+    """Return a lease on the run in `folder`. Raises Busy, with a sentence saying who has it; OSError from the file
+    system.
 
     `watch` remembers between calls when a heartbeat was last seen to move; pass the same dict again.
     """
@@ -127,7 +128,8 @@ def acquire(folder: Path, watch: Watch | None = None) -> Lease:
 
 
 def owner_of(folder: Path, now: float | None = None, watch: Watch | None = None) -> dict[str, Any] | None:
-    """The live owner of the run in `folder` (host, pid, age in seconds of its last heartbeat), None if it has none.
+    """Return the live owner of the run in `folder` (host, pid, age in seconds of its last heartbeat), None if it has
+    none.
 
     An owner on another machine is judged by its silence, as `acquire` does, where `watch` remembers earlier looks. At
     first sight it counts as live as long as its heartbeat is younger than STALE seconds at `now`, the time by the clock

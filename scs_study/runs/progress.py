@@ -31,7 +31,7 @@ class Progress:
         return Progress(len(cells), epochs_left, _started=time.monotonic())
 
     def epoch(self, number: int, cell: CellConfig, line: dict[str, Any]) -> None:
-        """None; says that cell `number` (from 1) has completed the epoch that history `line` records."""
+        """Say that cell `number` (from 1) has completed the epoch that history `line` records."""
         self._left, self._done = max(self._left - 1, 0), self._done + 1
         seconds = (time.monotonic() - self._started) / self._done
         accuracy = line["test_accuracy"]
@@ -57,13 +57,13 @@ class Progress:
             console.say(text)
 
     def say(self, text: str) -> None:
-        """None; prints a line of its own."""
+        """Print a line of its own."""
         console.say(f"\n{text}" if self._width else text)
         self._width = 0
 
 
 def duration(seconds: float) -> str:
-    """A time in words of one or two units: 45 s, 12 min, 3 h 20 min, 9 days."""
+    """Return a time in words of one or two units: 45 s, 12 min, 3 h 20 min, 9 days."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

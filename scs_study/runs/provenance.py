@@ -34,7 +34,7 @@ def tell_unknown_commit() -> None:
 
 
 def provenance(cell: CellConfig, settings: Settings, restart: int) -> dict[str, Any]:
-    """One start of a run as a JSON-able record; `restart` counts the starts before it."""
+    """Return one start of a run as a JSON-able record; `restart` counts the starts before it."""
     return {
         "restart": restart,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

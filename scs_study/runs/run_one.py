@@ -31,11 +31,11 @@ def run_cell(
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     watch: Watch | None = None,
 ) -> Outcome:
-    """What became of the cell. A run that is final and whole is left alone, one of another process is "busy".
+    """Return what became of the cell. A run that is final and whole is left alone, one of another process is "busy".
 
     A cell that starts from another one's trained weights has that one computed first.
     A run that raises (SystemExit included) is "failed": its traceback is in error.txt and its sentence in the outcome.
-    Errors: Interrupted when `stop()` turned true; LeaseLost when another process took over because this one was silent.
+    Raises Interrupted when `stop()` turned true; LeaseLost when another process took over because this one was silent.
     """
     folder = place.runs / cell.run_name
     if cell.source is not None and not settled(place.runs, cell):
@@ -114,7 +114,9 @@ def _starting_weights(cell: CellConfig, place: Workplace) -> InitialWeights:
 
 
 def give_up(cell: CellConfig, place: Workplace, sentence: str) -> Outcome:
-    """The outcome "failed" with `sentence`, recorded in the run's folder, for a cell that kills whoever works on it."""
+    """Return the outcome "failed" with `sentence`, recorded in the run's folder, for a cell that kills whoever works on
+    it.
+    """
     folder = place.runs / cell.run_name
     try:
         lease = acquire(folder)

@@ -55,7 +55,7 @@ class Outcome:
 
 
 def run_state(runs: Path, cell: CellConfig, now: float | None = None) -> RunState:
-    """The state of a cell's run. A run whose process is gone is `interrupted`, whatever its last words were.
+    """Return the state of a cell's run. A run whose process is gone is `interrupted`, whatever its last words were.
 
     now: as for `lease.owner_of`.
     """
@@ -85,7 +85,8 @@ def _state(folder: Path, epochs: int, now: float | None, watch: Watch | None) ->
 
 
 def run_states(runs: Path, cells: Iterable[CellConfig], watch: Watch | None = None) -> dict[str, RunState]:
-    """The states of many runs, by run name. Folders that were final before and have not changed since are not read.
+    """Return the states of many runs, by run name. Folders that were final before and have not changed since are not
+    read.
 
     watch: as for `lease.owner_of`, of whoever looks again and again.
     """
@@ -115,7 +116,7 @@ def run_states(runs: Path, cells: Iterable[CellConfig], watch: Watch | None = No
 
 
 def clock(folder: Path) -> float:
-    """The time by the clock of the file system that `folder` is on, which need not be this machine's.
+    """Return the time by the clock of the file system that `folder` is on, which need not be this machine's.
 
     Where `folder` cannot be written to, this machine's own time.
     """

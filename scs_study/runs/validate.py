@@ -42,12 +42,13 @@ class Damage:
 
 
 def settled(runs: Path, cell: CellConfig) -> bool:
-    """Whether the cell's run is final and all its files are whole: nothing is left to do."""
+    """Return whether the cell's run is final and all its files are whole: nothing is left to do."""
     return run_state(runs, cell).final and not damage(runs / cell.run_name, cell)
 
 
 def damage(folder: Path, cell: CellConfig) -> list[Damage]:
-    """What is wrong in a run's folder. Of a run that is not final only the files that never change are looked at.
+    """Return what is wrong in a run's folder. Of a run that is not final only the files that never change are looked
+    at.
 
     The checkpoint, history and layers of a run that is resumed are checked where they are read (training.checkpoint).
     """
@@ -70,7 +71,7 @@ def damage(folder: Path, cell: CellConfig) -> list[Damage]:
 
 
 def unreadable(folder: Path) -> str:
-    """A sentence that names a file of the run which this user may not read, "" where there is none.
+    """Return a sentence that names a file of the run which this user may not read, "" where there is none.
 
     Such a file is somebody else's and may be as good as ever: it is no damage, and nothing is set aside for it.
     """
@@ -84,7 +85,7 @@ def unreadable(folder: Path) -> str:
 
 
 def repair(folder: Path, cell: CellConfig) -> None:
-    """None; damaged files are set aside, each with a printed sentence, and the run is again what its files say it is.
+    """Set damaged files aside, each with a printed sentence, so that the run is again what its files say it is.
 
     Only for the owner of the run's lease. Files that a killed writer left behind are taken away.
     """

@@ -28,7 +28,7 @@ _lock = threading.RLock()
 
 
 def say(text: str = "", error: bool = False, end: str = "\n") -> None:
-    """None; `text` is on standard output (error: on standard error) at once, or lost if nobody can get it.
+    """Print `text` on standard output (error: on standard error) at once; it is lost if nobody can get it.
 
     Where it is lost for another reason than that its reader has gone, standard error is told why, once.
     """
@@ -36,25 +36,25 @@ def say(text: str = "", error: bool = False, end: str = "\n") -> None:
 
 
 def say_once(text: str, error: bool = False) -> None:
-    """None; like `say`, unless this process has said the same before."""
+    """Say `text` unless this process has said the same before."""
     if text not in _told:
         _told.add(text)
         say(text, error)
 
 
 def interject(text: str) -> None:
-    """None; like `say`, from a signal's handler: past Python's buffers, which refuse whoever interrupts them."""
+    """Say `text` from a signal's handler: past Python's buffers, which refuse whoever interrupts them."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.write(sys.stdout.fileno(), f"\n{text}\n".encode())
 
 
 def lost() -> bool:
-    """Whether lines of standard output were lost though nobody turned away from them: to a full disk, say."""
+    """Return whether lines of standard output were lost though nobody turned away from them: to a full disk, say."""
     return "standard output" in _lost
 
 
 def width() -> int | None:
-    """The columns of the terminal that standard output is, None where it is a file or a pipe."""
+    """Return the columns of the terminal that standard output is, None where it is a file or a pipe."""
     try:
         if sys.stdout is None or not sys.stdout.isatty():
             return None
@@ -90,7 +90,8 @@ def shortened(text: str, length: int) -> str:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """A context in which nothing fails for its output: for a command, which leaves it just before its process ends.
+    """Return a context in which nothing fails for its output: for a command, which leaves it just before its process
+    ends.
 
     What others print (a download's bar, Hydra's help) is treated as by `say`, and what Python flushes at its end.
     Standard streams that the command was started without are opened on nothing: otherwise a file of ours would get
@@ -162,7 +163,7 @@ def _flushed(stream: TextIO) -> bool:
 
 
 def _drop(stream: TextIO, error: OSError) -> None:
-    """None; what Python has buffered for the stream is gone: the flush at the process's end would fail for it."""
+    """Drop what Python has buffered for the stream: the flush at the process's end would fail for it."""
     with contextlib.suppress(OSError, ValueError):  # no file of the system: nothing flushes it
         number = stream.fileno()
         keep = None if error.errno in GONE else os.dup(number)  # a full disk may have space again

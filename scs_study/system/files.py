@@ -19,9 +19,10 @@ _Found = TypeVar("_Found")
 
 
 def fresh(look: Callable[[], _Found]) -> _Found:
-    """What `look` gives, asked again while its file is stale: another node of a shared disk has just replaced it.
+    """Return what `look` gives, asked again while its file is stale: another node of a shared disk has just replaced
+    it.
 
-    Errors: as `look`; OSError (ESTALE) when it still is after REPLACED seconds.
+    Raises as `look`; OSError (ESTALE) when it still is after REPLACED seconds.
     """
     deadline = time.monotonic() + REPLACED
     while True:
@@ -34,7 +35,7 @@ def fresh(look: Callable[[], _Found]) -> _Found:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file. Errors: OSError."""
+    """Return the content of a file. Raises OSError."""
     return fresh(path.read_bytes)
 
 
@@ -64,7 +65,7 @@ def check_path(key: str, path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """None; `path` holds `data` afterwards, or what it held before if anything goes wrong (a full disk, a kill)."""
+    """Write `data` to `path`, which holds what it held before if anything goes wrong (a full disk, a kill)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's: that one is for its owner alone, and whom a file is for is for the umask to say.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")  # 40 letters have at most 160 bytes
@@ -83,7 +84,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """None. Errors: OSError when nothing can be written into the folder (it is made where it is not there yet)."""
+    """Raise OSError when nothing can be written into the folder (it is made where it is not there yet)."""
     probe = folder / f".probe-{os.getpid()}.tmp"
     try:
         write_bytes(probe, b"probe")
@@ -93,17 +94,19 @@ def check_writable(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """None; like `write_bytes`, in UTF-8."""
+    """Write text in UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """None; like `write_bytes`, as indented JSON. Non-finite numbers are refused: JSON has none."""
+    """Write indented JSON, as `write_bytes` does. Non-finite numbers are refused: JSON has none."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file. Errors: ValueError naming the file when it is damaged, OSError when it is not there."""
+    """Return the value in a JSON file. Raises ValueError naming the file when it is damaged, OSError when it is not
+    there.
+    """
     try:
         return json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
@@ -111,12 +114,12 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """None; `path` ends with `value` as one line of JSON, on the disk. A half-written line before it is taken out."""
+    """Append `value` to `path` as one line of JSON, down to the disk. A half-written line before it is taken out."""
     append(path, (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode())
 
 
 def append(path: Path, data: bytes) -> None:
-    """None; like `append_line`, for whole lines as they are."""
+    """Append whole lines as they are, as `append_line` does."""
     with fresh(lambda: path.open("ab+", buffering=0)) as file:
         end = file.seek(0, os.SEEK_END)
         if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
@@ -131,10 +134,10 @@ def append(path: Path, data: bytes) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a JSON-lines file, [] where there is none.
+    """Return the records of a JSON-lines file, [] where there is none.
 
     The writer may be killed in the middle of a line, so an unfinished last line is left out.
-    Errors: ValueError naming the file and the line when any other line is damaged.
+    Raises ValueError naming the file and the line when any other line is damaged.
     """
     try:
         content = read_bytes(path)

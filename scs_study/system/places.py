@@ -24,7 +24,7 @@ PROJECT = Path.cwd() if INSTALLED else CODE
 def below_project(path: object) -> Path:
     """`path`, taken from the project's folder when it is relative: commands work from anywhere.
 
-    Errors: ValueError where there is none (runs=null).
+    Raises ValueError where there is none (runs=null).
     """
     if path is None or path == "":
         raise ValueError("runs and results: each must be the path of a folder")
@@ -34,7 +34,7 @@ def below_project(path: object) -> Path:
 
 
 def user_path(key: str, path: object) -> Path:
-    """Return the path that a user gave for `key`; ~ is his home. Errors: ValueError where nobody knows that home."""
+    """Return the path that a user gave for `key`; ~ is his home. Raises ValueError where nobody knows that home."""
     expanded = os.path.expanduser(str(path))
     if expanded.startswith("~"):
         name = Path(expanded).parts[0]

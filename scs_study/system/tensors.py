@@ -22,7 +22,7 @@ class Unreadable(ValueError):
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """The SHA-256, in hex, of names, types, shapes and bytes, independent of the order of the names."""
+    """Return the SHA-256, in hex, of names, types, shapes and bytes, independent of the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -32,7 +32,7 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> str:
-    """The checksum of what was written: `tensors`, and `notes` as JSON in the file's header."""
+    """Return the checksum of what was written: `tensors`, and `notes` as JSON in the file's header."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     total = checksum(plain)
     # One entry: safetensors writes several in random order, and equal tensors shall give equal files.
@@ -42,9 +42,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file, on the CPU, and its notes.
+    """Return the tensors of a file, on the CPU, and its notes.
 
-    Errors: ValueError naming the file when it is damaged, Unreadable (one of them) when it may not be read,
+    Raises ValueError naming the file when it is damaged, Unreadable (one of them) when it may not be read,
     FileNotFoundError when there is none.
     """
     try:
@@ -76,7 +76,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def set_aside(path: Path) -> Path:
-    """The new name of a damaged file: it is kept for whoever wants to look, and no longer in the way."""
+    """Return the new name of a damaged file: it is kept for whoever wants to look, and no longer in the way."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

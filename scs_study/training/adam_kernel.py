@@ -8,7 +8,7 @@ import triton.language as tl
 def adam_step(
     values, gradient, first, second, factors, at, size, beta2, rest2, eps, weight_decay, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """One step of Adam on `size` values; the step's number and so its rates are read from the device."""
+    """Return one step of Adam on `size` values; the step's number and so its rates are read from the device."""
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = place < size
     row = factors + 3 * tl.load(at)

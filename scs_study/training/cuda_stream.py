@@ -31,7 +31,8 @@ def own_stream(device: torch.device) -> Any:
 
 @contextlib.contextmanager
 def on_own_stream(device: torch.device) -> Iterator[None]:
-    """A context whose work is put on the thread's own stream of `device`; work outside waits for it, and it for that.
+    """Return a context whose work is put on the thread's own stream of `device`; work outside waits for it, and it for
+    that.
 
     Also when it ends in an error: what it has started goes on writing to memory that others may be given next.
     Nothing happens where the device has no streams.

@@ -48,7 +48,7 @@ class EagerEngine:
         return StepLog.empty(steps or self.batches.steps, len(self._weights), self.device, self.objective.logged)
 
     def train_epoch(self, plan: Plan, log: StepLog, stop: Callable[[], bool]) -> None:
-        """Do the epoch's remaining steps, which `log` then holds. Errors: Stopped when `stop()` is true between two.
+        """Do the epoch's remaining steps, which `log` then holds. Raises Stopped when `stop()` is true between two.
 
         Returns early after a loss that is not finite: `log.first_bad_loss()` tells.
         """
@@ -110,7 +110,7 @@ class EagerEngine:
 
     @torch.no_grad()
     def evaluate(self, stop: Callable[[], bool]) -> Mapping[str, float]:
-        """Return the metrics on the whole test set. Errors: Stopped."""
+        """Return the metrics on the whole test set. Raises Stopped."""
         self.state.eval()
         totals = self.objective.totals(self.device)
         with self._drawing("evaluation", self.steps_done):

@@ -44,7 +44,7 @@ class FlatOptimizer:
                 parameter.data = view
 
     def take_over(self) -> None:
-        """None; the vectors hold the state that the torch optimizer has (a checkpoint has put it there, or nothing)."""
+        """Take over the state that the torch optimizer has (a checkpoint has put it there, or nothing)."""
         for name, views in self._state.items():
             for parameter, view in zip(self._parameters, views, strict=True):
                 value = self._optimizer.state.get(parameter, {}).get(name)
@@ -54,7 +54,7 @@ class FlatOptimizer:
                     view.copy_(value)
 
     def hand_back(self, steps: int) -> None:
-        """None; the torch optimizer has the state that it would have had after `steps` steps of its own."""
+        """Give the torch optimizer the state that it would have had after `steps` steps of its own."""
         if steps == 0 or not (self._adam or self._recipe.momentum):
             return
         for index, parameter in enumerate(self._parameters):
@@ -63,7 +63,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def step(self, at: Tensor) -> None:
-        """None; the parameters are those after step `at`, int64 (1,) on the device, from the gradients they have.
+        """Move the parameters by step `at`, int64 (1,) on the device, along the gradients they have.
 
         Operations and their order are torch's. On the CPU Adam's numbers are too, bit for bit; SGD's differ by the
         rounding of a product that torch adds without rounding it first.

@@ -12,7 +12,7 @@ BLOCK = 1024
 
 
 def usable(values: Tensor) -> bool:
-    """Whether `adam` takes the vector: on CUDA, where Triton starts."""
+    """Return whether `adam` takes the vector: on CUDA, where Triton starts."""
     return values.is_cuda and triton_starts(values.device)
 
 
@@ -28,7 +28,7 @@ def adam(
     eps: float,
     weight_decay: float,
 ) -> None:
-    """None; values, first and second, float32 (N,), are those after a step with the rates in row `at` of factors.
+    """Move values, first and second, float32 (N,), by a step with the rates in row `at` of factors.
 
     factors: float32 (S, 3): 1 - beta1, -lr / (1 - beta1^t), sqrt(1 - beta2^t). at: int64 (1,), on the device.
     """

@@ -35,7 +35,7 @@ Work = Callable[[], None]
 
 
 def capture(work: Work, stream: Any, pool: Any) -> Work:
-    """A function that does on the device what `work` does, as one CUDA graph; `work` itself is not done.
+    """Return a function that does on the device what `work` does, as one CUDA graph; `work` itself is not done.
 
     stream: the CUDA stream it is captured on (a cuBLAS workspace belongs to a stream). pool: where the graph's memory
     comes from, shared only by graphs that never run at the same time.
@@ -203,7 +203,7 @@ class GraphedEngine(EagerEngine):
 
     @torch.no_grad()
     def evaluate(self, stop: Callable[[], bool]) -> Mapping[str, float]:
-        """Return the metrics on the whole test set. Errors: Stopped, before it begins."""
+        """Return the metrics on the whole test set. Raises Stopped, before it begins."""
         if stop():
             raise Stopped
         self.state.eval()

@@ -13,7 +13,9 @@ from scs_study.config.schema import TrainConfig
 
 
 def make_optimizer(network: nn.Module, recipe: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer over all of the network's parameters, with torch's defaults for what the recipe does not name."""
+    """Return the optimizer over all of the network's parameters, with torch's defaults for what the recipe does not
+    name.
+    """
     if recipe.optimizer == "sgd":
         assert recipe.momentum is not None
         return torch.optim.SGD(
@@ -23,7 +25,7 @@ def make_optimizer(network: nn.Module, recipe: TrainConfig) -> torch.optim.Optim
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_per_epoch: int) -> LRScheduler:
-    """The schedule, to be stepped once after every batch.
+    """Return the schedule, to be stepped once after every batch.
 
     onecycle: torch's OneCycleLR with its defaults, beta1 cycling included (paper Appendix A; systems.md 2);
     steps: x 0.1 at one half and three quarters of the epochs (systems.md 5, ResNet20); constant: max_lr throughout.
@@ -40,7 +42,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
 
 @functools.cache
 def rates(recipe: TrainConfig, steps_per_epoch: int) -> Tensor:
-    """The learning rate, and Adam's beta1 or SGD's momentum, of every step: float64 (steps + 1, 2), on the CPU.
+    """Return the learning rate, and Adam's beta1 or SGD's momentum, of every step: float64 (steps + 1, 2), on the CPU.
 
     Row k holds what torch's own scheduler has set after k steps; it is asked once, step by step (15 us each), so that
     no formula of it is written down twice. The last row is what it leaves behind.
@@ -57,7 +59,7 @@ def rates(recipe: TrainConfig, steps_per_epoch: int) -> Tensor:
 
 
 def put_at(step: int, optimizer: torch.optim.Optimizer, scheduler: LRScheduler, table: Tensor) -> None:
-    """None; optimizer and scheduler stand where they would after `step` steps; table: what `rates` gave."""
+    """Put optimizer and scheduler where they would stand after `step` steps; table: what `rates` gave."""
     lr, beta1 = table[step].tolist()
     group = optimizer.param_groups[0]
     group["lr"] = lr

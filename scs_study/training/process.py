@@ -14,7 +14,7 @@ _NEVER = 2**31 - 1
 
 
 def prepare_process() -> None:
-    """None; changes how this process computes, not what. Call it first thing where something is computed.
+    """Change how this process computes, not what. Call it first thing where something is computed.
 
     Threads that it starts from now on flush denormals: a thread takes the setting over when it is started, and torch
     keeps its threads, so `denormals_flushed` comes too late for them.

@@ -24,7 +24,7 @@ BINS = 50
 
 
 def truncate(folder: Path, epoch: int) -> None:
-    """None; the files of EPOCHS hold the epochs up to `epoch` only, each once: a resumed run writes later ones again.
+    """Cut the files of EPOCHS to the epochs up to `epoch`, each once: a resumed run writes later ones again.
 
     An epoch is there twice where a process was suspended between its last look at the lease and its write, and woke up
     when another one had taken the run over: the numbers are the same.
@@ -50,7 +50,7 @@ def _is_one_of(line: bytes, epochs: int) -> bool:
 
 
 def check_epochs(path: Path, epochs: int | None) -> None:
-    """None. Errors: ValueError naming the file unless its lines are the epochs 1, 2, ..., at least `epochs` of them."""
+    """Raise ValueError naming the file unless its lines are the epochs 1, 2, ..., at least `epochs` of them."""
     numbers = [line.get("epoch") for line in files.read_lines(path)]
     if numbers != list(range(1, len(numbers) + 1)):
         raise ValueError(f"{path} is damaged: its lines are not the epochs 1, 2, ...")
@@ -96,7 +96,8 @@ def layers_line(epoch: int, layers: Mapping[str, nn.Module], log: StepLog) -> di
 
 
 def steps_line(epoch: int, layers: list[str], log: StepLog) -> dict[str, Any]:
-    """One epoch's record of the layers' weight norms (L2): `before` its first step, and after each of its `steps`.
+    """Return one epoch's record of the layers' weight norms (L2): `before` its first step, and after each of its
+    `steps`.
 
     weight_norm: base64 of steps x layers little-endian float32 (`weight_norms` reads it): as text it would be four
     times as long, and the paper's longest run has a million of them.
@@ -108,9 +109,9 @@ def steps_line(epoch: int, layers: list[str], log: StepLog) -> dict[str, Any]:
 
 
 def weight_norms(line: Mapping[str, Any]) -> NDArray[np.float32]:
-    """The weight norms that a line of steps.jsonl holds: (steps, layers), after each step.
+    """Return the weight norms that a line of steps.jsonl holds: (steps, layers), after each step.
 
-    Errors: ValueError when the line is damaged.
+    Raises ValueError when the line is damaged.
     """
     values = np.frombuffer(base64.b64decode(line["weight_norm"], validate=True), "<f4")
     if values.size != line["steps"] * len(line["layers"]):
@@ -143,7 +144,9 @@ def result(folder: Path, state: str, primary: str, direction: str, facts: dict[s
 
 
 def message(result: Mapping[str, Any]) -> str:
-    """What there is to say of a run that diverged or did not train, or of its gradients, in one sentence; or ""."""
+    """Return what there is to say of a run that diverged or did not train, or of its gradients, in one sentence; or
+    "".
+    """
     words = []
     if result["state"] == "diverged":
         words.append(f"{result['diverged']['reason']} in epoch {result['diverged']['epoch']}")

@@ -61,7 +61,8 @@ class Training:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """A context in which the CPU counts numbers below 1e-38 as zero, in this thread and those it starts meanwhile.
+    """Return a context in which the CPU counts numbers below 1e-38 as zero, in this thread and those it starts
+    meanwhile.
 
     A kernel that dies leaves such numbers behind, and a CPU computes with them a hundred times more slowly.
     """
@@ -83,12 +84,12 @@ def train(
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     guard: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """The run's result (the content of result.json); `folder` holds all its records.
+    """Return the run's result (the content of result.json); `folder` holds all its records.
 
     Continues from the folder's checkpoint if there is one. `stop` is asked before every step; `report` gets every
     epoch's history line, once the epoch is on the disk; `guard` is called before anything is written, and raises when
     the folder is no longer ours.
-    Errors: Interrupted after `stop()` turned true and the checkpoint was written.
+    Raises Interrupted after `stop()` turned true and the checkpoint was written.
     """
     parts = build(cell, images, shared, settings)
     try:
@@ -135,9 +136,9 @@ def train(
 
 
 def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: Settings) -> Training:
-    """The parts of a run before its first step.
+    """Return the parts of a run before its first step.
 
-    Errors: ValueError for numerics that the device does not have, and a batch larger than the training set.
+    Raises ValueError for numerics that the device does not have, and a batch larger than the training set.
     """
     check_batch_size(cell.train.batch_size, images)
     cpu.choose(settings.kernels)
@@ -215,14 +216,16 @@ def _finish(
 
 
 def device_name(device: torch.device) -> str:
-    """The device in words: the GPU's own name, or "cpu" with the number of threads."""
+    """Return the device in words: the GPU's own name, or "cpu" with the number of threads."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def kernels_name(cell: CellConfig, settings: Settings) -> str:
-    """What computes the cell's sharpened layers: torch's operations, Triton, or the CPU's compiled loops by name."""
+    """Return what computes the cell's sharpened layers: torch's operations, Triton, or the CPU's compiled loops by
+    name.
+    """
     if not LAYERS[cell.layer.name].pools:  # the layers that take a pool in have kernels of their own
         return cpu.PLAIN
     if settings.device.type == "cuda":

@@ -16,6 +16,6 @@ FINAL_STATES = ("done", "diverged", "untrained")
 
 
 def write_status(folder: Path, state: str, epoch: int, epochs: int, message: str = "") -> None:
-    """None; status.json says `state`, with `epoch` of `epochs` completed."""
+    """Write status.json with `state`, with `epoch` of `epochs` completed."""
     status = {"state": state, "epoch": epoch, "epochs": epochs, "message": message, "updated": time.time()}
     files.write_json(folder / STATUS, status)

@@ -77,7 +77,7 @@ class TrainState:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put `tensors`, as `tensors()` names them, into the networks. Errors: RuntimeError when they do not fit."""
+        """Put `tensors`, as `tensors()` names them, into the networks. Raises RuntimeError when they do not fit."""
         for name, phase in self.phases.items():
             prefix = self.named(name, "")
             phase.network.load_state_dict(

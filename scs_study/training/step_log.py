@@ -46,7 +46,7 @@ class StepLog:
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """The log's tensors by name, for a checkpoint."""
+        """Return the log's tensors by name, for a checkpoint."""
         return {
             **self.metrics,
             "weight_norm": self.weight_norm,
@@ -55,7 +55,7 @@ class StepLog:
         }
 
     def restore(self, tensors: Mapping[str, Tensor], done: int, seconds: float) -> None:
-        """None; the log is what `tensors()` gave when it was checkpointed."""
+        """Make the log what `tensors()` gave when it was checkpointed."""
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
         self.done, self.seconds = done, seconds
@@ -70,7 +70,8 @@ class StepLog:
         return int(bad[0]) if len(bad) else None
 
     def first_excursions(self, layers: Sequence[str]) -> dict[str, dict[str, object]]:
-        """The first step with a gradient norm outside GRADIENT_BOUNDS, below ("vanished") and above ("exploded").
+        """Return the first step with a gradient norm outside GRADIENT_BOUNDS, below ("vanished") and above
+        ("exploded").
 
         Each names the layer that is farthest outside at that step. Where norms are not finite, that is the one nearest
         the loss, where the backward pass begins: the layers before it got theirs from it.

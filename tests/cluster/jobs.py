@@ -71,7 +71,7 @@ def state_of(number: str, form: str = "%T") -> str:
 
 
 def start_now(number: str) -> None:
-    """None, once a job that was queued again runs; SLURM itself would let it wait for two minutes.
+    """Wait until a job that was queued again runs; SLURM itself would let it wait for two minutes.
 
     A node refuses a job that was allowed to start in the very second in which it was ended there.
     """

@@ -52,7 +52,7 @@ def test_a_study_survives_everything_that_happens_to_jobs(
         return logs(runs).count(": writing a checkpoint")
 
     def stop_in_order(gates: list[Gate], before: int) -> None:
-        """None, once the task and its two workers have heard it and, let go, have stopped."""
+        """Wait until the task and its two workers have heard it and, let go, have stopped."""
         until(lambda: told() >= before + 3, every=EVERY)
         for gate in gates:
             gate.open()

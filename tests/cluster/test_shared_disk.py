@@ -66,7 +66,7 @@ def said(process: Process) -> str:
 
 
 def tell(process: Process) -> None:
-    """None; it may go on."""
+    """Let it go on."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()

@@ -28,7 +28,7 @@ _numbers = itertools.count()
 
 
 def until(condition: Callable[[], Any], seconds: float = PATIENCE, every: float = 0.02) -> Any:
-    """What `condition` gives as soon as it is true. Errors: AssertionError after `seconds`, which only end a hang."""
+    """What `condition` gives as soon as it is true. Raises AssertionError after `seconds`, which only end a hang."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"did not happen in {seconds} s"
@@ -52,7 +52,7 @@ class Gate:
         return int(until(lambda: [pid for pid in self.held() if pid not in but])[0])
 
     def open(self) -> None:
-        """None; whoever is held goes on, and nobody is held any more."""
+        """Let whoever is held go on, and hold nobody any more."""
         self.file.unlink(missing_ok=True)
 
 
@@ -70,7 +70,7 @@ def shut(path: Path | str, lines: int | None = None, after: int = 0, kill: bool 
 
 
 def open_all() -> None:
-    """None; there is no gate left."""
+    """Open every gate."""
     for file in Path(os.environ[VARIABLE]).iterdir():
         file.unlink(missing_ok=True)
 

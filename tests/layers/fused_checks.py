@@ -228,7 +228,7 @@ CHECKS = {
 
 
 def main() -> None:
-    """None; prints what each check found wrong."""
+    """Print what each check found wrong."""
     torch.set_num_threads(1)
     # Triton is not everywhere, and where it is it takes a second to import.
     assert "scs_study.layers.kernels.triton" not in sys.modules

@@ -33,7 +33,7 @@ class Clock:
         return self.now
 
     def silence(self, folder: Path, watch: lease.Watch, seconds: float) -> None:
-        """None, after that many seconds of looking for a sign of life of the owner, who has the run all the time."""
+        """Look for that many seconds for a sign of life of the owner, who has the run all the time."""
         for _ in range(round(seconds)):
             self.now += 1
             with pytest.raises(Busy):

@@ -79,7 +79,7 @@ def start(base: Path, nodes: Mapping[str, Sequence[str]] = ONE) -> dict[str, str
     """The environment variables that clients need, once all nodes can take jobs.
 
     nodes: their names, which begin with "node", and what the command that starts a node's daemon is to begin with.
-    Errors: RuntimeError with the daemons' last words; nothing runs then.
+    Raises RuntimeError with the daemons' last words; nothing runs then.
     """
     stop(base)
     shutil.rmtree(base, ignore_errors=True)
@@ -121,9 +121,9 @@ def _start_controller(base: Path) -> None:
 
 
 def start_node(base: Path, name: str = "node1", through: Sequence[str] = ()) -> None:
-    """None, once the node's daemon has told the controller that it is there. Jobs may run on it at once.
+    """Wait until the node's daemon has told the controller that it is there. Jobs may run on it at once.
 
-    Errors: RuntimeError with the daemons' last words.
+    Raises RuntimeError with the daemons' last words.
     """
     before = _told(base, name)
     _run("slurmd", "-N", name, through=through, **_environment(base))
@@ -147,9 +147,9 @@ def _up(told: tuple[str, ...]) -> bool:
 
 
 def restore(base: Path) -> None:
-    """None; the cluster that was started in `base` is as it was in the beginning, whatever was done to it meanwhile.
+    """Make the cluster that was started in `base` what it was in the beginning, whatever was done to it meanwhile.
 
-    Errors: RuntimeError, as `start`.
+    Raises RuntimeError, as `start`.
     """
     _start_controller(base)
     _no_jobs(base)
@@ -160,7 +160,7 @@ def restore(base: Path) -> None:
 
 
 def _no_jobs(base: Path) -> None:
-    """None; all jobs are cancelled and, within PATIENCE, gone."""
+    """Cancel all jobs and wait, for PATIENCE at most, until they are gone."""
     _run("scancel", "--full", "--user", _user(), check=False, **_environment(base))
     deadline = time.monotonic() + PATIENCE
     while _run("squeue", "-h", check=False, **_environment(base)) and time.monotonic() < deadline:
@@ -168,7 +168,7 @@ def _no_jobs(base: Path) -> None:
 
 
 def stop(base: Path) -> None:
-    """None; the daemons that were started below `base` are gone, and so are their jobs."""
+    """End the daemons that were started below `base`, and their jobs."""
     if _pid(base, "slurmctld"):
         _no_jobs(base)
     for folder in base.glob("node*"):
@@ -178,7 +178,7 @@ def stop(base: Path) -> None:
 
 
 def end(folder: Path, name: str, number: signal.Signals) -> None:
-    """None; the daemon whose process number is in `folder` has got the signal and is gone."""
+    """Send the signal to the daemon whose process number is in `folder`, and wait until it is gone."""
     deadline = time.monotonic() + 10
     while pid := _pid(folder, name):
         with contextlib.suppress(ProcessLookupError):

@@ -137,7 +137,7 @@ class Node:
         return found
 
     def kill(self) -> None:
-        """None; all that ran on the node is dead, as after a power cut."""
+        """Kill all that runs on the node, as a power cut does."""
         pids = self.processes()
         for pid in sorted(pids, key=lambda pid: pid == self.holder.pid):  # with that one the namespace is gone
             _signal(pid, signal.SIGKILL)
@@ -145,7 +145,7 @@ class Node:
         until(lambda: all(state_of(pid) in ("", "Z", "X") for pid in pids))
 
     def hang(self) -> None:
-        """None; all that runs on the node is suspended, until `wake`.
+        """Suspend all that runs on the node, until `wake`.
 
         The client of the disk last: who waits for an answer of it cannot be suspended.
         """
@@ -157,7 +157,7 @@ class Node:
             until(lambda some=some: all(state_of(pid) in ("T", "", "Z", "X") for pid in some))
 
     def wake(self) -> None:
-        """None; what was suspended goes on."""
+        """Let what was suspended go on."""
         for pid in self.processes():
             _signal(pid, signal.SIGCONT)
 
@@ -234,7 +234,7 @@ def _node(disk: Disk, name: str, ahead: int) -> Node:
 
 
 def _mounted(disk: Disk, on: Sequence[str]) -> None:
-    """None, once the disk is mounted where commands that begin so are run. Errors: RuntimeError."""
+    """Wait until the disk is mounted where commands that begin so are run. Raises RuntimeError."""
     done = subprocess.run([*on, *disk.mount], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{disk.kind} cannot be mounted: {done.stderr.strip() or done.returncode}")

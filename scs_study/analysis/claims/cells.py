@@ -50,7 +50,7 @@ class Cell:
         return " ".join([c.layer.name, c.activation, c.pooling])
 
     def run_name(self, seed: int) -> str:
-        """The name of the cell's run of a seed."""
+        """Return the name of the cell's run of a seed."""
         return dataclasses.replace(self.config, seed=seed).run_name
 
 
@@ -80,7 +80,7 @@ class Group:
     runs: tuple[Mapping[int, Record], ...]
 
     def seeds(self, without: Iterable[int] = ()) -> tuple[int, ...]:
-        """The seeds that every cell has a finished run of."""
+        """Return the seeds that every cell has a finished run of."""
         common = set.intersection(*(set(each) for each in self.runs)) if self.runs else set()
         return tuple(sorted(common - set(without)))
 
@@ -103,7 +103,7 @@ class Runs:
             self._by_identity[self._key({key: row.get(key) for key in self._keys})].append(row)
 
     def of(self, cell: Cell) -> list[Record]:
-        """The finished runs of a cell, of any schedule, numerics and seed."""
+        """Return the finished runs of a cell, of any schedule, numerics and seed."""
         if not cell.patterns:
             return self._by_identity.get(self._key(cell.wanted), [])
         exact = {key: value for key, value in cell.wanted.items() if key not in cell.patterns}
@@ -115,7 +115,7 @@ class Runs:
         ]
 
     def groups(self, cells: Sequence[Cell]) -> list[Group]:
-        """What may be compared of these cells: the full schedule first, then the longest, then the most seeds."""
+        """Return what may be compared of these cells: the full schedule first, then the longest, then the most seeds."""
         found: dict[tuple[int, str, str], list[dict[int, Record]]] = {}
         for index, cell in enumerate(cells):
             for row in self.of(cell):
@@ -135,14 +135,15 @@ def _matches(value: str, patterns: str) -> bool:
 
 
 def kind_of(device: object) -> str:
-    """The kind of a run's device: "cpu" whatever its threads, or the name of the GPU."""
+    """Return the kind of a run's device: "cpu" whatever its threads, or the name of the GPU."""
     return str(device).partition(",")[0]
 
 
 def environments(file: ClaimFile, test: Test, changed: Choice | None = None) -> list[Environment]:
-    """The environments of a test, in the order of `where`, then of `across`; with `changed`, those that it changes.
+    """Return the environments of a test, in the order of `where`, then of `across`; with `changed`, those that it
+    changes.
 
-    Errors: ValueError in one sentence for a cell that cannot be.
+    Raises ValueError in one sentence for a cell that cannot be.
     """
     found = []
     for place, point in itertools.product(test.where, points_of(test.across)):
@@ -165,7 +166,7 @@ def _side(test: Test, common: Settings, point: Settings, name: str, changed: Cho
 
 
 def compose(common: Settings, cell: Settings, epochs: int | None, changed: Choice | None = None) -> Cell:
-    """The Cell of settings in common and of its own, at `epochs` or else the paper's number of them."""
+    """Return the Cell of settings in common and of its own, at `epochs` or else the paper's number of them."""
     values = _changed({**common, **cell}, changed)
     values.pop("label", None)
     values.setdefault("train.epochs", paper_epochs(str(values.get("arch", ""))) if epochs is None else epochs)
@@ -186,7 +187,7 @@ def _config(
 
 
 def variant_of(cell: Cell, point: Settings) -> Cell:
-    """The cell with some of its settings replaced: a candidate for the best variant."""
+    """Return the cell with some of its settings replaced: a candidate for the best variant."""
     return compose(cell.settings, point, None)
 
 
@@ -211,14 +212,14 @@ def _changed(values: dict[str, Any], changed: Choice | None) -> dict[str, Any]:
 
 
 def choices_of(file: ClaimFile, claim: Claim) -> Iterator[tuple[str, Choice]]:
-    """The choices that a claim must be robust to: name of the choice, and what is set."""
+    """Return the choices that a claim must be robust to: name of the choice, and what is set."""
     for name in claim.choices:
         for each in file.choices[name]:
             yield name, each
 
 
 def points_of(axes: Mapping[str, Sequence[Any]]) -> list[Settings]:
-    """The product of axes, settings for each point; one empty point without axes."""
+    """Return the product of axes, settings for each point; one empty point without axes."""
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
@@ -237,7 +238,7 @@ def _words(config: CellConfig, point: Settings) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as an override of a command line has it."""
+    """Return a value as an override of a command line has it."""
     if value is None:
         return "null"
     if isinstance(value, bool):

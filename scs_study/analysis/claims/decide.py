@@ -68,7 +68,7 @@ class Judged:
 def decide(file: ClaimFile, runs: Runs, benchmark: pd.DataFrame) -> list[Verdict]:
     """Return the verdict of every claim of a file, in its order.
 
-    benchmark: rows of speed.read_benchmark. Errors: ValueError for a cell that cannot be.
+    benchmark: rows of speed.read_benchmark. Raises ValueError for a cell that cannot be.
     """
     judge = Judge(file, runs)
     by_name = {row["run"]: row for row in runs.records}

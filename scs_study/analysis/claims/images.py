@@ -55,7 +55,7 @@ class ImageFiles:
     def values(self, test: Test, file: ClaimFile, seeds: Sequence[Sequence[Subject]]) -> OnImages:
         """Return the values of a test's metric for the subjects of each seed, on the images that all of them have.
 
-        Errors: NotMeasured in one sentence where there is nothing in common.
+        Raises NotMeasured in one sentence where there is nothing in common.
         """
         if test.metric.source == "robustness":
             return self._attacked(test, file, seeds)
@@ -135,7 +135,7 @@ class ImageFiles:
 
 
 def _weights(folder: Path) -> str:
-    """The checksum of a run's trained weights. Errors: NotMeasured where they are not there: what an analysis in the
+    """The checksum of a run's trained weights. Raises NotMeasured where they are not there: what an analysis in the
     folder is about could not be told."""
     try:
         return checksum(load_tensors(folder / run_folder.WEIGHTS)[0])

@@ -44,7 +44,7 @@ _BEST = ("side", "over", "seeds", "metric")
 def load_claims(path: Path = PATH) -> ClaimFile:
     """Return the claims of a YAML file, every value of it checked.
 
-    Errors: ValueError in one sentence that names the file and the entry.
+    Raises ValueError in one sentence that names the file and the entry.
     """
     try:
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
@@ -61,7 +61,7 @@ def load_claims(path: Path = PATH) -> ClaimFile:
 
 
 def claim_file(values: Any) -> ClaimFile:
-    """Return the ClaimFile that plain values describe. Errors: ValueError in one sentence."""
+    """Return the ClaimFile that plain values describe. Raises ValueError in one sentence."""
     top = _group("the file", values, _FILE, ())
     places = {
         str(name): [_settings(f"environments.{name}", each) for each in _list(f"environments.{name}", entries)]
@@ -277,7 +277,7 @@ def _number(here: str, value: Any, low: float = 0, *, open_low: bool = False) ->
 def chosen_claims(file: ClaimFile, names: Sequence[int | str]) -> ClaimFile:
     """Return the file with only the claims of these numbers or names, in its order; all of them for an empty list.
 
-    Errors: ValueError that names the alternatives.
+    Raises ValueError that names the alternatives.
     """
     known = {str(key): claim for claim in file.claims for key in (claim.id, claim.name)}
     wanted = {known[choice("only", str(name), known)].id for name in names}

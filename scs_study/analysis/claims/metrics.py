@@ -35,7 +35,7 @@ class NotMeasured(ValueError):
 
 
 def measured(metric: Metric, row: Record, file: ClaimFile) -> float:
-    """Return the value of a metric that is one number a run. Errors: NotMeasured, or ValueError for a damaged file."""
+    """Return the value of a metric that is one number a run. Raises NotMeasured, or ValueError for a damaged file."""
     return float(_OF_RUN[metric.name](row, file))
 
 

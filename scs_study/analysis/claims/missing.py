@@ -19,12 +19,12 @@ Command = dict[str, tuple[str, ...]]
 
 
 def usual_parts(verdict: Verdict) -> list[Part]:
-    """The comparisons of a claim without those of the choices."""
+    """Return the comparisons of a claim without those of the choices."""
     return [part for part in verdict.parts if part.environment.choice is None]
 
 
 def needed_runs(parts: Iterable[Part]) -> list[tuple[Cell, int]]:
-    """Each run that is missing, once: the cell and the seed."""
+    """Return each run that is missing, once: the cell and the seed."""
     found: dict[str, tuple[Cell, int]] = {}
     for part in parts:
         for cell, seeds in part.needed:

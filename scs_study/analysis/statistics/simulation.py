@@ -242,7 +242,7 @@ def _trends() -> list[Plan]:
         return change_point(curves(g, sd), x.tolist()).at <= math.log(1.25)
 
     def old(g: Generator, sd: float) -> bool:
-        """As it was: every p from 1 on must be within 2 points of the noisy best of one run each."""
+        """Return the rule as it was: every p from 1 on must be within 2 points of the noisy best of one run each."""
         one = np.array(curves(g, sd)[0])
         return bool((one[np.array(GRID) >= 1.0] >= one.max() - 2.0).all())
 

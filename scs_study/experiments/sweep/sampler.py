@@ -43,7 +43,7 @@ class RoundedTPE(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """One parameter's value, p rounded."""
+        """Return one parameter's value, p rounded."""
         value = self._tpe(study, trial).sample_independent(study, trial, param_name, param_distribution)
         return _round_p({param_name: value})[param_name]
 
@@ -56,7 +56,7 @@ class RoundedTPE(BaseSampler):
 
 
 def make_pruner(sweep: Sweep) -> BasePruner:
-    """The pruner of a sweep; a step is an epoch, counted from 1.
+    """Return the pruner of a sweep; a step is an epoch, counted from 1.
 
     Hyperband gets its resources in numbers, because "auto" would let every worker find its own.
     """

@@ -55,11 +55,11 @@ class Desk:
         return study_folder(self.runs, self.study.study_name)
 
     def take(self, stop: Callable[[], bool] = _never) -> Taken | None:
-        """The next trial: one that was given back, or a new one; None when all are taken.
+        """Return the next trial: one that was given back, or a new one; None when all are taken.
 
         Optuna's journal has no heartbeat, and its states cannot tell a dead worker's trial from a live one's. So a
         worker holds a lease for its trial (study.lease), taken in the same turn as the trial itself: a running trial
-        without a live lease is one whose worker is gone. Errors: Interrupted when `stop()` turned true in the wait for
+        without a live lease is one whose worker is gone. Raises Interrupted when `stop()` turned true in the wait for
         the turn.
         """
         with turn(self.folder, stop, self.watch):
@@ -81,31 +81,35 @@ class Desk:
             return Taken(trial, cell, acquire(held, self.watch))
 
     def others(self) -> int:
-        """The number of trials that other workers are at, or have just given back."""
+        """Return the number of trials that other workers are at, or have just given back."""
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)))
 
     def worth_a_turn(self) -> bool:
-        """Whether `take` may have something after it had nothing: a trial given back, or one without a sign of life."""
+        """Return whether `take` may have something after it had nothing: a trial given back, or one without a sign of
+        life.
+        """
         trials = self.study.get_trials(deepcopy=False)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
         return waiting or any(owner_of(self._held(trial.number), watch=self.watch) is None for trial in running)
 
     def complete(self, taken: Taken, accuracy: float) -> None:
-        """None; the trial is done with that accuracy (a fraction)."""
+        """Record that the trial is done with that accuracy (a fraction)."""
         self._tell(taken, accuracy)
 
     def prune(self, taken: Taken) -> None:
-        """None; the trial is given up. So is one that diverged: TPE steers away from it, but ignores failed ones."""
+        """Record that the trial is given up. So is one that diverged: TPE steers away from it, but ignores failed
+        ones.
+        """
         self._tell(taken, state=TrialState.PRUNED)
 
     def fail(self, taken: Taken, message: str) -> None:
-        """None; the trial's run raised. `retry_failed` has it tried again."""
+        """Record that the trial's run raised. `retry_failed` has it tried again."""
         taken.trial.set_user_attr(MESSAGE, message)
         self._tell(taken, state=TrialState.FAIL)
 
     def give_back(self, taken: Taken, because: str = STOPPED) -> None:
-        """None; another worker, or a later one, goes on with the trial's p and seed from the run's checkpoint.
+        """Let another worker, or a later one, go on with the trial's p and seed from the run's checkpoint.
 
         because: STOPPED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
         """
@@ -117,12 +121,12 @@ class Desk:
             self.leave(taken)
 
     def leave(self, taken: Taken) -> None:
-        """None; frees the trial: it is finished, or another worker has taken it over."""
+        """Free the trial: it is finished, or another worker has taken it over."""
         taken.lease.release()
         shutil.rmtree(taken.lease.path.parent, ignore_errors=True)
 
     def retry_failed(self) -> int:
-        """The number of trials whose run failed and that are tried again from now on."""
+        """Return the number of trials whose run failed and that are tried again from now on."""
         with turn(self.folder, _never, self.watch):
             trials = self.study.get_trials(deepcopy=False)
             retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}

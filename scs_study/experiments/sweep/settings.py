@@ -62,7 +62,7 @@ class Sweep:
     margin: float
 
     def cell(self, p: float, seed: int) -> CellConfig:
-        """The cell of a trial. Errors: ValueError in one sentence, such as an unknown architecture."""
+        """Return the cell of a trial. Raises ValueError in one sentence, such as an unknown architecture."""
         cell = compose_cell(self.base, {**self.set, "layer.p": rounded(p), "layer.p_init": None}, seed)
         check_cell(cell)
         return cell
@@ -90,7 +90,8 @@ class Sweep:
         return shortened(f"{self.sweep}-{cell.arch}-{cell.data.name}-{cell.train.epochs}ep")
 
     def shared(self) -> dict[str, Any]:
-        """What all workers of a study must agree on, JSON-able and flat: the cell without p and seed, and the search.
+        """Return what all workers of a study must agree on, JSON-able and flat: the cell without p and seed, and the
+        search.
 
         The number of trials is left out: a finished study continues when it is raised.
         """
@@ -111,9 +112,10 @@ class Sweep:
 
 
 def sweep_of(name: str, config: DictConfig, overrides: Mapping[str, Any]) -> Sweep:
-    """The sweep that Hydra composed, on the cell that the command line's `overrides` change (grid.cell_overrides).
+    """Return the sweep that Hydra composed, on the cell that the command line's `overrides` change
+    (grid.cell_overrides).
 
-    Errors: ValueError in one sentence for a value out of range and for a cell that cannot be.
+    Raises ValueError in one sentence for a value out of range and for a cell that cannot be.
     """
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)

@@ -31,7 +31,7 @@ TURN_POLL = 0.05
 
 
 def check_url(url: str | None) -> None:
-    """None. Errors: ValueError in one sentence for a storage that is neither null nor PostgreSQL.
+    """Raise ValueError in one sentence for a storage that is neither null nor PostgreSQL.
 
     SQLite is refused altogether: it locks with the file system's locks, many network disks have none that work, and
     Optuna's own documentation advises against it for parallel work.
@@ -53,7 +53,7 @@ def check_url(url: str | None) -> None:
 
 
 def check_command_line(arguments: list[str]) -> None:
-    """None. Errors: ValueError when a storage with a password is among `arguments`, which every run records."""
+    """Raise ValueError when a storage with a password is among `arguments`, which every run records."""
     for argument in arguments:
         key, _, url = argument.partition("=")
         if key.lstrip("+") == "storage" and _password(url.strip("\"'")):
@@ -72,18 +72,18 @@ def _password(url: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """The URL without its password, for people."""
+    """Return the URL without its password, for people."""
     return re.sub(r"://([^:@/]*):[^@]*@", r"://\1:***@", url)
 
 
 def sqlalchemy_url(url: str) -> str:
-    """The URL with psycopg 3 as its driver, whatever SQLAlchemy's own default is."""
+    """Return the URL with psycopg 3 as its driver, whatever SQLAlchemy's own default is."""
     parsed = make_url(url)
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
 def study_folder(runs: Path, name: str) -> Path:
-    """The folder of a study's own files. Errors: ValueError for a name that is no folder name."""
+    """Return the folder of a study's own files. Raises ValueError for a name that is no folder name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(f"name={name}: letters, digits and . _ - only")
     if len(name) > files.LONGEST:
@@ -101,7 +101,7 @@ class _Journal(JournalFileBackend):
         super().__init__(str(path), self._turns)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """None; the journal ends with `logs`, all of them or, where the disk is full, none."""
+        """Append `logs` to the journal, all of them or, where the disk is full, none."""
         self._turns.acquire()
         try:
             files.append(self._path, "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
@@ -110,7 +110,7 @@ class _Journal(JournalFileBackend):
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
-    """Optuna's storage: the journal in `folder`, or the PostgreSQL at `url`. Errors: ValueError in one sentence."""
+    """Optuna's storage: the journal in `folder`, or the PostgreSQL at `url`. Raises ValueError in one sentence."""
     check_url(url)
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,10 +125,10 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
 
 @contextmanager
 def turn(folder: Path, stop: Callable[[], bool], watch: Watch) -> Iterator[None]:
-    """A context that one process at a time is in, over all machines that share `folder`.
+    """Return a context that one process at a time is in, over all machines that share `folder`.
 
     The storages order single operations; taking a trial is several (count, take, draw), and must be one. A worker
-    that dies in it frees it, by the rules of study.lease. Errors: Interrupted when `stop()` turns true while waiting.
+    that dies in it frees it, by the rules of study.lease. Raises Interrupted when `stop()` turns true while waiting.
     """
     (folder / TURN).mkdir(parents=True, exist_ok=True)
     while True:
@@ -146,9 +146,9 @@ def turn(folder: Path, stop: Callable[[], bool], watch: Watch) -> Iterator[None]
 
 
 def join(sweep: Sweep, name: str, url: str | None, runs: Path, stop: Callable[[], bool], watch: Watch) -> optuna.Study:
-    """The study called `name`, made if it is not there yet.
+    """Return the study called `name`, made if it is not there yet.
 
-    Errors: ValueError in one sentence when it was made with other settings, or by workers with another runs folder.
+    Raises ValueError in one sentence when it was made with other settings, or by workers with another runs folder.
     """
     folder = study_folder(runs, name)
     with turn(folder, stop, watch):  # also because two processes must not create the tables of a database at once
@@ -171,7 +171,7 @@ def join(sweep: Sweep, name: str, url: str | None, runs: Path, stop: Callable[[]
 
 
 def load(name: str, url: str | None, runs: Path) -> optuna.Study:
-    """The study called `name`, to look at. Errors: ValueError when there is none."""
+    """Return the study called `name`, to look at. Raises ValueError when there is none."""
     folder = study_folder(runs, name)
     missing = ValueError(f"there is no study {name} yet: run the sweep first")
     if url is None and not (folder / JOURNAL).exists():
@@ -183,7 +183,7 @@ def load(name: str, url: str | None, runs: Path) -> optuna.Study:
 
 
 def check_settings(study: optuna.Study, sweep: Sweep) -> None:
-    """None. Errors: ValueError in one sentence when the study was made with other settings than `sweep`'s."""
+    """Raise ValueError in one sentence when the study was made with other settings than `sweep`'s."""
     _check_shared(study.study_name, study.user_attrs.get(SHARED, {}), sweep.shared())
 
 

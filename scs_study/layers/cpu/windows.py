@@ -189,7 +189,7 @@ def _sums_pairs(u, c, place, et, eb, pairs):
 
 @helper
 def back_column(u, place, s, gz, start, kw, d, n):
-    """As `back_pairs` for column d of one row, place n, from window `start` on."""
+    """Do what `back_pairs` does for column d of one row, place n, from window `start` on."""
     for j in range(start, u.shape[0]):
         x = j * kw + d
         if x < gz.shape[0]:

@@ -27,8 +27,9 @@ MOST_CHANNELS = 2048
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the operators take x (B, C, H, W): on CUDA, in a precision up to float32, not under torch.compile, and
-    where Triton starts."""
+    """Return whether the operators take x (B, C, H, W): on CUDA, in a precision up to float32, not under torch.compile,
+    and where Triton starts.
+    """
     return (
         x.is_cuda
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
@@ -68,7 +69,7 @@ def unit_kernels(weight: Tensor, least: float) -> Tensor:
 
 @custom_op("scs_study::power", mutates_args=())
 def power(z: Tensor, energy: Tensor | None, p: Tensor, q: Tensor | None, eps: float) -> Tensor:
-    """What `cosine_power`, or without energy and q `dot_power`, returns."""
+    """Return what `cosine_power`, or without energy and q `dot_power`, returns."""
     from scs_study.layers.kernels import triton as kernels
 
     z, rows, columns, tile = _as_matrix(z)
@@ -88,7 +89,7 @@ def _(z: Tensor, energy: Tensor | None, p: Tensor, q: Tensor | None, eps: float)
 def power_backward(
     grad: Tensor, z: Tensor, energy: Tensor | None, p: Tensor, q: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients to z, to energy (empty without), and, float32 (O + 1,), to p and q."""
+    """Return the gradients to z, to energy (empty without), and, float32 (O + 1,), to p and q."""
     from scs_study.layers.kernels import triton as kernels
 
     z, rows, columns, tile = _as_matrix(z)
@@ -149,7 +150,7 @@ def _plain_power(z: Tensor, energy: Tensor | None, p: Tensor, q: Tensor | None, 
 
 @custom_op("scs_study::energy", mutates_args=())
 def energy(x: Tensor) -> Tensor:
-    """What `channel_energy` returns."""
+    """Return what `channel_energy` returns."""
     from scs_study.layers.kernels import triton as kernels
 
     x, rows, columns, tile = _as_matrix(x)
@@ -186,7 +187,7 @@ class _Energy(Function):
 
 @custom_op("scs_study::unit", mutates_args=())
 def unit(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
-    """What `unit_kernels` returns, and the lengths (O,) that it divided by."""
+    """Return what `unit_kernels` returns, and the lengths (O,) that it divided by."""
     from scs_study.layers.kernels import triton as kernels
 
     weight, columns, width = _as_rows(weight)
@@ -202,7 +203,7 @@ def _(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
 
 @custom_op("scs_study::unit_backward", mutates_args=())
 def unit_backward(grad: Tensor, result: Tensor, length: Tensor, least: float) -> Tensor:
-    """The gradient to weight of `unit`, from what it gave."""
+    """Return the gradient to weight of `unit`, from what it gave."""
     from scs_study.layers.kernels import triton as kernels
 
     result, columns, width = _as_rows(result)
@@ -258,7 +259,7 @@ def _plain_unit(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
 def max_abs_pool(
     x: Tensor, kernel: list[int], stride: list[int], padding: list[int], size: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """The values of largest magnitude (B, C, *size) of x (B, C, H, W), and int64 places in their (H, W) plane."""
+    """Return the values of largest magnitude (B, C, *size) of x (B, C, H, W), and int64 places in their (H, W) plane."""
     from scs_study.layers.kernels import triton as kernels
 
     x, _, columns, _ = _as_matrix(x)
@@ -281,7 +282,7 @@ def _(x: Tensor, kernel: list[int], stride: list[int], padding: list[int], size:
 def max_abs_pool_backward(
     grad: Tensor, indices: Tensor, kernel: list[int], stride: list[int], padding: list[int], size: list[int]
 ) -> Tensor:
-    """The gradient (B, C, *size) to x of `max_abs_pool`."""
+    """Return the gradient (B, C, *size) to x of `max_abs_pool`."""
     from scs_study.layers.kernels import triton as kernels
 
     grad, _, columns, _ = _as_matrix(grad)

@@ -38,8 +38,9 @@ def power_backward(
     grad, z, energy, p, q, grad_z, grad_energy, sums, rows, columns: tl.constexpr, eps,
     SCALED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of power_forward to z and energy; those to p (columns) and q (one more) in parts, a program a row
-    of `sums`."""
+    """Return the gradients of power_forward to z and energy; those to p (columns) and q (one more) in parts, a program
+    a row of `sums`.
+    """
     column = tl.arange(0, COLUMNS)
     exponent = tl.load(p + column, mask=column < columns, other=1.0)[None, :]
     grad_p = tl.zeros((COLUMNS,), tl.float32)
@@ -96,7 +97,7 @@ def unit_forward(weight, unit, length, columns: tl.constexpr, least, COLUMNS: tl
 
 @triton.jit
 def unit_backward(grad, unit, length, grad_weight, columns: tl.constexpr, least, COLUMNS: tl.constexpr):
-    """The gradient to weight: what of grad lies across the row, over the length; of a row too short, all of it."""
+    """Return the gradient to weight: what of grad lies across the row, over the length; of a row too short, all of it."""
     row = tl.program_id(0)
     column = tl.arange(0, COLUMNS)
     at = row * columns + column
@@ -114,7 +115,7 @@ def pool_forward(
     PAD_H: tl.constexpr, PAD_W: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The value of largest magnitude of each window, the positive one of two equal, and its place in the plane.
+    """Return the value of largest magnitude of each window, the positive one of two equal, and its place in the plane.
 
     Largest and smallest are both looked for, as max_pool2d does: the first of equals wins, and a NaN wins over all.
     """
@@ -152,7 +153,9 @@ def pool_backward(
     PAD_H: tl.constexpr, PAD_W: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The gradient to x: every place asks the windows that see it whether they chose it, so nothing is scattered."""
+    """Return the gradient to x: every place asks the windows that see it whether they chose it, so nothing is
+    scattered.
+    """
     first = tl.program_id(0) * ROWS
     row = (first.to(tl.int64) if WIDE else first) + tl.arange(0, ROWS)
     column = tl.arange(0, COLUMNS)[None, :]

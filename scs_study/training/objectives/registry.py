@@ -14,12 +14,12 @@ OBJECTIVES: dict[str, Callable[[CellConfig], Objective]] = {"classification": Cl
 
 
 def objective_of(cell: CellConfig) -> Objective:
-    """Return the objective of a cell's run. Errors: ValueError in one sentence where there is none of its name."""
+    """Return the objective of a cell's run. Raises ValueError in one sentence where there is none of its name."""
     return _maker(cell)(cell)
 
 
 def check_objective(cell: CellConfig) -> None:
-    """Do nothing where a cell's objective exists. Errors: as `objective_of`."""
+    """Do nothing where a cell's objective exists. Raises as `objective_of`."""
     _maker(cell)
 
 

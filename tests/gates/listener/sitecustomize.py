@@ -17,7 +17,7 @@ from typing import Any
 
 
 def listen(folder: str) -> None:
-    """None; from now on this process, and what is forked from it, stops at the gates in `folder`."""
+    """Stop this process, and what is forked from it, at the gates in `folder` from now on."""
     passed: dict[str, int] = {}
     inside = threading.local()
 
