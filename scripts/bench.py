@@ -29,7 +29,7 @@ from scs_study.command import results_folder, run_command
 from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.compose import compose_cell
 from scs_study.models.architectures import ARCHITECTURES
-from scs_study.runs.context import workplace
+from scs_study.runs.context import run_context
 from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, device_name
@@ -47,8 +47,8 @@ RESNET = ("conv", "scs")
 def main(config: DictConfig) -> int:
     """Return exit status 0."""
     prepare_process()
-    place, folder = workplace(config), results_folder(config, "bench")
-    device, name = place.settings.device, device_name(place.settings.device)
+    context, folder = run_context(config), results_folder(config, "bench")
+    device, name = context.settings.device, device_name(context.settings.device)
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower())
     engines = [choice("engines", each, (NETWORK, *ENGINES)) for each in config.engines]
     layers = [choice("layers", each, VARIANTS) for each in config.layers]
@@ -87,10 +87,10 @@ def main(config: DictConfig) -> int:
     for arch in taken_apart:
         for engine in (each for each in engines if each != NETWORK):
             with tempfile.TemporaryDirectory() as runs:
-                parts += epochs(cells(arch), replace(place.settings, engine=engine), Path(runs))
+                parts += epochs(cells(arch), replace(context.settings, engine=engine), Path(runs))
     sides: list[SideRow] = []
     for engine in (each for each in engines if each != NETWORK) if counts else ():
-        sides += side(cells(config.arch.name), replace(place.settings, engine=engine), counts, rounds[0])
+        sides += side(cells(config.arch.name), replace(context.settings, engine=engine), counts, rounds[0])
     prices: list[PriceRow] = []
     begun: list[StartRow] = []
     if device.type == "cpu" and priced:

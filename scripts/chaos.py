@@ -42,11 +42,11 @@ from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import compose_cell
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.lock import owner_of
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import INITIAL, run_state
-from scs_study.runs.validate import settled
+from scs_study.runs.validate import is_complete
 from scs_study.system import files
 from scs_study.system.console import say
 from scs_study.training import checkpoint
@@ -74,12 +74,12 @@ def cells(epochs: int) -> list[CellConfig]:
 def compute(runs: Path, epochs: int, launch: str) -> int:
     """Return the exit status of one attempt at the study, as `make replicate` makes it."""
     torch.set_num_threads(1)
-    place = Workplace(runs, Settings(torch.device("cpu")), None, runs / "data")
+    context = RunContext(runs, Settings(torch.device("cpu")), None, runs / "data")
     try:
         if launch == "pool":
-            outcomes = pool(cells(epochs), place, PoolSize(2, 1, (torch.device("cpu"),)))
+            outcomes = pool(cells(epochs), context, PoolSize(2, 1, (torch.device("cpu"),)))
         else:
-            outcomes = inline(cells(epochs), place)
+            outcomes = inline(cells(epochs), context)
     except Interrupted:
         return 130
     return 1 if any(outcome.state == "failed" for outcome in outcomes.values()) else 0
@@ -227,7 +227,7 @@ def disturb(chaos: Chaos, kills: int, launch: str, epochs: int) -> int:
         chaos.relieve()
         if chaos.met is not None and launcher.exitcode in (0, 1):
             chaos.empty()  # all that it had to do was done before the disk was full
-        if all(settled(chaos.runs, cell) for cell in chaos.cells):
+        if all(is_complete(chaos.runs, cell) for cell in chaos.cells):
             if chaos.kills >= kills and chaos.met_full():
                 return launches
             for _ in range(4):  # too early: some of it is to be done again

@@ -21,7 +21,7 @@ from scs_study.command import refuse_match, run_command
 from scs_study.config.schema import choice, whole
 from scs_study.evaluation.trained import load_trained
 from scs_study.export import FORMATS, export_run
-from scs_study.runs.context import workplace
+from scs_study.runs.context import run_context
 from scs_study.system.console import say
 from scs_study.system.places import below_project, user_path
 from scs_study.training.process import prepare_process
@@ -32,7 +32,7 @@ def main(config: DictConfig) -> int:
     prepare_process()
     refuse_match(config)
     form, count = choice("format", config.format, FORMATS), whole("images", config.images, 1)
-    context = workplace(config)
+    context = run_context(config)
     trained = load_trained(folder_of(config.run, context.runs))
     images = context.images(trained.cell.data, download=True)
     exported = export_run(trained, images, form, below_project(config.to), count)

@@ -34,7 +34,7 @@ from scs_study.launch.pool import PoolSize, pool_size, run_pool
 from scs_study.launch.registry import LAUNCHERS, check_writable, pool_of
 from scs_study.launch.sweep import monitor_sweep, submit_sweep
 from scs_study.launch.sweep import unfinished as unfinished_trials
-from scs_study.runs.context import Workplace, check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.context import RunContext, check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import say
 from scs_study.training.process import prepare_process
@@ -46,10 +46,10 @@ def main(config: DictConfig) -> int:
     prepare_process()
     sweep = sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), config.sweep, with_root(config))
     check_url(config.storage)
-    place = workplace(config)
+    context = run_context(config)
     name = sweep.study_name if config.name is None else str(config.name)
     if config.dashboard is not None:
-        return dashboard(load(name, config.storage, place.runs), whole("dashboard", config.dashboard, 1, 65535))
+        return dashboard(load(name, config.storage, context.runs), whole("dashboard", config.dashboard, 1, 65535))
     workers = whole("workers", config.workers, 0)
     launcher = choice("launch.name", config.launch.name, LAUNCHERS)
     if config.launch.get("side_by_side", 1) != 1:
@@ -57,60 +57,60 @@ def main(config: DictConfig) -> int:
     folder = results_folder(config, f"p_sweep/{name}")
     unfinished = 0
     if workers:
-        check_writable(place.runs)
+        check_writable(context.runs)
         cells, overrides = [sweep.cell(sweep.low, seed) for seed in sweep.seeds], cell_overrides(task_overrides())
         check_checkpoint(cells, overrides)
         keep_checkpoint(config, cells, overrides)
         say(f"{name}: {sweep.title}; {sweep.total} trials")
         tell_unknown_commit()
         plan = SweepPlan(sweep, name, config.storage)
-        place.images(cells[0].data, download=True)  # no worker downloads
-        place.check_batches(cells[:1])
+        context.images(cells[0].data, download=True)  # no worker downloads
+        context.check_batches(cells[:1])
         if launcher == "slurm":
-            unfinished = on_cluster(plan, workers, place, config)
+            unfinished = on_cluster(plan, workers, context, config)
             if config.launch.detach:
                 return 0
         else:
             try:
-                size = pool_of(place, config) if launcher == "pool" else None
-                compute(plan, place, size or pool_size(place.settings.device, workers, 1, torch.get_num_threads()))
+                size = pool_of(context, config) if launcher == "pool" else None
+                compute(plan, context, size or pool_size(context.settings.device, workers, 1, torch.get_num_threads()))
             except Interrupted as error:
                 raise Interrupted(f"study {name} goes on from here when the same command is given again") from error
-    study = load(name, config.storage, place.runs)
+    study = load(name, config.storage, context.runs)
     check_settings(study, sweep)
-    say(publish(study, sweep, place.runs, folder))
+    say(publish(study, sweep, context.runs, folder))
     say(f"written to {folder}")
     if unfinished:
         words = f"{unfinished} trials are not done, and no job is left to do them; the tasks' logs say why"
         say(f"{words}: give the same command again to go on", error=True)
-    failed = any(row.state == "failed" for row in rows_of(study.get_trials(deepcopy=False), sweep, place.runs))
+    failed = any(row.state == "failed" for row in rows_of(study.get_trials(deepcopy=False), sweep, context.runs))
     return FAILED if failed or unfinished else 0
 
 
-def compute(plan: SweepPlan, place: Workplace, size: PoolSize) -> None:
+def compute(plan: SweepPlan, context: RunContext, size: PoolSize) -> None:
     """Do all that is left of the sweep: in this process, or in as many as `size` says. Raises stopping.Interrupted."""
     with StopRequest().listening() as stop:
-        source = SweepSource.of(plan, place.runs, place.retry_failed, stop)
+        source = SweepSource.of(plan, context.runs, context.retry_failed, stop)
     if stop():
         raise Interrupted("stopped")
     if size.workers == 1:
-        run_inline(source, place)
+        run_inline(source, context)
     else:
-        run_pool(source, place, size)
+        run_pool(source, context, size)
 
 
-def on_cluster(plan: SweepPlan, workers: int, place: Workplace, config: DictConfig) -> int:
+def on_cluster(plan: SweepPlan, workers: int, context: RunContext, config: DictConfig) -> int:
     """Return how many trials the workers on the cluster have left; 0 at once where launch.detach says so."""
     launch, engine = (OmegaConf.to_container(part, resolve=True) for part in (config.launch, config.engine))
     assert isinstance(launch, dict)
     assert isinstance(engine, dict)
-    numbers = submit_sweep(plan, workers, place, {str(k): v for k, v in launch.items()},
+    numbers = submit_sweep(plan, workers, context, {str(k): v for k, v in launch.items()},
                            {str(k): v for k, v in engine.items()})  # fmt: skip
     say(f"SLURM jobs: {' '.join(numbers)}")
     if launch["detach"]:
         return 0
-    monitor_sweep(plan.name, plan.url, place.runs)
-    return unfinished_trials(plan.name, plan.url, place.runs, plan.sweep.total)
+    monitor_sweep(plan.name, plan.url, context.runs)
+    return unfinished_trials(plan.name, plan.url, context.runs, plan.sweep.total)
 
 
 def dashboard(study: optuna.Study, port: int) -> int:

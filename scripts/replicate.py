@@ -29,7 +29,7 @@ from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.registry import forecast, launch, unsettled
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
-from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
@@ -56,7 +56,7 @@ def main(config: DictConfig) -> int:
     overrides = cell_overrides(task_overrides())
     check_checkpoint(cells, overrides)
     keep_checkpoint(config, cells, overrides)
-    place, folder = workplace(config), results_folder(config, results_name(study))
+    context, folder = run_context(config), results_folder(config, results_name(study))
     check_analyses(made_of, config)
     missing, twins = unsettled(work, runs), len(work) - len(cells)
     also = f" ({twins} of them convolutional twins that others start from)" if twins else ""
@@ -65,19 +65,19 @@ def main(config: DictConfig) -> int:
     if missing:
         tell_unknown_commit()
     for data in dict.fromkeys(cell.data for cell in missing):
-        place.images(data, download=True)
-    place.check_batches(missing)
+        context.images(data, download=True)
+    context.check_batches(missing)
     for remark in remarks(missing):
         say(f"note: {remark}")
-    if words := forecast(missing, place, config):
+    if words := forecast(missing, context, config):
         say(words)
-    outcomes = launch(study.name, work, place, config)
+    outcomes = launch(study.name, work, context, config)
     if outcomes is None:
         return 0
     frame = study_frame(cells, runs)
     say(publish_tables(made_of, frame, folder))
     say(publish_figures(made_of, frame, runs, folder))
-    problems = run_analyses(made_of, place, config, folder)
+    problems = run_analyses(made_of, context, config, folder)
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
     for name in left:
         say(f"left: {name}: {outcomes[name].state}")

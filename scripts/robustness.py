@@ -18,14 +18,14 @@ from omegaconf import DictConfig
 from scs_study.analysis.collect import collect
 from scs_study.analysis.registry import Subject, find_analysis, run_analysis
 from scs_study.command import FAILED, matching_runs, results_folder, run_command
-from scs_study.runs.context import workplace
+from scs_study.runs.context import run_context
 from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
     """Return the exit status: 0 when every finished run has been attacked. Raises ValueError when no run matches."""
     prepare_process()
-    analysis, context = find_analysis("robustness"), workplace(config)
+    analysis, context = find_analysis("robustness"), run_context(config)
     names, name = matching_runs(config)
     frame, folder = collect(context.runs, names), results_folder(config, name)
     subject = Subject(frame, context.runs, folder, context, config)

@@ -28,14 +28,14 @@ from scs_study.command import (
     results_name,
     run_command,
 )
-from scs_study.runs.context import workplace
+from scs_study.runs.context import run_context
 from scs_study.training.process import prepare_process
 
 
 def main(config: DictConfig) -> int:
     """Return the exit status: 0 when every finished run could be read. Raises ValueError when no run matches."""
     prepare_process()
-    analysis, context = find_analysis("saliency"), workplace(config)
+    analysis, context = find_analysis("saliency"), run_context(config)
     if config.match:
         names, name = matching_runs(config)
         frame = collect(context.runs, names)

@@ -21,7 +21,7 @@ from scs_study.experiments.compose import CELL_GROUPS, cell_of, compose_cell, ov
 from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell
-from scs_study.runs.context import check_checkpoint, keep_checkpoint, workplace
+from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import say
 from scs_study.training.objectives.registry import check_objective
@@ -48,13 +48,13 @@ def check(arguments: list[str]) -> None:
 def main(config: DictConfig) -> int:
     """Return the exit status of one run."""
     prepare_process()
-    cell, place = cell_of(config), workplace(config)
+    cell, context = cell_of(config), run_context(config)
     keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
     tell_unknown_commit()
-    place.images(cell.data, download=True)
-    place.check_batches([cell])
-    outcome = inline(with_sources([cell]), place)[cell.run_name]
-    say(f"{place.runs / cell.run_name}: {outcome.state}")
+    context.images(cell.data, download=True)
+    context.check_batches([cell])
+    outcome = inline(with_sources([cell]), context)[cell.run_name]
+    say(f"{context.runs / cell.run_name}: {outcome.state}")
     return FAILED if outcome.state == "failed" else 0
 
 

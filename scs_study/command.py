@@ -156,7 +156,7 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     from scs_study.evaluation.saliency.settings import saliency_of
     from scs_study.launch.registry import check_launch
     from scs_study.models import check_cell
-    from scs_study.runs.context import workplace
+    from scs_study.runs.context import run_context
     from scs_study.training.objectives.registry import check_objective
 
     with open_dict(values):
@@ -164,7 +164,7 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     for cell in chosen_study(values)[1] if "study" in values else [cell_of(values)]:
         check_cell(cell)
         check_objective(cell)
-    there = workplace(values)
+    there = run_context(values)
     if "launch" in values:
         check_launch(values, there)
     if "saliency" in values:

@@ -20,7 +20,7 @@ from scs_study.experiments.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
 from scs_study.runs import context
-from scs_study.runs.context import pick_device, workplace
+from scs_study.runs.context import pick_device, run_context
 from scs_study.system.tensors import save_tensors
 from tests.gates import PATIENCE
 
@@ -97,12 +97,12 @@ def test_a_machine_without_a_gpu_may_submit_to_nodes_that_have_one() -> None:
         config = compose("replicate", ["launch=slurm", "engine.device=cuda"])
         wrong = compose("replicate", ["launch=slurm", "engine.device=gpu"])
         excluded = compose("replicate", ["launch=slurm", "engine.device=cpu"])
-    assert workplace(config).settings.device == pick_device("auto")
-    assert workplace(excluded).settings.device.type == "cpu"
+    assert run_context(config).settings.device == pick_device("auto")
+    assert run_context(excluded).settings.device.type == "cpu"
     with pytest.raises(ValueError, match="choose auto, cpu or cuda"):
-        workplace(wrong)
+        run_context(wrong)
     with pytest.raises(ValueError, match=r"engine\.device=cuda: a task has no GPU with launch\.gpus=0"):
-        settings_of(workplace(config), {**config.launch, "gpus": 0}, config.engine)
+        settings_of(run_context(config), {**config.launch, "gpus": 0}, config.engine)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_how_and_where_are_checked_like_what(argument: str, sentence: str) -> No
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("replicate", [argument])
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        workplace(config)
+        run_context(config)
 
 
 def test_results_that_could_not_be_written_are_noticed_before_anything_runs(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_folder_whose_name_is_too_long_is_one_line(tmp_path: Path, key: str, p
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("replicate", [f"{name}={place}" for name, place in places.items()])
     with pytest.raises(ValueError, match=r"255 is the most|too long for a path"):
-        results_folder(config, "quick") if key == "results" else workplace(config)
+        results_folder(config, "quick") if key == "results" else run_context(config)
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,16 @@ from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings
 from scs_study.experiments.compose import PROJECT
 from scs_study.launch import code_snapshot
 from scs_study.launch.code_snapshot import freeze
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import run_states
-from scs_study.runs.validate import settled
+from scs_study.runs.validate import is_complete
 from scs_study.system import files
 from scs_study.system.tensors import load_tensors
 from scs_study.training import run_dir as run_folder
 from tests.analysis.robustness.test_robustness_runs import settings
 from tests.gates import PATIENCE
-from tests.support.work import cell, place
+from tests.support.work import cell, run_context
 
 ROOT = os.geteuid() == 0
 MAPS = SaliencySettings(MapSettings(), 10, 0.05, 10, 3, 5, 0, 0.0, False, (3, 14), "map")
@@ -66,7 +66,7 @@ def read_only(folder: Path) -> Iterator[None]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that is done."""
     runs = tmp_path_factory.mktemp("trained") / "runs"
-    assert run_cell(cell("scs"), place(runs)).state == "done"
+    assert run_cell(cell("scs"), run_context(runs)).state == "done"
     return runs
 
 
@@ -84,8 +84,8 @@ def test_runs_that_may_only_be_read_are_looked_at_and_published(runs: Path, tmp_
     """Every command that is for looking, as it is typed: status, tables, figures, saliency, attacks."""
     before = everything(runs)
     with read_only(runs):
-        assert settled(runs, cell("scs"))
-        assert run_cell(cell("scs"), place(runs)).state == "done"
+        assert is_complete(runs, cell("scs"))
+        assert run_cell(cell("scs"), run_context(runs)).state == "done"
         assert run_states(runs, [cell("scs")])[cell("scs").run_name].final
         for script in ("tables.py", "figures.py"):
             done = subprocess.run(
@@ -105,10 +105,10 @@ def test_analyses_of_read_only_runs_are_those_of_others_but_cached_nowhere(
     def analyse(results: Path) -> list[str]:
         frame = collect(runs, [cell("scs").run_name])
         if kind == "saliency":
-            problems = saliency.compute(frame, place(runs), MAPS)
-            saliency.report(frame, place(runs), MAPS, results)
+            problems = saliency.compute(frame, run_context(runs), MAPS)
+            saliency.report(frame, run_context(runs), MAPS, results)
         else:
-            problems = robustness.compute(frame, place(runs), settings(checks=["apgd_ce"]))
+            problems = robustness.compute(frame, run_context(runs), settings(checks=["apgd_ce"]))
             robustness.report(frame, runs, settings(checks=["apgd_ce"]), results)
         return problems
 
@@ -131,15 +131,15 @@ def test_a_damaged_result_of_read_only_runs_is_computed_again_and_left_there(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = collect(runs, [cell("scs").run_name])
-    saliency.compute(frame, place(runs), MAPS)
-    robustness.compute(frame, place(runs), settings(checks=[]))
+    saliency.compute(frame, run_context(runs), MAPS)
+    robustness.compute(frame, run_context(runs), settings(checks=[]))
     for path in [*runs.glob("*/saliency/measures-*"), *runs.glob("*/robustness/pgd-*.jsonl")]:
         path.write_bytes(b"\0" + path.read_bytes()[1:])
     capsys.readouterr()
     with read_only(runs):
-        assert saliency.compute(frame, place(runs), MAPS) == []
-        assert robustness.compute(frame, place(runs), settings(checks=[])) == []
-        assert saliency.report(frame, place(runs), MAPS, tmp_path / "r")
+        assert saliency.compute(frame, run_context(runs), MAPS) == []
+        assert robustness.compute(frame, run_context(runs), settings(checks=[])) == []
+        assert saliency.report(frame, run_context(runs), MAPS, tmp_path / "r")
         assert robustness.report(frame, runs, settings(checks=[]), tmp_path / "r")
     error = capsys.readouterr().err
     assert "saliency/measures-" in error
@@ -217,7 +217,7 @@ def test_whom_files_are_for_is_for_the_umask_to_say(umask: int, mode: int, folde
     before = os.umask(umask)
     try:
         base = tmp_path / "base"
-        where: Workplace = place(base / "runs")
+        where: RunContext = run_context(base / "runs")
         assert run_cell(cell("scs", epochs=2), where).state == "done"
         frame = collect(where.runs, [cell("scs", epochs=2).run_name])
         saliency.compute(frame, where, replace(MAPS, redrawn=0))

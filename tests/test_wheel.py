@@ -28,7 +28,7 @@ from scs_study.system.places import below_project
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.inline import inline
 from scs_study.launch.code_snapshot import CODE, freeze
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.training.run import Settings
 
 assert places.INSTALLED and places.PACKAGE.parent == Path({site!r}), places.PACKAGE
@@ -38,7 +38,7 @@ print(cell.run_name)
 print(*(cell.run_name for cell in plan(load_study("table3"))))
 print(*groups())
 print(len(paper_table("table3")), below_project("runs"))
-place = Workplace(Path("runs"), Settings(torch.device("cpu")), None, Path("data/.cache"))
+place = RunContext(Path("runs"), Settings(torch.device("cpu")), None, Path("data/.cache"))
 print(inline([cell], place)[cell.run_name].state)
 frozen = freeze(Path("runs").resolve(), "t", [[cell]], {{}})
 inside = {{path.name for path in (frozen.folder / CODE / "scs_study").iterdir()}}

@@ -16,7 +16,7 @@ from scs_study.analysis.collect import collect
 from scs_study.config.groups import load_option
 from scs_study.config.target import load_target, split_target
 from scs_study.experiments.grid import Part, Study
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
 GROUP = "analysis"
@@ -33,7 +33,7 @@ class Subject:
     frame: pd.DataFrame
     runs: Path
     folder: Path
-    context: Workplace | None = None
+    context: RunContext | None = None
     config: DictConfig | None = None
 
 
@@ -73,7 +73,7 @@ def check_analyses(parts: Sequence[Part], config: DictConfig) -> None:
                 check(config)
 
 
-def run_analyses(parts: Sequence[Part], context: Workplace, config: DictConfig, folder: Path) -> list[str]:
+def run_analyses(parts: Sequence[Part], context: RunContext, config: DictConfig, folder: Path) -> list[str]:
     """Run and print the parts' analyses that compute something, in their order; return a message for each problem."""
     problems: list[str] = []
     for part in parts:

@@ -18,7 +18,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.layers import cpu
 from scs_study.models import build_variant
 from scs_study.models.initialization import draw
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models.pool_fusion import fuse_pools
 
 CPU = torch.device("cpu")
 FUSED, NAIVE = ", fused", ", naive"
@@ -85,14 +85,14 @@ def _contestants(cells: Mapping[str, CellConfig], baseline: str, batch: int) -> 
         made.append(Contestant(name, "nhwc", _by(kernels, each.train), _by(kernels, each.evaluate)))
 
     for name, cell in cells.items():
-        add(name, cell, fold_pools(_network(cell)))
+        add(name, cell, fuse_pools(_network(cell)))
         network = _network(cell)
         if name == baseline and compiled and isinstance(network, nn.Sequential):
             from scs_study.benchmark.fused_conv import fused_twin  # which cannot do without numba
 
             add(name + FUSED, cell, fused_twin(network))
         if cell.layer.name == "scs":
-            add(name + PLAIN, cell, fold_pools(_network(cell)), "plain")
+            add(name + PLAIN, cell, fuse_pools(_network(cell)), "plain")
             add(name + NAIVE, cell, naive_twin(_network(cell)))
     return made
 

@@ -41,7 +41,7 @@ class SideRow:
 
 
 def side(cells: Mapping[str, CellConfig], settings: Settings, counts: Sequence[int], rounds: int) -> list[SideRow]:
-    """Return a row for every variant and number of cells, the numbers in alternation; the cells differ in their seeds."""
+    """Return a row for every variant and number of cells, the numbers in alternation; cells differ in their seeds."""
     with ExitStack() as stack:
         # One thread a cell, for all of it: a graph is replayed by the thread that captured it.
         threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(max(counts, default=0))]

@@ -15,7 +15,7 @@ from scs_study.benchmark.naive import naive_twin
 from scs_study.config.schema import CellConfig
 from scs_study.models import build_variant
 from scs_study.models.initialization import draw
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models.pool_fusion import fuse_pools
 from scs_study.training.optimizer import make_optimizer
 from scs_study.training.precision import numerics
 
@@ -57,7 +57,7 @@ def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.
     made = []
     for name, cell in cells.items():
         for layout in LAYOUTS:
-            network = fold_pools(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
+            network = fuse_pools(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
             made.append(contestant(name, cell, network, layout, batch_size, device))
             if cell.layer.name == "scs":
                 network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))

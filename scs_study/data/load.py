@@ -122,7 +122,7 @@ def _read_cache(known: DatasetSpec, path: Path, source: Path | None, root: Path 
         return None
     except ValueError as error:
         try:
-            aside = f"kept as {tensors.set_aside(path)}"
+            aside = f"kept as {tensors.quarantine(path)}"
         except OSError as refused:
             aside = f"left there ({refused.strerror or refused})"
         say_once(f"{error}; {aside}, decoding again", error=True)

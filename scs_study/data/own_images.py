@@ -112,7 +112,7 @@ def _read(kept: Path, data: DataConfig, root: Path | None) -> ImageSet | None:
             raise ValueError("its content does not match its checksum")
         classes, origin = tuple(about["classes"]), str(root or about["origin"])
     except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
-        aside = tensors.set_aside(kept)
+        aside = tensors.quarantine(kept)
         say_once(f"{kept} is damaged: {error}; kept as {aside}, decoding again", error=True)
         return None
     return ImageSet(**arrays, classes=classes, digest=str(about["digest"]), origin=origin)

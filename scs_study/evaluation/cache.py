@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scs_study.system import files
 from scs_study.system.console import say, say_once
-from scs_study.system.tensors import Unreadable, load_tensors, save_tensors, set_aside
+from scs_study.system.tensors import Unreadable, load_tensors, quarantine, save_tensors
 
 Key = Mapping[str, Any]
 """Everything that a result depends on, as JSON."""
@@ -136,7 +136,7 @@ def _header(key: Key) -> dict[str, Any]:
 def _quarantine(path: Path, error: ValueError) -> bool:
     """Rename a damaged file, log it, and return whether it is out of the way."""
     try:
-        where, moved = f"kept as {set_aside(path).name}", True
+        where, moved = f"kept as {quarantine(path).name}", True
     except OSError as refused:
         where, moved = f"left there ({refused.strerror or refused})", False
     say(f"{error}; {where}, computing it again", error=True)

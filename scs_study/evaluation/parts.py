@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from scs_study.runs.lock import Busy, Lease, acquire
+from scs_study.runs.lock import Busy, RunLock, acquire
 from scs_study.runs.progress import QUIET, duration
 from scs_study.system.console import fitted, say
 from scs_study.training.stopping import Interrupted, StopRequest
@@ -104,7 +104,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where nothing can be written, nobody else writes either as far as we can tell, and it needs no right.
     """
-    lease: Lease | None = None
+    lease: RunLock | None = None
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
         lease = acquire(folder)

@@ -11,7 +11,7 @@ from torch import nn
 
 from scs_study.config.schema import CellConfig, cell_from_dict
 from scs_study.models import restore_variant
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models.pool_fusion import fuse_pools
 from scs_study.system import files
 from scs_study.system.tensors import checksum, load_tensors
 from scs_study.training import run_dir as run_folder
@@ -21,7 +21,7 @@ from scs_study.training import run_dir as run_folder
 class Trained:
     """A finished run: its cell, its network on the CPU in eval mode, and what identifies its weights.
 
-    network: as it was trained, so with pools taken in before the power (models/fold.py).
+    network: as it was trained, so with pools taken in before the power (models/pool_fusion.py).
     weights: the checksum of weights.safetensors; an evaluation that is cached says of which weights it is.
     """
 
@@ -49,5 +49,5 @@ def load_trained(folder: Path) -> Trained:
         raise ValueError(
             f"{folder} holds the weights of another run, {notes.get('run', 'which its file does not name')}"
         )
-    network = fold_pools(restore_variant(cell, tensors)).eval()
+    network = fuse_pools(restore_variant(cell, tensors)).eval()
     return Trained(folder, cell, network, result, checksum(tensors))

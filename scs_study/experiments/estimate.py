@@ -14,7 +14,7 @@ from scs_study.config.schema import DRAWN, CellConfig
 from scs_study.data import ImageSet
 from scs_study.models import build_variant, layer_paths
 from scs_study.models.initialization import draw
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models.pool_fusion import fuse_pools
 from scs_study.runs.progress import duration
 from scs_study.training import record
 from scs_study.training.precision import numerics
@@ -68,7 +68,7 @@ def estimate(
         data = images[cell.data.images_key]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
         if kind not in costs:
-            network = fold_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))
+            network = fuse_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))
             sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
             costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
         train, evaluate, fixed, per_epoch = costs[kind]

@@ -9,27 +9,27 @@ from functools import partial
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.work import GridSource, WorkSource
 from scs_study.launch.run_job import run_job
-from scs_study.runs.context import Workplace
-from scs_study.runs.lock import Watch
+from scs_study.runs.context import RunContext
+from scs_study.runs.lock import Heartbeats
 from scs_study.runs.state import Outcome
 from scs_study.training.stopping import Interrupted, StopRequest
 
 _TICK = 0.2
 
 
-def inline(cells: Sequence[CellConfig], place: Workplace, wait_timeout: float | None = None) -> dict[str, Outcome]:
+def inline(cells: Sequence[CellConfig], context: RunContext, wait_timeout: float | None = None) -> dict[str, Outcome]:
     """Return what became of every cell, by run name. wait_timeout: as for GridSource.
 
     Raises stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's warning (SIGUSR1, SIGUSR2).
     """
-    source = GridSource.of(cells, place.runs, wait_timeout)
-    run_inline(source, place)
+    source = GridSource.of(cells, context.runs, wait_timeout)
+    run_inline(source, context)
     return source.outcomes
 
 
-def run_inline(source: WorkSource, place: Workplace) -> None:
+def run_inline(source: WorkSource, context: RunContext) -> None:
     """Compute all jobs of `source`. Raises stopping.Interrupted as `inline`."""
-    watch: Watch = {}
+    heartbeats: Heartbeats = {}
     with StopRequest().listening() as stop:
         try:
             while not stop():
@@ -40,7 +40,7 @@ def run_inline(source: WorkSource, place: Workplace) -> None:
                     time.sleep(_TICK)
                     continue
                 try:
-                    outcome = run_job(job.cell, place, stop, partial(source.report, job), watch)
+                    outcome = run_job(job.cell, context, stop, partial(source.report, job), heartbeats)
                 except Interrupted:
                     source.requeue(job)
                     raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scs_study.config.schema import CellConfig
 from scs_study.launch.code_snapshot import LOGS, SlurmJob, jobs_of, submissions
-from scs_study.runs.lock import Watch
+from scs_study.runs.lock import Heartbeats
 from scs_study.runs.state import Outcome, RunState, run_states
 from scs_study.system.console import say
 from scs_study.training.stopping import Interrupted, StopRequest
@@ -50,11 +50,11 @@ def monitor_study(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[s
     Looks at run folders and at SLURM's queue only, so it works from any shell and after the submitting process died.
     Raises as `monitor`.
     """
-    names, watch = {cell.run_name for cell in cells}, Watch()
+    names, heartbeats = {cell.run_name for cell in cells}, Heartbeats()
     states: dict[str, RunState] = {}
 
     def look(jobs: list[SlurmJob] | None) -> tuple[str, bool]:
-        states.update(run_states(runs, cells, watch))
+        states.update(run_states(runs, cells, heartbeats))
         running = any(state.state == "running" for state in states.values())
         over = (jobs is not None and not jobs and not running) or all(state.final for state in states.values())
         return summary([state.state for state in states.values()], jobs), over

@@ -20,7 +20,7 @@ import torch
 from scs_study.config.schema import CellConfig, whole
 from scs_study.experiments.work import GridSource, Job, WorkSource
 from scs_study.launch import worker
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import give_up
 from scs_study.runs.state import Outcome, run_state
 from scs_study.training.stopping import Interrupted, StopRequest
@@ -57,22 +57,22 @@ def pool_size(device: torch.device, workers: int | None, per_gpu: int, threads: 
 
 
 def pool(
-    cells: Sequence[CellConfig], place: Workplace, size: PoolSize, wait_timeout: float | None = None
+    cells: Sequence[CellConfig], context: RunContext, size: PoolSize, wait_timeout: float | None = None
 ) -> dict[str, Outcome]:
     """Return what became of every cell, by run name. wait_timeout: as for GridSource. Raises as `run_pool`."""
-    source = GridSource.of(cells, place.runs, wait_timeout)
-    run_pool(source, place, size)
+    source = GridSource.of(cells, context.runs, wait_timeout)
+    run_pool(source, context, size)
     return source.outcomes
 
 
-def run_pool(source: WorkSource, place: Workplace, size: PoolSize) -> None:
+def run_pool(source: WorkSource, context: RunContext, size: PoolSize) -> None:
     """Compute all jobs of `source`.
 
     A worker that is killed is replaced, and its job continues from its checkpoint; one that kills its workers DEATHS
     times in the same epoch has failed. Raises stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's warning;
     the workers have written their checkpoints then.
     """
-    crew = _Crew(source, place, size, [None] * size.workers)
+    crew = _Crew(source, context, size, [None] * size.workers)
     with StopRequest().listening() as stop:
         at_once = False
         try:
@@ -109,7 +109,7 @@ class _Crew:
     """The workers of a pool. deaths: by run name, the epoch in which workers died last, and how many."""
 
     source: WorkSource
-    place: Workplace
+    context: RunContext
     size: PoolSize
     members: list[_Member | None]
     deaths: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -135,12 +135,12 @@ def _assign(crew: _Crew, stop: Callable[[], bool]) -> None:
 
 
 def _spawn(crew: _Crew, index: int) -> _Member:
-    place, devices = crew.place, crew.size.devices
-    context = multiprocessing.get_context("forkserver")  # forked from here they could not use CUDA
-    context.set_forkserver_preload([worker.__name__])  # torch takes seconds to import: once, not for every worker
-    ours, theirs = context.Pipe()
-    there = replace(place, settings=replace(place.settings, device=devices[index % len(devices)]), _images={})
-    process = context.Process(
+    context, devices = crew.context, crew.size.devices
+    forkserver = multiprocessing.get_context("forkserver")  # forked from here they could not use CUDA
+    forkserver.set_forkserver_preload([worker.__name__])  # torch takes seconds to import: once, not for every worker
+    ours, theirs = forkserver.Pipe()
+    there = replace(context, settings=replace(context.settings, device=devices[index % len(devices)]), _images={})
+    process = forkserver.Process(
         target=worker.serve, args=(theirs, there, crew.size.threads, crew.source.judges), name=f"worker {index}"
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.BLOCKED)
@@ -199,7 +199,7 @@ def _reap(crew: _Crew, member: _Member) -> None:
     if member.job is None:
         return
     job = member.job
-    epoch = run_state(crew.place.runs, job.cell).epoch
+    epoch = run_state(crew.context.runs, job.cell).epoch
     before, count = crew.deaths.get(job.cell.run_name, (epoch, 0))
     count = count + 1 if epoch == before else 1
     crew.deaths[job.cell.run_name] = (epoch, count)
@@ -208,7 +208,7 @@ def _reap(crew: _Crew, member: _Member) -> None:
         crew.source.say(f"{job.title}: {sentence}; another one continues")
         crew.source.requeue(job, killed=True)
         return
-    crew.source.finish(job, give_up(job.cell, crew.place, f"{sentence}, the {count}th in epoch {epoch + 1}"))
+    crew.source.finish(job, give_up(job.cell, crew.context, f"{sentence}, the {count}th in epoch {epoch + 1}"))
 
 
 def _cause(code: int | None) -> str:

@@ -13,9 +13,9 @@ from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool, pool_size
 from scs_study.launch.slurm import slurm
 from scs_study.launch.threads import side_by_side
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.state import Outcome, run_states
-from scs_study.runs.validate import settled
+from scs_study.runs.validate import is_complete
 from scs_study.system import files
 from scs_study.training.cuda_stream import MOST_THREADS
 from scs_study.training.run import device_name
@@ -25,56 +25,58 @@ LAUNCHERS = ("inline", "pool", "slurm")
 
 def unsettled(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
     """Return the cells that have no result yet, or one with a damaged file."""
-    return [cell for cell in cells if not settled(runs, cell)]
+    return [cell for cell in cells if not is_complete(runs, cell)]
 
 
-def forecast(cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> str:
+def forecast(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> str:
     """Return a line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
-    missing = unsettled(cells, place.runs)
+    missing = unsettled(cells, context.runs)
     if not missing:
         return ""
-    states = run_states(place.runs, missing)
+    states = run_states(context.runs, missing)
     left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
-    device = None if config.launch.name == "slurm" else place.settings.device
-    found = estimate(left, {cell.data.images_key: place.images(cell.data) for cell, _ in left}, device)
-    processes = min(pool_of(place, config).workers, len(left)) if config.launch.name == "pool" else 1
-    engine = place.settings.engine
+    device = None if config.launch.name == "slurm" else context.settings.device
+    found = estimate(left, {cell.data.images_key: context.images(cell.data) for cell, _ in left}, device)
+    processes = min(pool_of(context, config).workers, len(left)) if config.launch.name == "pool" else 1
+    engine = context.settings.engine
     note = "" if engine == "eager" or device is None else f"; timed as engine=eager does them, not {engine}"
-    return found.words(max(1, processes), device_name(place.settings.device)) + note
+    return found.words(max(1, processes), device_name(context.settings.device)) + note
 
 
-def launch(study: str, cells: Sequence[CellConfig], place: Workplace, config: DictConfig) -> dict[str, Outcome] | None:
+def launch(
+    study: str, cells: Sequence[CellConfig], context: RunContext, config: DictConfig
+) -> dict[str, Outcome] | None:
     """Return what became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
 
     Raises ValueError in one sentence before anything runs; stopping.Interrupted.
     """
     name = choice("launch.name", config.launch.name, LAUNCHERS)
-    if unsettled(cells, place.runs):
-        check_writable(place.runs)
+    if unsettled(cells, context.runs):
+        check_writable(context.runs)
     if name == "slurm":
         settings = OmegaConf.to_container(config.launch, resolve=True)
         engine = OmegaConf.to_container(config.engine, resolve=True)
         assert isinstance(settings, dict)
         assert isinstance(engine, dict)
         return slurm(
-            study, cells, place, {str(k): v for k, v in settings.items()}, {str(k): v for k, v in engine.items()}
+            study, cells, context, {str(k): v for k, v in settings.items()}, {str(k): v for k, v in engine.items()}
         )
     if name == "pool":
-        return pool(cells, place, pool_of(place, config))
+        return pool(cells, context, pool_of(context, config))
     count = side_by_side_of(config)
-    return inline(cells, place) if count == 1 else side_by_side(cells, place, count)
+    return inline(cells, context) if count == 1 else side_by_side(cells, context, count)
 
 
-def pool_of(place: Workplace, config: DictConfig) -> PoolSize:
+def pool_of(context: RunContext, config: DictConfig) -> PoolSize:
     """Return how many processes conf/launch/pool.yaml means on this machine, and their devices."""
-    return pool_size(place.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
+    return pool_size(context.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
 
 
-def check_launch(config: DictConfig, place: Workplace) -> None:
+def check_launch(config: DictConfig, context: RunContext) -> None:
     """Do nothing for settings that a launcher on this machine can have. Raises ValueError in one sentence."""
     name = choice("launch.name", config.launch.name, LAUNCHERS)
     if name == "pool":
-        pool_of(place, config)
+        pool_of(context, config)
     elif name == "inline":
         side_by_side_of(config)
 

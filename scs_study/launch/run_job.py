@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scs_study.config.schema import CellConfig
-from scs_study.runs.context import Workplace
-from scs_study.runs.lock import LeaseLost, Watch
+from scs_study.runs.context import RunContext
+from scs_study.runs.lock import Heartbeats, LockLost
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import Outcome
 from scs_study.training.stopping import Interrupted
@@ -15,10 +15,10 @@ from scs_study.training.stopping import Interrupted
 
 def run_job(
     cell: CellConfig,
-    place: Workplace,
+    context: RunContext,
     stop: Callable[[], bool],
     report: Callable[[dict[str, Any]], bool],
-    watch: Watch,
+    heartbeats: Heartbeats,
 ) -> Outcome:
     """Return what became of the cell: "interrupted" when `report` said no, "busy" when another process is at it.
 
@@ -31,8 +31,8 @@ def run_job(
         over = not report(line) or over
 
     try:
-        return run_cell(cell, place, lambda: over or stop(), reported, watch)
-    except LeaseLost as lost:
+        return run_cell(cell, context, lambda: over or stop(), reported, heartbeats)
+    except LockLost as lost:
         return Outcome("busy", str(lost))
     except Interrupted as stopped:
         if over:

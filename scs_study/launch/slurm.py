@@ -16,9 +16,9 @@ from scs_study.config.schema import CellConfig, whole
 from scs_study.launch import slurm_task
 from scs_study.launch.code_snapshot import CODE, LOGS, SlurmJob, Submission, covered, freeze, jobs_of
 from scs_study.launch.monitor import monitor_study
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.state import Outcome
-from scs_study.runs.validate import settled
+from scs_study.runs.validate import is_complete
 from scs_study.system.console import say
 
 START = "scs_study/launch/start.sh"
@@ -30,7 +30,7 @@ _LEAST = {"gpus": 0, "cpus": 1, "memory_gb": 1, "minutes": 1, "parallel": 1, "ce
 
 
 def submit(
-    study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+    study: str, cells: Sequence[CellConfig], context: RunContext, launch: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> tuple[Submission | None, list[str]]:
     """Return the submission of the cells that are neither done nor on their way already, and all job numbers of the
     study.
@@ -38,12 +38,12 @@ def submit(
     Cells whose pretrained weights another job is computing are held back, with a sentence. None when nothing had to be
     sent. Raises ValueError in one sentence when there is no SLURM or it refuses.
     """
-    check_cluster(launch, place.runs)
+    check_cluster(launch, context.runs)
     names = {each.run_name for cell in cells for each in (cell, cell.source) if each is not None}
-    jobs = covered(place.runs, decided(lambda: jobs_of(place.runs, names)))
+    jobs = covered(context.runs, decided(lambda: jobs_of(context.runs, names)))
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
-    wanted = [cell for cell in cells if cell.run_name not in on_their_way and not settled(place.runs, cell)]
+    wanted = [cell for cell in cells if cell.run_name not in on_their_way and not is_complete(context.runs, cell)]
     ready = [cell for cell in wanted if cell.source is None or cell.source.run_name not in on_their_way]
     if len(ready) < len(wanted):
         waiting = f"{len(wanted) - len(ready)} cells start from weights that other jobs are computing"
@@ -52,8 +52,8 @@ def submit(
     if not wanted:
         return None, numbers
     packs = packed(wanted, int(launch["cells_per_task"]))
-    settings = {**slurm_task.settings_of(place, launch, engine), "workers": [launch["at_once"]] * len(packs)}
-    submission = freeze(place.runs.resolve(), study, packs, settings)
+    settings = {**slurm_task.settings_of(context, launch, engine), "workers": [launch["at_once"]] * len(packs)}
+    submission = freeze(context.runs.resolve(), study, packs, settings)
     return submission, numbers + send(submission, launch)
 
 
@@ -173,17 +173,17 @@ def _options(more: Sequence[str]) -> dict[str, Any]:
 
 
 def slurm(
-    study: str, cells: Sequence[CellConfig], place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+    study: str, cells: Sequence[CellConfig], context: RunContext, launch: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> dict[str, Outcome] | None:
     """Return what became of every cell, by run name; None at once after submission where launch.detach says so.
 
     Raises as `submit`; stopping.Interrupted when the waiting was interrupted: the jobs go on.
     """
-    submission, numbers = submit(study, cells, place, launch, engine)
+    submission, numbers = submit(study, cells, context, launch, engine)
     if submission is not None:
         tasks = len(submission.packs)
         count = sum(len(pack) for pack in submission.packs)
         say(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}")
     if numbers:
         say(f"SLURM jobs: {' '.join(numbers)}")
-    return None if launch["detach"] else monitor_study(study, cells, place.runs)
+    return None if launch["detach"] else monitor_study(study, cells, context.runs)

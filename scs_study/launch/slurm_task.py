@@ -13,7 +13,7 @@ from typing import Any
 from scs_study.experiments.work import GridSource, WorkSource
 from scs_study.launch.code_snapshot import Submission, load
 from scs_study.launch.pool import pool_size, run_pool
-from scs_study.runs.context import Workplace, pick_device
+from scs_study.runs.context import RunContext, pick_device
 from scs_study.runs.lock import STALE
 from scs_study.system.console import say
 from scs_study.training.run import Settings
@@ -35,12 +35,12 @@ def run(folder: str, index: int) -> None:
     requeue_by_ourselves()
     submission = load(Path(folder))
     settings = submission.settings
-    place = workplace_of(settings)
-    size = pool_size(place.settings.device, settings["workers"][index], 1, settings["threads"])
-    say(f"{submission.name}, task {index}: {size.workers} workers on {place.settings.device}")
+    context = workplace_of(settings)
+    size = pool_size(context.settings.device, settings["workers"][index], 1, settings["threads"])
+    say(f"{submission.name}, task {index}: {size.workers} workers on {context.settings.device}")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            run_pool(_source(submission, index, place), place, size)
+            run_pool(_source(submission, index, context), context, size)
             return
         except Interrupted:
             say(queue_again(settings["requeues"]))
@@ -51,21 +51,21 @@ def run(folder: str, index: int) -> None:
             say(f"{traceback.format_exc()}the task begins anew")
 
 
-def _source(submission: Submission, index: int, place: Workplace) -> WorkSource:
+def _source(submission: Submission, index: int, context: RunContext) -> WorkSource:
     """Return the task's pack of cells, or the trials that all tasks share."""
     settings = submission.settings
     if "sweep" not in settings:
-        return GridSource.of(submission.packs[index], place.runs, WAIT_TIMEOUT)
+        return GridSource.of(submission.packs[index], context.runs, WAIT_TIMEOUT)
     # Imported here: Optuna takes a while, for this alone.
     from scs_study.experiments.sweep.settings import Sweep
     from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 
     sweep = Sweep(**{**settings["sweep"], "seeds": tuple(settings["sweep"]["seeds"])})
     plan = SweepPlan(sweep, settings["name"], settings["url"] or os.environ.get(URL))
-    return SweepSource.of(plan, place.runs, place.retry_failed)
+    return SweepSource.of(plan, context.runs, context.retry_failed)
 
 
-def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(context: RunContext, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what every task of a submission is told, for a JSON file; `workplace_of` reads it on the node.
 
     Raises ValueError in one sentence for a device that no node would have.
@@ -73,10 +73,10 @@ def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str
     if str(engine["device"]).startswith("cuda") and not launch["gpus"]:
         raise ValueError(f"engine.device={engine['device']}: a task has no GPU with launch.gpus=0")
     return {
-        "runs": str(place.runs.resolve()),
-        "data_root": str(place.data_root.resolve()) if place.data_root else None,
-        "data_cache": str(place.data_cache.resolve()),
-        "retry_failed": place.retry_failed,
+        "runs": str(context.runs.resolve()),
+        "data_root": str(context.data_root.resolve()) if context.data_root else None,
+        "data_cache": str(context.data_cache.resolve()),
+        "retry_failed": context.retry_failed,
         "device": engine["device"],
         "engine": engine["name"],
         "threads": engine["threads"],
@@ -86,10 +86,10 @@ def settings_of(place: Workplace, launch: Mapping[str, Any], engine: Mapping[str
     }
 
 
-def workplace_of(settings: Mapping[str, Any]) -> Workplace:
+def workplace_of(settings: Mapping[str, Any]) -> RunContext:
     """Return where the task works, on a device of this node. Raises ValueError when the node has none such."""
     device = pick_device(settings["device"])
-    return Workplace(
+    return RunContext(
         runs=Path(settings["runs"]),
         settings=Settings(device, settings["engine"], settings["checkpoint_every"], kernels=settings["kernels"]),
         data_root=Path(settings["data_root"]) if settings["data_root"] else None,
@@ -102,7 +102,7 @@ def requeue_by_ourselves() -> None:
     """Keep the warning from submitit, which would requeue in the middle of a step: the runs are to stop first."""
     for number in WARNING:
         # Not SIG_IGN: it would throw away a warning that has come already, and is held back until somebody listens
-        # (study/start.sh).
+        # (launch/start.sh).
         signal.signal(number, lambda *_: None)
 
 

@@ -18,7 +18,7 @@ from scs_study.launch.code_snapshot import LOGS, SlurmJob, freeze, live_jobs
 from scs_study.launch.monitor import monitor
 from scs_study.launch.slurm import check_cluster, decided, send
 from scs_study.launch.slurm_task import URL, settings_of
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
 
@@ -28,28 +28,28 @@ def label(name: str) -> str:
 
 
 def submit_sweep(
-    plan: SweepPlan, workers: int, place: Workplace, launch: Mapping[str, Any], engine: Mapping[str, Any]
+    plan: SweepPlan, workers: int, context: RunContext, launch: Mapping[str, Any], engine: Mapping[str, Any]
 ) -> list[str]:
     """Return the numbers of the jobs that are on their way, sent off now unless there are some already.
 
     Of `workers` processes, launch.at_once share a task. The study is made here, so that settings that do not fit are
     refused before anything waits in a queue. Raises ValueError in one sentence.
     """
-    check_cluster(launch, place.runs)
-    storage.join(plan.sweep, plan.name, plan.url, place.runs, lambda: False, {})
-    jobs = decided(lambda: live_jobs(place.runs, label(plan.name)))
+    check_cluster(launch, context.runs)
+    storage.join(plan.sweep, plan.name, plan.url, context.runs, lambda: False, {})
+    jobs = decided(lambda: live_jobs(context.runs, label(plan.name)))
     if jobs:
         return [job.number for job in jobs]
     at_once = int(launch["at_once"])
     settings = {
-        **settings_of(place, launch, engine),
+        **settings_of(context, launch, engine),
         "sweep": dataclasses.asdict(plan.sweep),
         "name": plan.name,
         "url": None if plan.url == os.environ.get(URL) else plan.url,
         "workers": [min(at_once, workers - first) for first in range(0, workers, at_once)],
     }
     packs: list[list[Any]] = [[] for _ in settings["workers"]]  # whose trials are whose is decided on the way
-    submission = freeze(place.runs.resolve(), label(plan.name), packs, settings)
+    submission = freeze(context.runs.resolve(), label(plan.name), packs, settings)
     say(f"{workers} workers in {len(packs)} tasks; logs in {submission.folder / LOGS}")
     return send(submission, launch)
 

@@ -20,9 +20,9 @@ import torch
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.work import GridSource, Job, WorkSource, epochs_left, jobs_of
 from scs_study.launch.run_job import run_job
-from scs_study.models import not_swapped
-from scs_study.runs.context import Workplace
-from scs_study.runs.lock import Watch
+from scs_study.models import not_converted
+from scs_study.runs.context import RunContext
+from scs_study.runs.lock import Heartbeats
 from scs_study.runs.progress import Progress
 from scs_study.runs.state import Outcome
 from scs_study.training.cuda_stream import on_own_stream
@@ -31,7 +31,7 @@ from scs_study.training.stopping import Interrupted, StopRequest
 _TICK = 0.2
 
 
-def side_by_side(cells: Sequence[CellConfig], place: Workplace, count: int) -> dict[str, Outcome]:
+def side_by_side(cells: Sequence[CellConfig], context: RunContext, count: int) -> dict[str, Outcome]:
     """Return what became of every cell, by run name: `count` of them at a time, in this process.
 
     Only cells of the same numerics are computed at the same time: precision is a setting of the process. After an error
@@ -39,17 +39,17 @@ def side_by_side(cells: Sequence[CellConfig], place: Workplace, count: int) -> d
     """
     for cell in cells:
         for each in (cell, cell.source or cell):
-            not_swapped(each)  # traced now and remembered: tracing changes how every module of the process is called
+            not_converted(each)  # traced now and remembered: tracing changes how every module of the process is called
         with contextlib.suppress(ValueError, OSError):  # each of the cells will say so itself
-            place.images(cell.data)
-    place = replace(place, settings=replace(place.settings, alone=count == 1))
-    progress = Progress.start(cells, epochs_left(cells, place.runs))
+            context.images(cell.data)
+    context = replace(context, settings=replace(context.settings, alone=count == 1))
+    progress = Progress.start(cells, epochs_left(cells, context.runs))
     outcomes: dict[str, Outcome] = {}
     with StopRequest().listening() as stop:
         for numerics in dict.fromkeys(cell.train.numerics for cell in cells):
             jobs = [job for job in jobs_of(cells) if job.cell.train.numerics == numerics]
-            source = GridSource(jobs, place.runs, progress)
-            crew = _Crew(source, place, stop)
+            source = GridSource(jobs, context.runs, progress)
+            crew = _Crew(source, context, stop)
             _compute(crew, min(count, len(jobs)))
             outcomes |= source.outcomes
             if stop():
@@ -67,7 +67,7 @@ class _Crew:
     """What the threads share; `lock` guards all of it. broken: why no further cell is begun."""
 
     source: WorkSource
-    place: Workplace
+    context: RunContext
     stop: StopRequest
     lock: threading.Lock = field(default_factory=threading.Lock)
     broken: str = ""
@@ -87,11 +87,11 @@ def _compute(crew: _Crew, count: int) -> None:
 
 
 def _serve(crew: _Crew) -> None:
-    device, watch = crew.place.settings.device, Watch()
+    device, heartbeats = crew.context.settings.device, Heartbeats()
     try:
         with on_own_stream(device):
             while (job := _next(crew)) is not None:
-                outcome = run_job(job.cell, crew.place, crew.stop, partial(_report, crew, job), watch)
+                outcome = run_job(job.cell, crew.context, crew.stop, partial(_report, crew, job), heartbeats)
                 _finish(crew, job, outcome)
     except Interrupted:
         pass
@@ -118,7 +118,7 @@ def _report(crew: _Crew, job: Job, line: dict[str, Any]) -> bool:
 
 
 def _finish(crew: _Crew, job: Job, outcome: Outcome) -> None:
-    broken = outcome.state == "failed" and not _usable(crew.place.settings.device)
+    broken = outcome.state == "failed" and not _usable(crew.context.settings.device)
     with crew.lock:
         if broken and not crew.broken:
             crew.broken = (

@@ -11,8 +11,8 @@ import torch
 
 from scs_study.config.schema import CellConfig
 from scs_study.launch.run_job import run_job
-from scs_study.runs.context import Workplace
-from scs_study.runs.lock import Watch
+from scs_study.runs.context import RunContext
+from scs_study.runs.lock import Heartbeats
 from scs_study.training.process import prepare_process
 from scs_study.training.stopping import WARNING, Interrupted, StopRequest
 
@@ -20,7 +20,7 @@ BLOCKED = (signal.SIGTERM, *WARNING)
 """Signals that wait until a worker can handle them; the fork server, which only forks, never gets them."""
 
 
-def serve(connection: Connection, place: Workplace, threads: int, judged: bool) -> None:
+def serve(connection: Connection, context: RunContext, threads: int, judged: bool) -> None:
     """Compute cells until the parent has no more or is gone.
 
     Receives CellConfig or None, and after every epoch, where runs are `judged`, whether to go on. Sends ("epoch",
@@ -31,10 +31,10 @@ def serve(connection: Connection, place: Workplace, threads: int, judged: bool) 
     """
     prepare_process()
     torch.set_num_threads(threads)
-    on_cuda = place.settings.device.type == "cuda"
+    on_cuda = context.settings.device.type == "cuda"
     if on_cuda:
-        torch.cuda.set_device(place.settings.device)
-    watch: Watch = {}
+        torch.cuda.set_device(context.settings.device)
+    heartbeats: Heartbeats = {}
 
     def send(kind: str, value: Any) -> None:
         with contextlib.suppress(OSError):  # the parent is gone, and its death is noticed elsewhere
@@ -55,7 +55,7 @@ def serve(connection: Connection, place: Workplace, threads: int, judged: bool) 
 
         while isinstance(cell := _receive(connection), CellConfig):
             try:
-                outcome = run_job(cell, place, stop, report, watch)
+                outcome = run_job(cell, context, stop, report, heartbeats)
             except (Interrupted, KeyboardInterrupt) as stopped:
                 send("interrupted", str(stopped))
                 return

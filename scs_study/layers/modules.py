@@ -25,7 +25,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 class _Sharpened2d(nn.Module):
     """What both layers share: the geometry of nn.Conv2d, the kernels and one exponent per kernel.
 
-    pool: a max or MaxAbs pool to apply to the output; set it to have it done before the power (models/fold.py).
+    pool: a max or MaxAbs pool to apply to the output; set it to have it done before the power (models/pool_fusion.py).
     """
 
     raw_p: Tensor

@@ -1,28 +1,28 @@
 """Architectures, their variants, and the initial weights all variants of an architecture share."""
 
 from scs_study.models.architectures import ARCHITECTURES, Architecture
-from scs_study.models.conversion import SwapReport, swap
+from scs_study.models.conversion import ConversionReport, swap
 from scs_study.models.initialization import InitialWeights, initial_weights
 from scs_study.models.variant import (
     build_variant,
     check_cell,
     count_parameters,
     layer_paths,
-    not_swapped,
+    not_converted,
     restore_variant,
 )
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
+    "ConversionReport",
     "InitialWeights",
-    "SwapReport",
     "build_variant",
     "check_cell",
     "count_parameters",
     "initial_weights",
     "layer_paths",
-    "not_swapped",
+    "not_converted",
     "restore_variant",
     "swap",
 ]

@@ -1,6 +1,6 @@
 """The architectures, each as the plain convolutional network it is: nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.BatchNorm2d.
 
-A variant is made of it by models/swap.py, so a new architecture is one function here and one small file in conf/arch.
+A variant is made of it by models/conversion.py, so a new architecture is one function here and a file in conf/arch.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ CONV_CALLS = (F.conv2d, torch.conv2d)
 
 
 @dataclass(frozen=True)
-class SwapReport:
+class ConversionReport:
     """What was swapped, and what was left although a variant wants it swapped: module paths, the latter with a reason.
 
     unbiased: those of the swapped whose bias is gone, since neither SCS nor SDP has one (systems.md 1.1, 7).
@@ -41,7 +41,7 @@ class SwapReport:
     unbiased: tuple[str, ...]
 
 
-def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
+def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> ConversionReport:
     """Return what was swapped in `network`, which is changed in place.
 
     Kernel size, stride, padding, dilation, groups, device, dtype and whether it learns are carried over; so is the
@@ -52,10 +52,10 @@ def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, 
     report = swap_modules(network, layer, activation, pooling, norm)
     told = {path for path, _ in report.left}
     found = [(path, why) for path, why in calls if path not in told]
-    return SwapReport(report.swapped, (*report.left, *found), report.unbiased)
+    return ConversionReport(report.swapped, (*report.left, *found), report.unbiased)
 
 
-def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> SwapReport:
+def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> ConversionReport:
     """Return what `swap` returns, but for calls of functions, which it does not look for: tracing changes how every
     module of the process is called, and other runs may be in it.
 
@@ -80,7 +80,7 @@ def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, poolin
             swapped.append(path)
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 unbiased.append(path)
-    return SwapReport(tuple(swapped), tuple(left), tuple(unbiased))
+    return ConversionReport(tuple(swapped), tuple(left), tuple(unbiased))
 
 
 class _CannotSwap(Exception):

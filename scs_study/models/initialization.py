@@ -17,7 +17,7 @@ from scs_study.models.pretrained import check_fit, scheme_of
 from scs_study.system.console import say
 from scs_study.system.files import shortened
 from scs_study.system.randomness import derived, own_random_state
-from scs_study.system.tensors import Unreadable, checksum, load_tensors, save_tensors, set_aside
+from scs_study.system.tensors import Unreadable, checksum, load_tensors, quarantine, save_tensors
 
 PLAIN_ENDS = (3, 10)
 """The channels of an image and the number of classes of the paper's data set."""
@@ -72,13 +72,13 @@ def initial_weights(
         tensors, theirs = load_tensors(path)
         if theirs == notes and _shapes(tensors) == _shapes_of(arch, part_digest("arch", arch), ends):
             return InitialWeights(tensors, checksum(tensors))
-        say(f"{path} holds the weights of another network; set aside as {set_aside(path).name} and drawn again")
+        say(f"{path} holds the weights of another network; set aside as {quarantine(path).name} and drawn again")
     except FileNotFoundError:
         pass
     except Unreadable as error:
         say(f"{error}; drawn again")
     except ValueError as error:
-        say(f"{error}; set aside as {set_aside(path).name} and drawn again")
+        say(f"{error}; set aside as {quarantine(path).name} and drawn again")
     tensors = draw(arch, seed, scheme, ends)
     # Two processes may draw at once: the numbers are the same, and the file is replaced whole.
     return InitialWeights(tensors, save_tensors(path, tensors, notes))
@@ -103,7 +103,7 @@ def _shapes_of(arch: str, digest: str | None, ends: tuple[int, int]) -> dict[str
 def from_trained(
     arch: str, seed: int, trained: Mapping[str, Tensor], ends: tuple[int, int] = PLAIN_ENDS
 ) -> InitialWeights:
-    """Return the initial weights of a cell that starts from the `trained` plain network: p is drawn as everybody's is."""
+    """Return the initial weights of a cell that starts from the `trained` plain network; p is drawn as for all."""
     drawn = {name: value for name, value in draw(arch, seed, DRAWN[0], ends).items() if name.endswith(f".{UNIT_P}")}
     tensors = {**trained, **drawn}
     return InitialWeights(tensors, checksum(tensors))

@@ -21,7 +21,7 @@ from scs_study.layers.registry import LAYERS
 POOLS = (nn.MaxPool2d, MaxAbsPool2d)
 
 
-def fold_pools(network: nn.Module) -> nn.Module:
+def fuse_pools(network: nn.Module) -> nn.Module:
     """Return the same network, changed in place: a pool that follows a sharpened layer in an nn.Sequential is the
     layer's own.
 

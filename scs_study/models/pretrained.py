@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from scs_study.system.console import say
-from scs_study.system.tensors import checksum, load_tensors, save_tensors, set_aside
+from scs_study.system.tensors import checksum, load_tensors, quarantine, save_tensors
 
 PREFIX = "module."
 """What nn.DataParallel puts before every name (the public ResNet20 was saved so, systems.md 5)."""
@@ -66,11 +66,11 @@ def keep(tensors: Mapping[str, Tensor], folder: Path) -> Path:
     try:
         if scheme_of(load_tensors(path)[0]) == scheme:
             return path
-        say(f"{path} holds other weights; set aside as {set_aside(path).name} and written anew")
+        say(f"{path} holds other weights; set aside as {quarantine(path).name} and written anew")
     except FileNotFoundError:
         pass
     except ValueError as error:
-        say(f"{error}; set aside as {set_aside(path).name} and written anew")
+        say(f"{error}; set aside as {quarantine(path).name} and written anew")
     save_tensors(path, tensors)
     return path
 

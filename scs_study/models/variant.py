@@ -73,21 +73,23 @@ def _names(cell: CellConfig) -> dict[str, str]:
     }
 
 
-def not_swapped(cell: CellConfig) -> tuple[tuple[str, str], ...]:
-    """Return what the variant wants swapped and keeps nevertheless: module paths and reasons (models.swap.SwapReport)."""
-    return _not_swapped(cell.arch, cell.data.ends, cell.layer, cell.activation, cell.pooling, cell.norm)
+def not_converted(cell: CellConfig) -> tuple[tuple[str, str], ...]:
+    """Return what the variant wants swapped and keeps nevertheless: module paths and reasons (ConversionReport)."""
+    return _not_converted(cell.arch, cell.data.ends, cell.layer, cell.activation, cell.pooling, cell.norm)
 
 
 def remarks(cells: Iterable[CellConfig]) -> list[str]:
     """Return a sentence for everything that a variant among `cells` wants swapped and keeps nevertheless, each once."""
     found = {
-        f"{cell.arch}: {path or 'the network'}: {reason}": None for cell in cells for path, reason in not_swapped(cell)
+        f"{cell.arch}: {path or 'the network'}: {reason}": None
+        for cell in cells
+        for path, reason in not_converted(cell)
     }
     return list(found)
 
 
 @functools.cache
-def _not_swapped(arch: str, ends: tuple[int, int], layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
+def _not_converted(arch: str, ends: tuple[int, int], layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
     with own_random_state(), torch.device("meta"):
         return swap(plain_network(arch, ends), layer, *settings).left
 

@@ -27,7 +27,7 @@ NVIDIA = Path("/dev/nvidia0")
 
 
 @dataclass
-class Workplace:
+class RunContext:
     """What the runs of one process share: folders, settings, images already loaded."""
 
     runs: Path
@@ -49,7 +49,7 @@ class Workplace:
             check_batch_size(cell.train.batch_size, self.images(cell.data))
 
 
-def workplace(config: DictConfig) -> Workplace:
+def run_context(config: DictConfig) -> RunContext:
     """Return the folders and settings that a composed config names. Relative folders are below the project's own."""
     engine = config.engine
     if engine.threads is not None:
@@ -63,7 +63,7 @@ def workplace(config: DictConfig) -> Workplace:
     if root is not None:
         check_path("data.root", Path(str(root)))
     every = whole("engine.checkpoint_every", engine.checkpoint_every, 1)
-    return Workplace(
+    return RunContext(
         runs=below_project(config.runs),
         settings=Settings(pick_device(device), name, every, kernels=kernels),
         data_root=user_path("data.root", root) if root is not None and root != "" else None,

@@ -36,7 +36,7 @@ RETURNED = 1
 _RETURNED_NS = (0, RETURNED * 10**9)
 """Both: up to commit 2263eb8 it was 0."""
 
-Watch = dict[Path, tuple[int, float, float]]
+Heartbeats = dict[Path, tuple[int, float, float]]
 """Of leases looked at before: the heartbeat seen, for how long it has been silent, and when it was last looked at."""
 
 
@@ -44,12 +44,12 @@ class Busy(Exception):
     """Another process works on the run."""
 
 
-class LeaseLost(Exception):
+class LockLost(Exception):
     """Another process has taken the run over: this one was silent for too long (suspended, or cut off)."""
 
 
 @dataclass
-class Lease:
+class RunLock:
     """The right to write in a run's folder, kept alive by a thread until `release`."""
 
     path: Path
@@ -59,9 +59,9 @@ class Lease:
     _lost: bool = False
 
     def check(self) -> None:
-        """Raise LeaseLost when the run has another owner by now. Ask before every write."""
+        """Raise LockLost when the run has another owner by now. Ask before every write."""
         if self._taken_over():
-            raise LeaseLost(f"{self.path.parent.name}: another process has taken this run over")
+            raise LockLost(f"{self.path.parent.name}: another process has taken this run over")
 
     def check_if_silent(self) -> None:
         """Do what `check` does, but look at the disk only if there is a reason to. Ask at every step."""
@@ -93,7 +93,7 @@ class Lease:
             return True
 
 
-def acquire(folder: Path, watch: Watch | None = None) -> Lease:
+def acquire(folder: Path, heartbeats: Heartbeats | None = None) -> RunLock:
     """Return a lease on the run in `folder`. Raises Busy, with a sentence saying who has it; OSError from the file
     system.
 
@@ -101,7 +101,7 @@ def acquire(folder: Path, watch: Watch | None = None) -> Lease:
     """
     number = _highest(folder)
     if number:
-        owner = _alive(_file(folder, number), watch if watch is not None else {})
+        owner = _alive(_file(folder, number), heartbeats if heartbeats is not None else {})
         if owner is not None:
             raise Busy(f"{folder.name}: process {owner.get('pid')} on {owner.get('host')} is working on it")
     path = _file(folder, number + 1)
@@ -122,12 +122,12 @@ def acquire(folder: Path, watch: Watch | None = None) -> Lease:
     except OSError:
         _give_back(path)
         raise
-    lease = Lease(path, number + 1, _awake(), threading.Event())
+    lease = RunLock(path, number + 1, _awake(), threading.Event())
     threading.Thread(target=lease._beat, daemon=True, name=f"heartbeat {folder.name}").start()
     return lease
 
 
-def owner_of(folder: Path, now: float | None = None, watch: Watch | None = None) -> dict[str, Any] | None:
+def owner_of(folder: Path, now: float | None = None, heartbeats: Heartbeats | None = None) -> dict[str, Any] | None:
     """Return the live owner of the run in `folder` (host, pid, age in seconds of its last heartbeat), None if it has
     none.
 
@@ -138,17 +138,19 @@ def owner_of(folder: Path, now: float | None = None, watch: Watch | None = None)
     """
     number = _highest(folder)
     path = _file(folder, number)
-    owner = _alive(path, {} if watch is None else watch) if number else None
+    owner = _alive(path, {} if heartbeats is None else heartbeats) if number else None
     if owner is None:
         return None
     try:
         age = max(0.0, (time.time() if now is None else now) - path.stat().st_mtime)
     except FileNotFoundError:
         return None
-    return {**owner, "age": age} if watch is not None or owner.get("machine") == _machine() or age < STALE else None
+    return (
+        {**owner, "age": age} if heartbeats is not None or owner.get("machine") == _machine() or age < STALE else None
+    )
 
 
-def _alive(path: Path, watch: Watch) -> dict[str, Any] | None:
+def _alive(path: Path, heartbeats: Heartbeats) -> dict[str, Any] | None:
     """The owner named in the lease, None when the lease is over."""
     try:
         beat, content = _read(path)
@@ -163,10 +165,10 @@ def _alive(path: Path, watch: Watch) -> dict[str, Any] | None:
     if owner.get("machine") == _machine() and _gone(owner):
         return None
     now = _clock()
-    seen, silent, looked = watch.get(path, (None, 0.0, now))
+    seen, silent, looked = heartbeats.get(path, (None, 0.0, now))
     # Of a long time without a look only a little counts: the disk that we could not see the owner could not write to.
     silent = silent + min(now - looked, HEARTBEAT) if seen == beat else 0.0
-    watch[path] = (beat, silent, now)
+    heartbeats[path] = (beat, silent, now)
     return owner if silent < STALE else None
 
 

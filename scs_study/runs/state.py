@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scs_study.config.schema import CellConfig
-from scs_study.runs.lock import Watch, owner_of
+from scs_study.runs.lock import Heartbeats, owner_of
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
@@ -62,7 +62,7 @@ def run_state(runs: Path, cell: CellConfig, now: float | None = None) -> RunStat
     return _state(runs / cell.run_name, cell.train.epochs, now, None)
 
 
-def _state(folder: Path, epochs: int, now: float | None, watch: Watch | None) -> RunState:
+def _state(folder: Path, epochs: int, now: float | None, heartbeats: Heartbeats | None) -> RunState:
     try:
         status = files.read_json(folder / run_folder.STATUS)
         state, epoch, message = str(status["state"]), int(status["epoch"]), str(status["message"])
@@ -73,7 +73,7 @@ def _state(folder: Path, epochs: int, now: float | None, watch: Watch | None) ->
     if state in run_folder.FINAL_STATES:
         return RunState(state, epoch, epochs, None, message)
     try:
-        owner = owner_of(folder, now, watch)
+        owner = owner_of(folder, now, heartbeats)
     except OSError as error:
         return RunState("damaged", epoch, epochs, None, str(error))
     if owner is not None:
@@ -84,7 +84,7 @@ def _state(folder: Path, epochs: int, now: float | None, watch: Watch | None) ->
     return RunState(state, epoch, epochs, None, message)
 
 
-def run_states(runs: Path, cells: Iterable[CellConfig], watch: Watch | None = None) -> dict[str, RunState]:
+def run_states(runs: Path, cells: Iterable[CellConfig], heartbeats: Heartbeats | None = None) -> dict[str, RunState]:
     """Return the states of many runs, by run name. Folders that were final before and have not changed since are not
     read.
 
@@ -106,7 +106,7 @@ def run_states(runs: Path, cells: Iterable[CellConfig], watch: Watch | None = No
         if entry is not None and entry[0] == changed:
             states[name] = RunState(entry[1], entry[2], cell.train.epochs, None, entry[3])
             continue
-        states[name] = state = _state(runs / name, cell.train.epochs, now, watch)
+        states[name] = state = _state(runs / name, cell.train.epochs, now, heartbeats)
         if state.final and now - changed / 1e9 > _SETTLED:
             index[name] = (changed, state.state, state.epoch, state.message)
     if len(index) >= _WORTHWHILE:

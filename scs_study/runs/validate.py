@@ -13,7 +13,7 @@ from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
 from scs_study.system import files
 from scs_study.system.console import say
-from scs_study.system.tensors import load_tensors, set_aside
+from scs_study.system.tensors import load_tensors, quarantine
 from scs_study.training import checkpoint, record
 from scs_study.training.run_dir import (
     CONFIG,
@@ -41,7 +41,7 @@ class Damage:
     numbers: bool
 
 
-def settled(runs: Path, cell: CellConfig) -> bool:
+def is_complete(runs: Path, cell: CellConfig) -> bool:
     """Return whether the cell's run is final and all its files are whole: nothing is left to do."""
     return run_state(runs, cell).final and not damage(runs / cell.run_name, cell)
 
@@ -93,14 +93,14 @@ def repair(folder: Path, cell: CellConfig) -> None:
         leftover.unlink(missing_ok=True)
     found = damage(folder, cell)
     for item in found:
-        aside = f"set aside as {set_aside(item.path).name}" if item.path.exists() else "it is gone"
+        aside = f"set aside as {quarantine(item.path).name}" if item.path.exists() else "it is gone"
         again = ", and the run is computed again" if item.numbers else ""
         say(f"{item.sentence}; {aside}{again}")
     lost = any(item.numbers for item in found)
     if any(item.numbers and item.path.name == CONFIG for item in found):
         for name in _EVERYTHING:
             if (folder / name).exists():
-                set_aside(folder / name)
+                quarantine(folder / name)
     result = folder / RESULT
     if lost:
         result.unlink(missing_ok=True)

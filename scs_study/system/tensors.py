@@ -75,7 +75,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, notes
 
 
-def set_aside(path: Path) -> Path:
+def quarantine(path: Path) -> Path:
     """Return the new name of a damaged file: it is kept for whoever wants to look, and no longer in the way."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scs_study.system.console import say
-from scs_study.system.tensors import Unreadable, load_tensors, save_tensors, set_aside
+from scs_study.system.tensors import Unreadable, load_tensors, quarantine, save_tensors
 from scs_study.training import record
 from scs_study.training import run_dir as run_folder
 from scs_study.training.state import Phase, TrainState
@@ -97,7 +97,7 @@ def load(folder: Path, run: str, progress: Progress, state: TrainState) -> bool:
     except Unreadable:  # its owner's affair; the run fails, and loses nothing
         raise
     except (ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        say(f"{error}; set aside as {set_aside(path).name}, and the run starts again from its first epoch")
+        say(f"{error}; set aside as {quarantine(path).name}, and the run starts again from its first epoch")
         raise Unusable from error
     return True
 
@@ -110,7 +110,7 @@ def _check_records(folder: Path, epochs: int) -> None:
             record.check_epochs(folder / name, epochs)
         except ValueError:
             if (folder / name).exists():
-                set_aside(folder / name)
+                quarantine(folder / name)
             raise
 
 

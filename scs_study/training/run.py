@@ -18,7 +18,7 @@ from scs_study.layers import cpu
 from scs_study.layers.cpu import KERNELS
 from scs_study.layers.kernels.start import triton_starts
 from scs_study.layers.registry import LAYERS
-from scs_study.models import InitialWeights, count_parameters, not_swapped
+from scs_study.models import InitialWeights, count_parameters, not_converted
 from scs_study.system import files
 from scs_study.system.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
@@ -206,7 +206,7 @@ def _finish(
         "device": device_name(settings.device),
         "diverged": diverged,
         "gradient_left_bounds": _telling(excursions, diverged is not None),
-        "not_swapped": [list(entry) for entry in not_swapped(cell)],
+        "not_swapped": [list(entry) for entry in not_converted(cell)],
     }
     result = record.result(folder, state, objective.primary, objective.direction, facts)
     files.write_json(folder / run_folder.RESULT, result)

@@ -44,7 +44,7 @@ class StopRequest:
     @contextmanager
     def listening(self, stopping: tuple[signal.Signals, ...] = STOPPING) -> Iterator[StopRequest]:
         """Return a context in which the signals are caught, those included that were held back until now
-        (study/start.sh); handlers and mask are put back afterwards.
+        (launch/start.sh); handlers and mask are put back afterwards.
 
         Whoever waited for SLURM's warning before (submitit, below Hydra's launcher) gets it then: it requeues the job.
         """

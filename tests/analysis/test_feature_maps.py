@@ -15,7 +15,7 @@ from scs_study.evaluation.trained import load_trained
 from scs_study.models.tied import tied12
 from scs_study.runs.run_one import run_cell
 from scs_study.system.tensors import load_tensors
-from tests.support.work import cell, place
+from tests.support.work import cell, run_context
 
 
 def test_a_pair_that_is_applied_four_times_has_four_maps_of_each_kind() -> None:
@@ -29,7 +29,7 @@ def test_a_pair_that_is_applied_four_times_has_four_maps_of_each_kind() -> None:
 
 def test_maps_are_kept_beside_the_run_and_drawn_from_there(tmp_path: Path) -> None:
     one = cell("scs", epochs=1)
-    where = place(tmp_path / "runs")
+    where = run_context(tmp_path / "runs")
     assert run_cell(one, where).state in ("done", "untrained")
     subject = Subject(collect(where.runs), where.runs, tmp_path / "results", where)
     assert compute(subject) == []

@@ -15,7 +15,7 @@ import torch
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import load_option
 from scs_study.launch.code_snapshot import LOGS, SUBMISSIONS
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
@@ -31,8 +31,8 @@ def cell(seed: int, epochs: int) -> CellConfig:
     return work.cell(seed=seed, epochs=epochs, batch=256)
 
 
-def place(runs: Path) -> Workplace:
-    return Workplace(runs, Settings(torch.device("cpu")), None, runs / "data")
+def run_context(runs: Path) -> RunContext:
+    return RunContext(runs, Settings(torch.device("cpu")), None, runs / "data")
 
 
 def settings(**changes: Any) -> dict[str, Any]:

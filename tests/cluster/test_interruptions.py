@@ -25,8 +25,8 @@ from tests.cluster.jobs import (
     control,
     in_the_next_epoch,
     logs,
-    place,
     processes_of,
+    run_context,
     settings,
     start_now,
     state_of,
@@ -45,7 +45,7 @@ def test_a_study_survives_everything_that_happens_to_jobs(
     """Both runs stand in the middle of an epoch whenever something happens to them."""
     runs, calm = tmp_path / "runs", tmp_path / "calm"
     cells = [cell(seed, epochs=9) for seed in (0, 1)]
-    where = place(runs)
+    where = run_context(runs)
 
     def told() -> int:
         """How often a process has said that it was asked to stop."""
@@ -113,7 +113,7 @@ def test_a_study_survives_everything_that_happens_to_jobs(
     outcomes = launch_slurm("t", cells, where, settings(), ENGINE)
     assert outcomes is not None
     assert {outcome.state for outcome in outcomes.values()} == {"done"}, logs(runs)
-    inline(cells, place(calm))
+    inline(cells, run_context(calm))
     # Begun, after the requeue, the preemption, the death of a worker, that of the node, the cancel.
     for each, count in zip(cells, (6, 5), strict=True):
         folder = runs / each.run_name

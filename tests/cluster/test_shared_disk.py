@@ -147,7 +147,7 @@ def test_a_run_that_one_node_gives_back_is_free_on_the_other(on: On, shared: Sha
         lease.acquire(run)
     tell(owner)
     assert said(owner) == "released"
-    until(lambda: lease.owner_of(run, watch=lease.Watch()) is None)
+    until(lambda: lease.owner_of(run, heartbeats=lease.Heartbeats()) is None)
     lease.acquire(run).release()
 
 
@@ -158,19 +158,19 @@ def test_a_heartbeat_is_seen_on_other_nodes_whatever_its_clock_says(
     owner = on(shared[1][name], ACQUIRE, run)
     tell(owner)
     assert said(owner) == "held"
-    watch = lease.Watch()
+    heartbeats = lease.Heartbeats()
 
     def beat() -> int:
         with pytest.raises(lease.Busy):
-            lease.acquire(run, watch)
-        return watch[run / "lease-1.json"][0]
+            lease.acquire(run, heartbeats)
+        return heartbeats[run / "lease-1.json"][0]
 
     first = beat()
     until(lambda: beat() != first, every=0.2)
     owner.kill()
     owner.wait()
     last = beat()
-    silent = watch[run / "lease-1.json"][1]
+    silent = heartbeats[run / "lease-1.json"][1]
     assert beat() == last or silent == 0
 
 
@@ -220,11 +220,11 @@ def test_a_node_that_hangs_is_followed_and_notices_when_it_wakes(
     _, made = shared
     owner = on(made["west"], HANGS, run)
     assert said(owner) == "held"
-    watch, now = lease.Watch(), [0.0]
+    heartbeats, now = lease.Heartbeats(), [0.0]
     monkeypatch.setattr(lease, "_clock", lambda: now[0])
     made["west"].hang()
     try:
-        taken = until(lambda: _followed(run, watch, now), every=0)
+        taken = until(lambda: _followed(run, heartbeats, now), every=0)
     finally:
         made["west"].wake()
     assert "taken this run over" in said(owner)
@@ -244,14 +244,14 @@ print("held", flush=True)
 while True:
     try:
         held.check()
-    except lease.LeaseLost as lost:
+    except lease.LockLost as lost:
         sys.exit(print(lost, flush=True))
 """
 
 
-def _followed(run: Path, watch: lease.Watch, now: list[float]) -> lease.Lease | None:
+def _followed(run: Path, heartbeats: lease.Heartbeats, now: list[float]) -> lease.RunLock | None:
     now[0] += 1
     try:
-        return lease.acquire(run, watch)
+        return lease.acquire(run, heartbeats)
     except lease.Busy:
         return None

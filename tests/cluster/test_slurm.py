@@ -20,7 +20,7 @@ from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
-from tests.cluster.jobs import ENGINE, cell, control, logs, place, settings, state_of
+from tests.cluster.jobs import ENGINE, cell, control, logs, run_context, settings, state_of
 from tests.gates import until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -68,7 +68,7 @@ def test_queued_tasks_use_the_code_of_their_submission_and_outlive_whoever_submi
     assert [job.number for job in jobs_of(runs, {cells[1].run_name})] == [numbers[1]]
     for number in numbers:
         control("release", number)
-    outcomes = launch_slurm("quick", cells, place(runs), settings(), ENGINE)  # finds them on their way
+    outcomes = launch_slurm("quick", cells, run_context(runs), settings(), ENGINE)  # finds them on their way
     assert outcomes is not None
     assert {outcome.state for outcome in outcomes.values()} == {"done"}, logs(runs)
     assert len(list((runs / SUBMISSIONS).iterdir())) == 1
@@ -77,20 +77,20 @@ def test_queued_tasks_use_the_code_of_their_submission_and_outlive_whoever_submi
 
 def test_a_refused_submission_is_one_sentence_and_leaves_nothing(slurm: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"SLURM refused the jobs: .*Invalid partition"):
-        submit("t", [cell(0, 1)], place(tmp_path), settings(partition="nowhere"), ENGINE)
+        submit("t", [cell(0, 1)], run_context(tmp_path), settings(partition="nowhere"), ENGINE)
     assert not list((tmp_path / SUBMISSIONS).iterdir())
 
 
 @pytest.mark.parametrize("name", ["back\\slash", "100%j"])
 def test_a_folder_whose_name_is_another_one_to_slurm_is_refused(slurm: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="launch=slurm needs another folder"):
-        submit("t", [cell(0, 1)], place(tmp_path / name), settings(), ENGINE)
+        submit("t", [cell(0, 1)], run_context(tmp_path / name), settings(), ENGINE)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_any_other_name_will_do(slurm: Path, tmp_path: Path) -> None:
     runs = tmp_path / 'R&D (Uni), it\'s #1 [x]=ü "q" $HOME' / "runs"
-    outcomes = launch_slurm("quick", [cell(0, 1)], place(runs), settings(), ENGINE)
+    outcomes = launch_slurm("quick", [cell(0, 1)], run_context(runs), settings(), ENGINE)
     assert outcomes is not None
     assert {outcome.state for outcome in outcomes.values()} == {"done"}, logs(runs)
 
@@ -101,7 +101,7 @@ def test_two_studies_of_the_same_second_have_folders_of_their_own_and_cancel_tak
     held = settings(more=["--hold"], cells_per_task=1)
     queue = ["squeue", "-h", "-n", "not-ours", "-o", "%T"]
     until(lambda: subprocess.run(queue, capture_output=True, timeout=60).stdout == b"RUNNING\n", every=0.5)
-    sent = [submit("t", [cell(seed, 1)], place(tmp_path), held, ENGINE) for seed in (0, 1, 2)]
+    sent = [submit("t", [cell(seed, 1)], run_context(tmp_path), held, ENGINE) for seed in (0, 1, 2)]
     assert len({submission.folder for submission, _ in sent if submission}) == 3
     assert sorted(cancel(tmp_path, "t")) == sorted(number for _, numbers in sent for number in numbers)
     until(lambda: not live_jobs(tmp_path), every=0.5)
@@ -133,7 +133,7 @@ def test_hydras_own_launchers_fill_the_same_run_folders(slurm: Path, tmp_path: P
     assert done.returncode == 0, done.stderr + done.stdout
     states = [run_state(tmp_path, cell(seed, 1)).state for seed in (0, 1)]
     assert states == ["done", "done"]
-    again = inline([cell(0, 1)], place(tmp_path))
+    again = inline([cell(0, 1)], run_context(tmp_path))
     assert [outcome.state for outcome in again.values()] == ["done"]
     assert len(files.read_lines(tmp_path / cell(0, 1).run_name / PROVENANCE)) == 1
     assert (tmp_path / cell(0, 1).run_name / run_folder.RESULT).exists()

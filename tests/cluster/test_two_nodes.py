@@ -18,7 +18,7 @@ from scs_study.runs.provenance import PROVENANCE
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from tests.cluster.conftest import running
-from tests.cluster.jobs import ENGINE, cell, control, logs, place, settings, start_now, stopping_at_gates
+from tests.cluster.jobs import ENGINE, cell, control, logs, run_context, settings, start_now, stopping_at_gates
 from tests.gates import Gate
 from tests.slurm.nodes import Disk, Node, clock, missing, nodes
 from tests.support.work import content
@@ -57,7 +57,7 @@ def test_a_study_over_two_nodes_of_which_one_is_lost_equals_one_that_was_left_in
     gates = {each.run_name: shut(runs / each.run_name / run_folder.HISTORY, lines=1) for each in cells}
     cases = "".join(f"{name}) export {' '.join(clock(node.ahead))};; " for name, node in made.items())
     launch = stopping_at_gates(tmp_path, f'case "$SLURMD_NODENAME" in {cases} esac', cpus=2, parallel=2)
-    _, numbers = submit("t", cells, place(runs), launch, ENGINE)
+    _, numbers = submit("t", cells, run_context(runs), launch, ENGINE)
     assert len(numbers) == 2
 
     # Each node is in the middle of two runs, and then there is one node.
@@ -88,10 +88,10 @@ def test_a_study_over_two_nodes_of_which_one_is_lost_equals_one_that_was_left_in
         assert all({first[name], followers[name]} == set(gates[name].held()) for name in lost)
     for name in lost:
         gates[name].open()
-    outcomes = launch_slurm("t", cells, place(runs), settings(), ENGINE)
+    outcomes = launch_slurm("t", cells, run_context(runs), settings(), ENGINE)
     assert outcomes is not None
     assert {outcome.state for outcome in outcomes.values()} == {"done"}, logs(runs)
-    inline(cells, place(calm))
+    inline(cells, run_context(calm))
     for each in cells:
         folder = runs / each.run_name
         assert content(folder) == content(calm / each.run_name)

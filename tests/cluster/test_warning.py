@@ -21,8 +21,8 @@ from tests.cluster.jobs import (
     cell,
     control,
     logs,
-    place,
     processes_of,
+    run_context,
     settings,
     start_now,
     state_of,
@@ -40,7 +40,7 @@ def test_a_warning_while_a_task_is_starting_is_not_lost_and_queues_no_other_task
     """The hard case: the task whose own job number is also the number of the whole array."""
     cells = [cell(seed, epochs=1) for seed in (0, 1)]
     gate = shut("import scs_study")
-    _, numbers = submit("t", cells, place(tmp_path), stopping_at_gates(tmp_path, cells_per_task=1), ENGINE)
+    _, numbers = submit("t", cells, run_context(tmp_path), stopping_at_gates(tmp_path, cells_per_task=1), ENGINE)
     array = numbers[0].split("_")[0]
     until(lambda: len(gate.held()) == 2, every=EVERY)
     (warned,) = [number for number in numbers if state_of(number, "%A") == array]
@@ -69,7 +69,7 @@ def waits_for(pid: int, number: signal.Signals) -> bool:
 def test_a_task_is_queued_again_before_its_time_is_up_and_goes_on_where_it_was(slurm: Path, tmp_path: Path) -> None:
     endless = cell(0, epochs=ENDLESS)
     limit = settings(partition="spare", minutes=1, warning_seconds=40)
-    _, (number,) = submit("t", [endless], place(tmp_path), limit, ENGINE)
+    _, (number,) = submit("t", [endless], run_context(tmp_path), limit, ENGINE)
     until(lambda: "queued again (restart 1)" in logs(tmp_path), every=EVERY)
     until(lambda: run_state(tmp_path, endless).state != "running", every=EVERY)
     history = tmp_path / endless.run_name / run_folder.HISTORY

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from scs_study.data.image_set import DataError
 from scs_study.data.load import load_known
-from scs_study.runs import context as workplace
+from scs_study.runs import context as run_context
 from scs_study.system.places import CONF, PROJECT
 from tests.data.small_sets import COLOUR, draw, write_tree
 
@@ -19,16 +19,16 @@ from tests.data.small_sets import COLOUR, draw, write_tree
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of which git knows nothing but what to ignore."""
-    monkeypatch.setattr(workplace, "PROJECT", tmp_path)
+    monkeypatch.setattr(run_context, "PROJECT", tmp_path)
     monkeypatch.delenv("SCS_DATA_DIR", raising=False)
     shutil.copy(PROJECT / ".gitignore", tmp_path)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     return tmp_path
 
 
-def default(settings: list[str]) -> workplace.Workplace:
+def default(settings: list[str]) -> run_context.RunContext:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return workplace.workplace(compose("replicate", settings))
+        return run_context.run_context(compose("replicate", settings))
 
 
 def test_images_in_the_documented_folder_are_found_and_nothing_there_is_git_s(project: Path) -> None:

@@ -15,7 +15,7 @@ from scs_study.analysis.summary import summary, summary_text
 from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet
 from scs_study.experiments.grid import load_study, plan
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
@@ -51,7 +51,7 @@ def test_a_demo_repeats_appends_and_tells_of_runs_that_still_train(name: str, tm
         return plan(dataclasses.replace(study, seeds=tuple(range(seeds))), {"train.epochs": 2})
 
     images = {cells(1)[0].data.images_key: few(shape)}
-    place = Workplace(tmp_path, Settings(torch.device("cpu")), None, tmp_path / "data", _images=images)
+    place = RunContext(tmp_path, Settings(torch.device("cpu")), None, tmp_path / "data", _images=images)
     first, second = cells(2)
     assert run_cell(first, place).state == "done"
     done = content(tmp_path / first.run_name)

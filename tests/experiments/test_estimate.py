@@ -17,7 +17,7 @@ from scs_study.launch.registry import forecast
 from scs_study.runs.progress import duration
 from scs_study.runs.run_one import run_cell
 from scs_study.training import run_dir as run_folder
-from tests.support.work import SCS, cell, few_digits, place
+from tests.support.work import SCS, cell, few_digits, run_context
 
 CPU = torch.device("cpu")
 DIGITS = {"digits": few_digits()}
@@ -43,7 +43,7 @@ def test_a_real_network_takes_some_time_and_trains_nothing(tmp_path: Path) -> No
 
 def test_nothing_is_timed_for_the_nodes_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "seconds_of", lambda work, device: pytest.fail("timed"))
-    words = forecast([SCS, cell("conv")], place(tmp_path), OmegaConf.create({"launch": {"name": "slurm"}}))
+    words = forecast([SCS, cell("conv")], run_context(tmp_path), OmegaConf.create({"launch": {"name": "slurm"}}))
     assert words.startswith("2 cells, 6 epochs to compute on the cluster, whose nodes cannot be timed from here; ")
     assert words.endswith(" of disk")
 
@@ -51,7 +51,7 @@ def test_nothing_is_timed_for_the_nodes_of_a_cluster(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("layer", ["conv", "scs"])
 def test_the_disk_is_what_a_run_takes(tmp_path: Path, layer: str) -> None:
     which = cell(layer)
-    run_cell(which, place(tmp_path))
+    run_cell(which, run_context(tmp_path))
     names = (run_folder.WEIGHTS, *run_folder.EPOCHS)
     taken = sum((tmp_path / which.run_name / name).stat().st_size for name in names)
     assert estimate([(which, 3)], DIGITS, CPU).bytes == pytest.approx(taken, rel=0.1)
@@ -78,4 +78,4 @@ def test_times_in_words(seconds: float, words: str) -> None:
 )
 def test_the_forecast_says_which_engine_was_timed(tmp_path: Path, engine: str, ends: str) -> None:
     config = OmegaConf.create({"launch": {"name": "inline"}})
-    assert forecast([SCS], place(tmp_path, engine=engine), config).endswith(ends)
+    assert forecast([SCS], run_context(tmp_path, engine=engine), config).endswith(ends)

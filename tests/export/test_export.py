@@ -20,9 +20,9 @@ from scs_study.export import FORMATS, export_run
 from scs_study.export.agreement import TOLERANCE, agreement
 from scs_study.export.pixels import OfPixels
 from scs_study.layers import MaxAbsPool2d
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models.pool_fusion import fuse_pools
 from scs_study.runs.run_one import run_cell
-from tests.support.work import few_digits, place
+from tests.support.work import few_digits, run_context
 
 DIGITS = few_digits()
 
@@ -36,7 +36,7 @@ def cell(arch: str = "rohrer68k", layer: str = "scs", pooling: str = "maxabs", *
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run on a few digits."""
-    context, trained = place(tmp_path_factory.mktemp("runs")), cell()
+    context, trained = run_context(tmp_path_factory.mktemp("runs")), cell()
     assert run_cell(trained, context).state == "done"
     return context.runs / trained.run_name
 
@@ -93,7 +93,7 @@ def test_its_file_needs_nothing_of_this_project(form: str, code: str, trained: T
     ids=lambda variant: f"{variant.arch}-{variant.layer.name}-{variant.pooling}",
 )
 def test_every_layer_leaves_as_onnx(variant: CellConfig, tmp_path: Path) -> None:
-    context = place(tmp_path)
+    context = run_context(tmp_path)
     run_cell(variant, context)
     exported = export_run(load_trained(tmp_path / variant.run_name), DIGITS, "onnx", tmp_path, 30)
     model = onnxruntime.InferenceSession(str(exported.file), providers=["CPUExecutionProvider"])
@@ -144,7 +144,7 @@ def test_another_network_is_no_agreement(off: float) -> None:
 
 def test_what_disagrees_is_not_left_behind(trained: Trained, tmp_path: Path) -> None:
     """A trained network other than the one in the folder stands in for an exporter with a fault."""
-    changed = fold_pools(trained.network)
+    changed = fuse_pools(trained.network)
     with torch.no_grad():
         next(changed.parameters()).mul_(-1)
     try:
@@ -157,7 +157,7 @@ def test_what_disagrees_is_not_left_behind(trained: Trained, tmp_path: Path) -> 
 
 
 def test_keras_has_chains_only(tmp_path: Path) -> None:
-    variant, context = cell(layer="wang"), place(tmp_path)
+    variant, context = cell(layer="wang"), run_context(tmp_path)
     run_cell(variant, context)
     with pytest.raises(ValueError, match="cannot be converted"):
         export_run(load_trained(tmp_path / variant.run_name), DIGITS, "keras", tmp_path / "there", 20)

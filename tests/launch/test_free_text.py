@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 
 from scs_study.config.free_text import FREE_TEXT, quoted
 from scs_study.experiments.compose import cell_of, parse_overrides
-from scs_study.runs.context import workplace
+from scs_study.runs.context import run_context
 from scs_study.system.places import CONF, PROJECT, below_project, user_path
 from scs_study.system.tensors import save_tensors
 from tests.gates import PATIENCE
@@ -43,7 +43,7 @@ def test_folders_and_files_of_such_names_are_those_that_are_meant(text: str, tmp
     arguments = [f"runs={folder}", f"results={folder}", f"data.root={folder}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("replicate", [quoted(argument, multirun=False) for argument in arguments])
-    place = workplace(config)
+    place = run_context(config)
     assert (place.runs, place.data_root) == (Path(folder), Path(folder))
     assert below_project(config.results) == Path(folder)
     checkpoint = quoted(f"init.checkpoint={folder}/weights.safetensors", multirun=False)

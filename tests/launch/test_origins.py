@@ -17,15 +17,15 @@ from scs_study.runs.run_one import run_cell
 from scs_study.system import files
 from scs_study.training import checkpoint
 from scs_study.training.stopping import Interrupted
-from tests.support.work import cell, content, few_digits, place
+from tests.support.work import cell, content, few_digits, run_context
 from tests.training.runs import stop_after
 
 
 def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    which, here = cell(epochs=2), place(tmp_path / "runs")
+    which, here = cell(epochs=2), run_context(tmp_path / "runs")
     images = few_digits()
     other = dataclasses.replace(images, train_images=images.train_images.flip(0), digest="others")
-    whole = place(tmp_path / "whole")
+    whole = run_context(tmp_path / "whole")
     whole._images["digits"] = other
     run_cell(which, whole)
     with pytest.raises(Interrupted):
@@ -56,11 +56,11 @@ def test_networks_that_draw_equal_single_ones_side_by_side(
     monkeypatch.setitem(ARCHITECTURES, "rohrer68k", Architecture(build, (32,)))
     monkeypatch.setattr("scs_study.models.variant.check_code", lambda *_: None)  # it is not what was released
     cells = [cell(seed=seed, epochs=2) for seed in range(3)]
-    inline(cells, place(tmp_path / "alone"))
+    inline(cells, run_context(tmp_path / "alone"))
     settings = []
     compute = run_job.run_cell
     monkeypatch.setattr(run_job, "run_cell", lambda c, p, *more: (settings.append(p.settings), compute(c, p, *more))[1])
-    side_by_side(cells, place(tmp_path / "beside", engine=engine), 3)
+    side_by_side(cells, run_context(tmp_path / "beside", engine=engine), 3)
     assert {each.alone for each in settings} == {False}
     for each in cells:
         assert content(tmp_path / "beside" / each.run_name) == content(tmp_path / "alone" / each.run_name)

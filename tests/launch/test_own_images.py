@@ -25,7 +25,7 @@ from scs_study.experiments.grid import load_study, plan
 from scs_study.models import build_variant, check_cell, initial_weights
 from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.initialization import draw
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
 from tests.data.own_sets import write_flat, write_own
@@ -111,8 +111,8 @@ def test_results_of_other_images_are_another_folder(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = set()
-    for place in (root, write_flat(tmp_path / "flat")):
-        monkeypatch.setattr("scs_study.command.task_overrides", lambda p=place: ["data=folder", f"data.root={p}"])
+    for run_context in (root, write_flat(tmp_path / "flat")):
+        monkeypatch.setattr("scs_study.command.task_overrides", lambda p=run_context: ["data=folder", f"data.root={p}"])
         found.add(results_name(load_study("quick")))
     assert len(found) == 2
     assert all(name.startswith("quick-data=folder-data.root=") and "/" not in name for name in found)
@@ -120,9 +120,9 @@ def test_results_of_other_images_are_another_folder(
     assert results_name(load_study("quick")) == "quick"
 
 
-def place(runs: Path, root: Path) -> Workplace:
+def run_context(runs: Path, root: Path) -> RunContext:
     torch.set_num_threads(1)
-    return Workplace(runs, Settings(torch.device("cpu")), root, runs / "data")
+    return RunContext(runs, Settings(torch.device("cpu")), root, runs / "data")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_they_are_trained_and_the_network_is_loaded_again(
 ) -> None:
     which = own(root, cell[0], **cell[1])
     check_cell(which)
-    where = place(tmp_path / "runs", root)
+    where = run_context(tmp_path / "runs", root)
     assert run_cell(which, where).state == "done"
     frame = collect(where.runs)
     assert frame["image_size"].tolist() == [which.data.image_size if which.data.image_size == 32 else "48x40"]
@@ -159,7 +159,7 @@ def test_they_are_trained_and_the_network_is_loaded_again(
 def test_two_classes_are_attacked_with_what_can_attack_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flat = write_flat(tmp_path / "flat", 20, ("cat", "dog"))
     which = own(flat, {"arch": "rohrer25k", "norm": "none"}, data__image_size=32, train__epochs=1)
-    where = place(tmp_path / "runs", flat)
+    where = run_context(tmp_path / "runs", flat)
     assert run_cell(which, where).state == "done"
     few = {"steps": 1, "apgd_steps": 1, "square_queries": 2, "checks": ["apgd_dlr", "apgd_t", "square"]}
     settings = robustness_of({**load_option("attack", "short"), **few})
@@ -233,7 +233,7 @@ def test_cifar100_is_composed_with_its_classes() -> None:
 
 def test_two_folders_of_one_process_are_two_sets(root: Path, tmp_path: Path) -> None:
     flat = write_flat(tmp_path / "flat", 20)
-    where = place(tmp_path / "runs", root)
+    where = run_context(tmp_path / "runs", root)
     one = where.images(own(root).data)
     where.data_root = flat
     assert where.images(own(flat).data).classes == ("ant", "bee", "cat")

@@ -16,7 +16,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import DEATHS, PoolSize, pool, pool_size
 from scs_study.runs import lock as lease
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.state import run_state
 from scs_study.training import run_dir as run_folder
 from scs_study.training import stopping
@@ -40,8 +40,8 @@ def cell(seed: int, epochs: int = 1) -> CellConfig:
     return work.cell(seed=seed, epochs=epochs, batch=256)
 
 
-def place(runs: Path) -> Workplace:
-    return Workplace(runs, Settings(torch.device("cpu")), None, runs / "data")
+def run_context(runs: Path) -> RunContext:
+    return RunContext(runs, Settings(torch.device("cpu")), None, runs / "data")
 
 
 def in_the_background(action: Callable[[], None]) -> threading.Thread:
@@ -70,13 +70,13 @@ def test_a_killed_worker_is_replaced_and_nobody_can_tell_from_the_results(
             gate.open()
 
     thread = in_the_background(killer)
-    outcomes = pool(cells, place(tmp_path / "pool"), TWO)
+    outcomes = pool(cells, run_context(tmp_path / "pool"), TWO)
     thread.join()
     assert len(set(killed)) == 2
     assert [outcomes[each.run_name].state for each in cells] == ["done"] * 3
     said = capsys.readouterr().out
     assert all(f"process {pid}, was killed by SIGKILL; another one continues" in said for pid in killed)
-    inline(cells, place(tmp_path / "inline"))
+    inline(cells, run_context(tmp_path / "inline"))
     for each in cells:
         assert content(tmp_path / "pool" / each.run_name) == content(tmp_path / "inline" / each.run_name)
 
@@ -85,7 +85,7 @@ def test_a_cell_that_kills_every_worker_has_failed_and_the_others_are_done(tmp_p
     """Something like a lack of memory: whoever touches the cell dies before it completes an epoch."""
     deadly, harmless = cell(0, epochs=100), cell(1)
     shut(tmp_path / deadly.run_name / run_folder.HISTORY, kill=True)
-    outcomes = pool([deadly, harmless], place(tmp_path), TWO)
+    outcomes = pool([deadly, harmless], run_context(tmp_path), TWO)
     assert outcomes[harmless.run_name].state == "done"
     assert outcomes[deadly.run_name].state == "failed"
     assert f"was killed by SIGKILL, the {DEATHS}th in epoch 1" in outcomes[deadly.run_name].message
@@ -105,7 +105,7 @@ def test_a_stopped_pool_leaves_checkpoints_and_no_processes(tmp_path: Path, numb
 
     thread = in_the_background(stopper)
     with pytest.raises(Interrupted):
-        pool(cells, place(tmp_path), TWO)
+        pool(cells, run_context(tmp_path), TWO)
     thread.join()
     assert {run_state(tmp_path, each).state for each in cells} == {"interrupted"}
     assert all(run_state(tmp_path, each).message.startswith("stopped in epoch") for each in cells)
@@ -133,14 +133,14 @@ def test_a_pool_asked_twice_ends_at_once_whatever_its_workers_do(
 
     thread = in_the_background(stopper)
     with pytest.raises(Interrupted, match="at once"):
-        pool(cells, place(tmp_path), TWO)
+        pool(cells, run_context(tmp_path), TWO)
     thread.join()
     assert len(set(workers)) == 2
     assert not any(lease._started(pid) for pid in workers)
 
 
 def orphaned(runs: Path) -> None:
-    pool([cell(seed, epochs=work.ENDLESS) for seed in (0, 1)], place(runs), TWO)
+    pool([cell(seed, epochs=work.ENDLESS) for seed in (0, 1)], run_context(runs), TWO)
 
 
 def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path: Path, shut: Shut) -> None:

@@ -23,7 +23,7 @@ from scs_study.system.tensors import checksum
 from scs_study.training.graphed import GraphedEngine
 from scs_study.training.stopping import Interrupted
 from tests.gates import PATIENCE, until
-from tests.support.work import cell, content, place
+from tests.support.work import cell, content, run_context
 
 CELLS = [cell(layer, seed, epochs=2, batch=32) for seed, layer in enumerate(("scs", "conv", "sdp"))]
 
@@ -31,7 +31,7 @@ CELLS = [cell(layer, seed, epochs=2, batch=32) for seed, layer in enumerate(("sc
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs = tmp_path_factory.mktemp("alone")
-    inline(CELLS, place(runs))
+    inline(CELLS, run_context(runs))
     return {each.run_name: content(runs / each.run_name) for each in CELLS}
 
 
@@ -51,7 +51,7 @@ def test_cells_side_by_side_equal_single_cells_bit_for_bit(
         return compute(which, *arguments)
 
     monkeypatch.setattr(run_job, "run_cell", all_at_once)
-    outcomes = side_by_side(CELLS, place(tmp_path, engine=engine), 3)
+    outcomes = side_by_side(CELLS, run_context(tmp_path, engine=engine), 3)
     assert {outcome.state for outcome in outcomes.values()} == {"done"}
     assert contents(tmp_path) == alone
 
@@ -73,7 +73,7 @@ def test_a_diverging_and_a_failing_cell_leave_their_neighbours_alone(
         return evaluate(engine, stop)
 
     monkeypatch.setattr(GraphedEngine, "evaluate", fails)
-    outcomes = side_by_side([wild, failing, *CELLS], place(tmp_path, engine="graphed"), 3)
+    outcomes = side_by_side([wild, failing, *CELLS], run_context(tmp_path, engine="graphed"), 3)
     assert outcomes[wild.run_name].state == "diverged"
     assert outcomes[failing.run_name].message == "RuntimeError: out of memory"
     assert run_state(tmp_path, failing).state == "failed"
@@ -97,12 +97,12 @@ def test_a_signal_stops_all_of_them_with_a_checkpoint_from_which_they_continue(
 
     monkeypatch.setattr(module, "_report", signals)
     with pytest.raises(Interrupted):
-        side_by_side(CELLS, place(tmp_path), 3)
+        side_by_side(CELLS, run_context(tmp_path), 3)
     monkeypatch.undo()
     states = {run_state(tmp_path, each).state for each in CELLS}
     assert "interrupted" in states
     assert states <= {"interrupted", "done", "missing"}
-    side_by_side(CELLS, place(tmp_path), 2)
+    side_by_side(CELLS, run_context(tmp_path), 2)
     assert contents(tmp_path) == alone
 
 
@@ -123,7 +123,7 @@ def test_only_cells_of_the_same_numerics_meet(tmp_path: Path, monkeypatch: pytes
         return module.Outcome("done")
 
     monkeypatch.setattr(run_job, "run_cell", run)
-    assert len(side_by_side(mixed, place(tmp_path), 4)) == 4
+    assert len(side_by_side(mixed, run_context(tmp_path), 4)) == 4
     assert met
     assert all(len(classes) == 1 for classes in met)
 
@@ -139,7 +139,7 @@ def test_after_an_error_that_breaks_cuda_no_further_cell_is_begun(
 
     monkeypatch.setattr(run_job, "run_cell", run)
     monkeypatch.setattr(module, "_usable", lambda device: False)
-    outcomes = side_by_side(CELLS, place(tmp_path), 1)
+    outcomes = side_by_side(CELLS, run_context(tmp_path), 1)
     assert begun == [CELLS[0].run_name]
     assert f"{CELLS[0].run_name} left CUDA unusable" in outcomes[CELLS[2].run_name].message
     assert {outcome.state for outcome in outcomes.values()} == {"failed"}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from scs_study.experiments.compose import compose_cell
-from scs_study.models import ARCHITECTURES, build_variant, check_cell, count_parameters, layer_paths, not_swapped
+from scs_study.models import ARCHITECTURES, build_variant, check_cell, count_parameters, layer_paths, not_converted
 from scs_study.models.initialization import draw
 from scs_study.models.variant import remarks
 
@@ -141,5 +141,5 @@ def test_impossible_cells_are_refused(choices: dict[str, str], settings: dict[st
 def test_nothing_of_our_architectures_is_left_as_it_was(arch: str) -> None:
     for layer, activation, pooling in VARIANTS:
         cell = compose_cell({"arch": arch, "layer": layer, "activation": activation, "pooling": pooling}, {}, seed=0)
-        assert not_swapped(cell) == ()
+        assert not_converted(cell) == ()
         assert remarks([cell]) == []

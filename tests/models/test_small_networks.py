@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import compose_cell
 from scs_study.layers import SharpenedCosineSimilarity2d
-from scs_study.models import build_variant, count_parameters, not_swapped
+from scs_study.models import build_variant, count_parameters, not_converted
 from scs_study.models.blocks import SharedDepthwise, depthwise_pointwise
 from scs_study.models.initialization import draw
 
@@ -87,7 +87,7 @@ def test_the_shapes_after_each_stage_are_those_of_the_sources(arch: str) -> None
 
 
 def test_batchelors_stem_stays_a_convolution_and_the_run_says_so() -> None:
-    assert [path for path, _ in not_swapped(cell("batchelor_resnet", "batchelor"))] == ["resnet.conv1"]
+    assert [path for path, _ in not_converted(cell("batchelor_resnet", "batchelor"))] == ["resnet.conv1"]
 
 
 @pytest.mark.parametrize("shared", [False, True])

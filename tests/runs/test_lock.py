@@ -18,7 +18,7 @@ import pytest
 
 from scs_study.experiments.compose import PROJECT
 from scs_study.runs import lock as lease
-from scs_study.runs.lock import Busy, LeaseLost, acquire, owner_of
+from scs_study.runs.lock import Busy, LockLost, acquire, owner_of
 from tests.gates import PATIENCE, state_of, until
 from tests.support.work import CONTEXT, start
 
@@ -32,12 +32,12 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def silence(self, folder: Path, watch: lease.Watch, seconds: float) -> None:
+    def silence(self, folder: Path, heartbeats: lease.Heartbeats, seconds: float) -> None:
         """Look for that many seconds for a sign of life of the owner, who has the run all the time."""
         for _ in range(round(seconds)):
             self.now += 1
             with pytest.raises(Busy):
-                acquire(folder, watch)
+                acquire(folder, heartbeats)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_lease_that_was_given_back_is_free_and_its_number_is_not_used_again(tm
     assert owner_of(tmp_path) is None
     second = acquire(tmp_path)
     assert (first.number, second.number) == (1, 2)
-    with pytest.raises(LeaseLost, match="taken this run over"):
+    with pytest.raises(LockLost, match="taken this run over"):
         first.check()
     first.release()  # late, and no longer of any effect
     assert owner_of(tmp_path) is not None
@@ -161,21 +161,21 @@ def test_an_owner_on_another_node_is_followed_only_when_its_heartbeat_stops(
     tmp_path: Path, clock: Clock, skew: float
 ) -> None:
     process = on_another_node(tmp_path, SKEWED.format(skew=skew) if skew else "")
-    path, watch = tmp_path / "lease-1.json", lease.Watch()
+    path, heartbeats = tmp_path / "lease-1.json", lease.Heartbeats()
     try:
         for _ in range(round(2 * lease.STALE / lease.HEARTBEAT)):
             with pytest.raises(Busy, match="on elsewhere"):
-                acquire(tmp_path, watch)
+                acquire(tmp_path, heartbeats)
             beat = path.stat().st_mtime_ns
             until(lambda beat=beat: path.stat().st_mtime_ns != beat)
             clock.now += lease.HEARTBEAT  # by now it has beaten again: it lives, whatever its clock says
     finally:
         os.kill(first_child(process.pid), signal.SIGKILL)
         process.wait()
-    clock.silence(tmp_path, watch, 1)  # its last heartbeat may not have been seen yet
-    clock.silence(tmp_path, watch, lease.STALE - 1)
+    clock.silence(tmp_path, heartbeats, 1)  # its last heartbeat may not have been seen yet
+    clock.silence(tmp_path, heartbeats, lease.STALE - 1)
     clock.now += 1
-    acquire(tmp_path, watch).release()
+    acquire(tmp_path, heartbeats).release()
 
 
 def first_child(pid: int) -> int:
@@ -193,7 +193,7 @@ def suspended(folder: Path, told: Any, beats: bool) -> None:
     while True:
         try:
             held.check_if_silent()
-        except LeaseLost as lost:
+        except LockLost as lost:
             told.send(str(lost))
             return
         with (folder / "steps").open("a") as steps:
@@ -216,12 +216,12 @@ def test_a_process_that_was_suspended_is_followed_and_notices(
     os.kill(pid, signal.SIGSTOP)
     until(lambda: state_of(pid) == "T")
     (folder / "time").write_text(f"{lease.STALE / 2 + 1}")
-    done, watch = steps.stat().st_size, lease.Watch()
+    done, heartbeats = steps.stat().st_size, lease.Heartbeats()
     with pytest.raises(Busy):
-        acquire(folder, watch)
-    clock.silence(folder, watch, lease.STALE - 1)
+        acquire(folder, heartbeats)
+    clock.silence(folder, heartbeats, lease.STALE - 1)
     clock.now += 1
-    taken = acquire(folder, watch)
+    taken = acquire(folder, heartbeats)
     os.kill(pid, signal.SIGCONT)
     assert "taken this run over" in until(lambda: ours.poll(0.05) and ours.recv())
     assert beats or steps.stat().st_size <= done + 1, "one that it was in the middle of"
@@ -234,12 +234,12 @@ def test_an_unreadable_lease_is_respected_until_it_has_been_silent_long_enough(t
     for content in (b"", b'{"host": "no', b"[1]"):
         number = len(list(tmp_path.iterdir())) + 1
         (tmp_path / f"lease-{number}.json").write_bytes(content)
-        watch = lease.Watch()
+        heartbeats = lease.Heartbeats()
         with pytest.raises(Busy):
-            acquire(tmp_path, watch)
-        clock.silence(tmp_path, watch, lease.STALE - 1)
+            acquire(tmp_path, heartbeats)
+        clock.silence(tmp_path, heartbeats, lease.STALE - 1)
         clock.now += 1
-        acquire(tmp_path, watch).release()
+        acquire(tmp_path, heartbeats).release()
 
 
 ELSEWHERE = {"host": "node7", "pid": 1, "started": "1", "machine": "elsewhere"}
@@ -248,32 +248,32 @@ ELSEWHERE = {"host": "node7", "pid": 1, "started": "1", "machine": "elsewhere"}
 def test_where_nobody_could_look_nobody_was_silent(tmp_path: Path, clock: Clock) -> None:
     """A file server that hangs for minutes stops the heartbeats of all, and the looks of all."""
     (tmp_path / "lease-1.json").write_text(json.dumps(ELSEWHERE))
-    watch = lease.Watch()
+    heartbeats = lease.Heartbeats()
     with pytest.raises(Busy):
-        acquire(tmp_path, watch)
+        acquire(tmp_path, heartbeats)
     for _ in range(3):
         clock.now += 100 * lease.STALE
         with pytest.raises(Busy):
-            acquire(tmp_path, watch)
-    clock.silence(tmp_path, watch, lease.STALE - 3 * lease.HEARTBEAT - 1)
+            acquire(tmp_path, heartbeats)
+    clock.silence(tmp_path, heartbeats, lease.STALE - 3 * lease.HEARTBEAT - 1)
     clock.now += 1
-    acquire(tmp_path, watch).release()
+    acquire(tmp_path, heartbeats).release()
 
 
 def test_who_looks_again_and_again_judges_another_machines_owner_by_its_silence(tmp_path: Path, clock: Clock) -> None:
     """Its clock may be a day ahead, or behind."""
-    path, watch = tmp_path / "lease-1.json", lease.Watch()
+    path, heartbeats = tmp_path / "lease-1.json", lease.Heartbeats()
     path.write_text(json.dumps(ELSEWHERE))
     for beat in range(round(2 * lease.STALE)):
         os.utime(path, (1e6 + beat, 1e6 + beat))
         clock.now += 1
-        assert owner_of(tmp_path, watch=watch) is not None
+        assert owner_of(tmp_path, heartbeats=heartbeats) is not None
     assert owner_of(tmp_path) is None, "at first sight, and by the clock, it has been dead for years"
     os.utime(path, (4e9, 4e9))
     for _ in range(round(lease.STALE)):
-        assert owner_of(tmp_path, watch=watch) is not None
+        assert owner_of(tmp_path, heartbeats=heartbeats) is not None
         clock.now += 1
-    assert owner_of(tmp_path, watch=watch) is None
+    assert owner_of(tmp_path, heartbeats=heartbeats) is None
     assert owner_of(tmp_path) is not None
 
 
@@ -312,14 +312,14 @@ def test_an_owner_that_does_not_see_its_follower_sees_the_sign_on_its_own_lease(
     monkeypatch.setattr(lease, "HEARTBEAT", 1e6)
     first = acquire(tmp_path)
     first.path.write_text(json.dumps(ELSEWHERE))
-    watch = lease.Watch()
+    heartbeats = lease.Heartbeats()
     for _ in range(round(lease.STALE)):
         first.check()
         with pytest.raises(Busy):
-            acquire(tmp_path, watch)
+            acquire(tmp_path, heartbeats)
         clock.now += 1
-    acquire(tmp_path, watch).path.rename(tmp_path / "unseen")
-    with pytest.raises(LeaseLost):
+    acquire(tmp_path, heartbeats).path.rename(tmp_path / "unseen")
+    with pytest.raises(LockLost):
         first.check()
 
 

@@ -25,7 +25,7 @@ from scs_study.runs.state import run_state
 from scs_study.system import files
 from scs_study.system.tensors import load_tensors, save_tensors
 from scs_study.training import run_dir as run_folder
-from tests.support.work import place
+from tests.support.work import run_context
 
 
 def cell(layer: str = "scs", init: str = "pretrained", seed: int = 0, **settings: object) -> CellConfig:
@@ -44,7 +44,7 @@ def test_the_source_is_the_twin_of_the_same_recipe_and_seed() -> None:
 
 
 def test_the_twin_is_computed_first_and_its_weights_are_where_the_run_starts(tmp_path: Path) -> None:
-    mine, where = cell(), place(tmp_path)
+    mine, where = cell(), run_context(tmp_path)
     assert mine.source is not None
     assert run_cell(mine, where).state == "done"
     assert run_state(tmp_path, mine.source).state == "done"
@@ -59,7 +59,7 @@ def test_the_twin_is_computed_first_and_its_weights_are_where_the_run_starts(tmp
 
 
 def test_a_control_has_the_twins_norms_and_not_its_kernels(tmp_path: Path) -> None:
-    mine, where = cell(init="uniform_sized_as_pretrained"), place(tmp_path)
+    mine, where = cell(init="uniform_sized_as_pretrained"), run_context(tmp_path)
     assert mine.source == cell().source
     assert mine.source is not None
     assert run_cell(mine, where).state == "done"
@@ -81,7 +81,7 @@ def test_a_twin_that_another_process_computes_is_waited_for(tmp_path: Path) -> N
     folder = tmp_path / mine.source.run_name
     folder.mkdir()
     lease = acquire(folder)
-    outcome = run_cell(mine, place(tmp_path))
+    outcome = run_cell(mine, run_context(tmp_path))
     lease.release()
     assert outcome.state == "busy"
     assert "waits for its pretrained weights" in outcome.message
@@ -91,7 +91,7 @@ def test_a_twin_that_another_process_computes_is_waited_for(tmp_path: Path) -> N
 def test_without_trained_weights_there_is_no_run_but_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, where = cell(), place(tmp_path)
+    mine, where = cell(), run_context(tmp_path)
     assert mine.source is not None
     real = where.images
     asked = iter([RuntimeError("the data are gone")])

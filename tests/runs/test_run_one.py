@@ -25,7 +25,7 @@ from scs_study.training import checkpoint
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted, StopRequest
 from tests.gates import Gate, until
-from tests.support.work import SCS, cell, content, place, start
+from tests.support.work import SCS, cell, content, run_context, start
 
 Shut = Callable[..., Gate]
 
@@ -35,7 +35,7 @@ def compute(runs: Path, which: CellConfig, log: Path | None = None) -> None:
     if log is not None:
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 1)
     try:
-        inline([which], place(runs))
+        inline([which], run_context(runs))
     except Interrupted:
         sys.exit(130)
 
@@ -148,7 +148,7 @@ def test_a_process_that_waits_for_another_takes_over_when_that_one_is_killed(
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
-    where = place(tmp_path)
+    where = run_context(tmp_path)
     assert run_cell(SCS, where).state == "done"
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / SCS.run_name).iterdir()}
     assert run_cell(SCS, where).state == "done"
@@ -177,7 +177,7 @@ class Explodes:
 def test_a_failing_cell_leaves_its_traceback_and_the_others_alone(
     tmp_path: Path, error: BaseException, sentence: str
 ) -> None:
-    where = place(tmp_path)
+    where = run_context(tmp_path)
     images = where._images.pop("digits")
     where._images["digits"] = Explodes(error)  # type: ignore[assignment]
     bad = cell("conv", epochs=1)
@@ -196,7 +196,7 @@ def test_a_failing_cell_leaves_its_traceback_and_the_others_alone(
 def test_a_cell_of_which_the_folder_cannot_be_made_fails_alone(tmp_path: Path) -> None:
     good, bad = cell("conv", epochs=1), cell("conv", seed=1, epochs=1)
     (tmp_path / bad.run_name).write_text("a file in its place")
-    outcomes = inline([bad, good], place(tmp_path))
+    outcomes = inline([bad, good], run_context(tmp_path))
     assert outcomes[good.run_name].state == "done"
     assert outcomes[bad.run_name].state == "failed"
     assert "exists" in outcomes[bad.run_name].message.lower() or "directory" in outcomes[bad.run_name].message
@@ -205,10 +205,10 @@ def test_a_cell_of_which_the_folder_cannot_be_made_fails_alone(tmp_path: Path) -
 def test_a_run_killed_between_its_result_and_its_last_status_is_not_computed_again(
     tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
-    run_cell(SCS, place(tmp_path))
+    run_cell(SCS, run_context(tmp_path))
     folder = tmp_path / SCS.run_name
     run_folder.write_status(folder, "running", 3, 3)
-    assert run_cell(SCS, place(tmp_path)).state == "done"
+    assert run_cell(SCS, run_context(tmp_path)).state == "done"
     assert len(files.read_lines(folder / PROVENANCE)) == 1
     assert content(folder) == undisturbed
 
@@ -227,8 +227,8 @@ def test_a_process_that_lost_its_run_while_suspended_writes_nothing_more(tmp_pat
             (folder / "lease-2.json").write_text("{}")  # what another process leaves when it takes the run over
             then.update(now())
 
-    with pytest.raises(runner.LeaseLost):
-        run_cell(SCS, place(tmp_path), report=taken_over)
+    with pytest.raises(runner.LockLost):
+        run_cell(SCS, run_context(tmp_path), report=taken_over)
     assert len(lines) == 1
     assert now() == then
     assert checkpoint.NAME in then, "an epoch is told once it is kept"
@@ -244,7 +244,7 @@ def test_a_full_disk_fails_the_cell_in_one_sentence_and_space_lets_it_finish(
         ballast.write_bytes(b"")
         space = os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_frsize
         ballast.write_bytes(b"x" * max(0, space - free * 1024))
-        outcome = run_cell(SCS, place(tiny_disk))
+        outcome = run_cell(SCS, run_context(tiny_disk))
         seen.add(outcome.state)
         if outcome.state == "done":
             break
@@ -256,7 +256,7 @@ def test_a_full_disk_fails_the_cell_in_one_sentence_and_space_lets_it_finish(
 
 def test_a_folder_one_may_only_read_fails_in_one_sentence_and_finished_runs_stay_readable(tiny_disk: Path) -> None:
     done, wanted = cell("conv", epochs=1), cell("conv", seed=1, epochs=1)
-    where = place(tiny_disk)
+    where = run_context(tiny_disk)
     assert run_cell(done, where).state == "done"
     subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
     outcomes = inline([wanted, done], where)
@@ -269,7 +269,7 @@ def test_a_folder_one_may_only_read_fails_in_one_sentence_and_finished_runs_stay
 def test_a_run_whose_owner_still_lives_is_busy(tmp_path: Path) -> None:
     (tmp_path / SCS.run_name).mkdir()
     held = acquire(tmp_path / SCS.run_name)
-    outcome = run_cell(SCS, place(tmp_path))
+    outcome = run_cell(SCS, run_context(tmp_path))
     assert outcome.state == "busy"
     assert f"process {os.getpid()}" in outcome.message
     held.release()

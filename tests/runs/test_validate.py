@@ -12,19 +12,19 @@ import pytest
 from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import INITIAL
-from scs_study.runs.validate import settled
+from scs_study.runs.validate import is_complete
 from scs_study.system import files
 from scs_study.training import checkpoint
 from scs_study.training.run_dir import CONFIG, EPOCHS, HISTORY, LAYERS, RESULT, STATUS, STEPS, WEIGHTS
 from scs_study.training.stopping import Interrupted
-from tests.support.work import SCS, cell, content, place
+from tests.support.work import SCS, cell, content, run_context
 
 
 def halfway(runs: Path, epochs: int = 2) -> Path:
     """The folder of a run that was stopped after `epochs` epochs."""
     seen: list[Any] = []
     with pytest.raises(Interrupted):
-        run_cell(SCS, place(runs), lambda: len(seen) >= epochs, seen.append)
+        run_cell(SCS, run_context(runs), lambda: len(seen) >= epochs, seen.append)
     return runs / SCS.run_name
 
 
@@ -40,7 +40,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which the run of SCS is done; for copies."""
     runs = tmp_path_factory.mktemp("finished")
-    run_cell(SCS, place(runs))
+    run_cell(SCS, run_context(runs))
     return runs
 
 
@@ -82,7 +82,7 @@ def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_
 ) -> None:
     folder = copy(stopped, tmp_path)
     DAMAGES[damage](folder / name)
-    assert run_cell(SCS, place(tmp_path)).state == "done"
+    assert run_cell(SCS, run_context(tmp_path)).state == "done"
     assert content(folder) == undisturbed
     said = capsys.readouterr().out
     lines = (*EPOCHS, PROVENANCE)
@@ -99,14 +99,14 @@ def test_a_damaged_file_of_an_unfinished_run_is_set_aside_and_the_result_is_the_
 def test_a_damaged_file_of_a_finished_run_is_noticed_and_the_run_made_whole(
     tmp_path: Path, finished: Path, undisturbed: dict[str, Any], name: str, damage: str
 ) -> None:
-    where = place(tmp_path)
+    where = run_context(tmp_path)
     folder = copy(finished, tmp_path)
     DAMAGES[damage](folder / name)
     if name == PROVENANCE and damage in ("cut", "empty"):
         return
-    assert not settled(tmp_path, SCS)
+    assert not is_complete(tmp_path, SCS)
     assert run_cell(SCS, where).state == "done"
-    assert settled(tmp_path, SCS)
+    assert is_complete(tmp_path, SCS)
     assert content(folder) == undisturbed
     computed_again = len(files.read_lines(folder / PROVENANCE)) > (0 if name == PROVENANCE else 1)
     assert computed_again == (name in (*EPOCHS, RESULT, WEIGHTS))
@@ -115,10 +115,10 @@ def test_a_damaged_file_of_a_finished_run_is_noticed_and_the_run_made_whole(
 def test_a_folder_of_another_version_is_set_aside_with_a_sentence(
     tmp_path: Path, finished: Path, undisturbed: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = place(tmp_path)
+    where = run_context(tmp_path)
     folder = copy(finished, tmp_path)
     files.write_json(folder / CONFIG, {**SCS.identity(), "format": 0})
-    assert not settled(tmp_path, SCS)
+    assert not is_complete(tmp_path, SCS)
     assert run_cell(SCS, where).state == "done"
     assert "format 0: written by another version of this project" in capsys.readouterr().out
     assert (folder / f"{WEIGHTS}.damaged-1").exists()
@@ -127,9 +127,9 @@ def test_a_folder_of_another_version_is_set_aside_with_a_sentence(
 
 def test_a_renamed_folder_is_not_believed(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     other = cell("conv")
-    run_cell(other, place(tmp_path))
+    run_cell(other, run_context(tmp_path))
     (tmp_path / other.run_name).rename(tmp_path / SCS.run_name)
-    assert run_cell(SCS, place(tmp_path)).state == "done"
+    assert run_cell(SCS, run_context(tmp_path)).state == "done"
     assert content(tmp_path / SCS.run_name) == undisturbed
 
 
@@ -140,6 +140,6 @@ def test_damaged_initial_weights_are_drawn_again_and_are_the_same(
     halfway(tmp_path, 1)
     (initial,) = (tmp_path / INITIAL).glob("*.safetensors")
     DAMAGES[damage](initial)
-    assert run_cell(SCS, place(tmp_path)).state == "done"
+    assert run_cell(SCS, run_context(tmp_path)).state == "done"
     assert content(tmp_path / SCS.run_name) == undisturbed
     assert (tmp_path / INITIAL / f"{initial.name}.damaged-1").exists()

@@ -18,7 +18,7 @@ from scs_study.config.schema import CellConfig, DataConfig
 from scs_study.data import ImageSet, load_images
 from scs_study.experiments.compose import compose_cell
 from scs_study.launch.pool import _without_main as without_main
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
@@ -55,11 +55,11 @@ def few_digits() -> ImageSet:
     )
 
 
-def place(runs: Path, **settings: Any) -> Workplace:
-    """A workplace on one thread whose digits are few."""
+def run_context(runs: Path, **settings: Any) -> RunContext:
+    """A run context on one thread whose digits are few."""
     torch.set_num_threads(1)
     settings = {"device": torch.device("cpu"), **settings}
-    return Workplace(runs, Settings(**settings), None, runs / "data", _images={"digits": few_digits()})
+    return RunContext(runs, Settings(**settings), None, runs / "data", _images={"digits": few_digits()})
 
 
 def start(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:

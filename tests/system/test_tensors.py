@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from scs_study.system.tensors import checksum, load_tensors, save_tensors, set_aside
+from scs_study.system.tensors import checksum, load_tensors, quarantine, save_tensors
 
 TENSORS = {"weight": torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), "step": torch.tensor(7.0)}
 
@@ -57,6 +57,6 @@ def test_damaged_files_are_kept_aside_under_new_names(tmp_path: Path) -> None:
     names = []
     for content in ("first", "second"):
         (tmp_path / "a").write_text(content)
-        names.append(set_aside(tmp_path / "a").name)
+        names.append(quarantine(tmp_path / "a").name)
     assert names == ["a.damaged-1", "a.damaged-2"]
     assert (tmp_path / "a.damaged-1").read_text() == "first"

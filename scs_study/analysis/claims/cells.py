@@ -115,7 +115,7 @@ class Runs:
         ]
 
     def groups(self, cells: Sequence[Cell]) -> list[Group]:
-        """Return what may be compared of these cells: the full schedule first, then the longest, then the most seeds."""
+        """Return what may be compared of these cells: full schedules first, then the longest, then the most seeds."""
         found: dict[tuple[int, str, str], list[dict[int, Record]]] = {}
         for index, cell in enumerate(cells):
             for row in self.of(cell):

@@ -20,7 +20,7 @@ from scs_study.config.groups import load_option, options
 from scs_study.evaluation.robustness.evaluator import attack
 from scs_study.evaluation.robustness.models import AttackedModel, attacked_models
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 
 NAME, USUAL = "robustness", "pgd"
 """Of the table; of the attack settings that results are not named after."""
@@ -32,7 +32,7 @@ def models_of(frame: pd.DataFrame, runs: Path) -> tuple[dict[str, AttackedModel]
     return attacked_models(rows, identity_columns(frame), runs)
 
 
-def compute(frame: pd.DataFrame, context: Workplace, settings: Robustness) -> list[str]:
+def compute(frame: pd.DataFrame, context: RunContext, settings: Robustness) -> list[str]:
     """Compute what is missing of the attacks on the finished runs in `frame`; return a message for each problem.
 
     Raises:

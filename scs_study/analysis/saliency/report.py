@@ -18,11 +18,11 @@ from scs_study.analysis.variants import records
 from scs_study.evaluation.saliency.evaluate import accurate, evaluate_saliency, evaluators, figure_images
 from scs_study.evaluation.saliency.evaluator import SaliencyEvaluator
 from scs_study.evaluation.saliency.settings import SaliencySettings, saliency_of
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
 
-def compute(frame: pd.DataFrame, context: Workplace, settings: SaliencySettings) -> list[str]:
+def compute(frame: pd.DataFrame, context: RunContext, settings: SaliencySettings) -> list[str]:
     """Compute what is missing of the maps of the finished runs in `frame`; return a message for each problem.
 
     Runs that are not finished, or less accurate than the settings ask for, are left out, which is logged.
@@ -39,7 +39,7 @@ def compute(frame: pd.DataFrame, context: Workplace, settings: SaliencySettings)
     return evaluate_saliency(chosen, context, settings)
 
 
-def report(frame: pd.DataFrame, context: Workplace, settings: SaliencySettings, folder: Path) -> list[Path]:
+def report(frame: pd.DataFrame, context: RunContext, settings: SaliencySettings, folder: Path) -> list[Path]:
     """Return the paths of the figures and tables of the evaluated runs, in folder/figures and folder/tables."""
     chosen, notes = accurate(records(frame), settings.min_accuracy)
     found, _ = evaluators(chosen, context, settings)

@@ -37,7 +37,7 @@ from scs_study.evaluation.robustness.identity import (
 from scs_study.evaluation.robustness.models import AttackedModel
 from scs_study.evaluation.robustness.settings import PIXEL, WORDS, Robustness
 from scs_study.evaluation.trained import Trained
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 from scs_study.training.objectives.classification import EVAL_BATCH
 from scs_study.training.precision import numerics
@@ -47,7 +47,7 @@ from scs_study.training.run import denormals_flushed, device_name
 def attack(
     models: Mapping[str, AttackedModel],
     settings: Robustness,
-    context: Workplace,
+    context: RunContext,
     report: Report = lambda run, part: None,
 ) -> list[str]:
     """Compute what is missing of the attacks on `models`, by run name; return a message for each that has a problem.
@@ -63,7 +63,7 @@ def attack(
     return evaluate("robustness", evaluators, report)
 
 
-def too_few(models: Mapping[str, AttackedModel], settings: Robustness, context: Workplace) -> list[str]:
+def too_few(models: Mapping[str, AttackedModel], settings: Robustness, context: RunContext) -> list[str]:
     """Return a message for every data set with fewer test images, or fewer classes, than the settings ask for."""
     cells = [model.trained.cell for model in models.values()]
     there = {cell.data.name: len(context.images(cell.data).test_labels) for cell in cells}
@@ -84,7 +84,7 @@ class RobustnessEvaluator:
     """Attacks one run; its network and images are loaded when the first batch needs them."""
 
     def __init__(
-        self, model: AttackedModel, settings: Robustness, context: Workplace, check: Callable[[], None] = lambda: None
+        self, model: AttackedModel, settings: Robustness, context: RunContext, check: Callable[[], None] = lambda: None
     ) -> None:
         self.model, self.settings, self.context, self.check = model, settings, context, check
         self.folder = model.trained.folder / batches.FOLDER
@@ -218,7 +218,7 @@ class RobustnessEvaluator:
 
 
 @torch.no_grad()
-def _predictions(trained: Trained, context: Workplace) -> tuple[Tensor, Tensor]:
+def _predictions(trained: Trained, context: RunContext) -> tuple[Tensor, Tensor]:
     """Return the predicted and the true class of each test image, computed exactly as training does after an epoch."""
     images, device = context.images(trained.cell.data), context.settings.device
     if images.digest != trained.result["data_digest"]:

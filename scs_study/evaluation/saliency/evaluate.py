@@ -13,7 +13,7 @@ from scs_study.evaluation.parts import evaluate
 from scs_study.evaluation.saliency.evaluator import SaliencyData, SaliencyEvaluator
 from scs_study.evaluation.saliency.settings import SaliencySettings
 from scs_study.evaluation.trained import load_trained
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 from scs_study.training.run_dir import FINAL_STATES
 
@@ -38,7 +38,7 @@ def accurate(rows: Sequence[Row], least: float) -> tuple[list[Row], list[str]]:
 
 
 def evaluators(
-    rows: Sequence[Row], context: Workplace, settings: SaliencySettings
+    rows: Sequence[Row], context: RunContext, settings: SaliencySettings
 ) -> tuple[dict[str, SaliencyEvaluator], list[str]]:
     """Return the evaluators of finished runs, by run name, and a message for each run that cannot be read.
 
@@ -62,7 +62,7 @@ def evaluators(
     return found, problems
 
 
-def evaluate_saliency(rows: Sequence[Row], context: Workplace, settings: SaliencySettings) -> list[str]:
+def evaluate_saliency(rows: Sequence[Row], context: RunContext, settings: SaliencySettings) -> list[str]:
     """Compute what is missing of the saliency maps of finished runs; return a message for each that has a problem.
 
     Raises:

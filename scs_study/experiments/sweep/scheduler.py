@@ -15,7 +15,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.experiments.sweep.sampler import RETRY_OF
 from scs_study.experiments.sweep.settings import Sweep, rounded
 from scs_study.experiments.sweep.storage import study_folder, turn
-from scs_study.runs.lock import Busy, Lease, Watch, acquire, owner_of
+from scs_study.runs.lock import Busy, Heartbeats, RunLock, acquire, owner_of
 from scs_study.runs.state import run_state
 
 TRIALS = "trials"
@@ -32,37 +32,37 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True)
-class Taken:
+class AcquiredTrial:
     """A trial that this process works on, and the lease that tells the other workers so."""
 
     trial: optuna.Trial
     cell: CellConfig
-    lease: Lease
+    lease: RunLock
 
 
 @dataclass
-class Desk:
+class TrialScheduler:
     """A study as one process sees it, which hands its trials to its workers."""
 
     study: optuna.Study
     sweep: Sweep
     runs: Path
-    watch: Watch
+    heartbeats: Heartbeats
 
     @property
     def folder(self) -> Path:
         """The folder of the study's own files."""
         return study_folder(self.runs, self.study.study_name)
 
-    def take(self, stop: Callable[[], bool] = _never) -> Taken | None:
+    def acquire(self, stop: Callable[[], bool] = _never) -> AcquiredTrial | None:
         """Return the next trial: one that was given back, or a new one; None when all are taken.
 
         Optuna's journal has no heartbeat, and its states cannot tell a dead worker's trial from a live one's. So a
-        worker holds a lease for its trial (study.lease), taken in the same turn as the trial itself: a running trial
+        worker holds a lease for its trial (runs/lock.py), taken in the same turn as the trial itself: a running trial
         without a live lease is one whose worker is gone. Raises Interrupted when `stop()` turned true in the wait for
         the turn.
         """
-        with turn(self.folder, stop, self.watch):
+        with turn(self.folder, stop, self.heartbeats):
             self._reclaim()
             trials = self.study.get_trials(deepcopy=False)
             if not any(trial.state == TrialState.WAITING for trial in trials):
@@ -78,56 +78,58 @@ class Desk:
             trial.set_user_attr(RUN, cell.run_name)
             held = self._held(trial.number)
             held.mkdir(parents=True, exist_ok=True)
-            return Taken(trial, cell, acquire(held, self.watch))
+            return AcquiredTrial(trial, cell, acquire(held, self.heartbeats))
 
     def others(self) -> int:
         """Return the number of trials that other workers are at, or have just given back."""
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)))
 
     def worth_a_turn(self) -> bool:
-        """Return whether `take` may have something after it had nothing: a trial given back, or one without a sign of
+        """Return whether `acquire` may have something after it had nothing: a trial requeued, or one without a sign of
         life.
         """
         trials = self.study.get_trials(deepcopy=False)
         running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        return waiting or any(owner_of(self._held(trial.number), watch=self.watch) is None for trial in running)
+        return waiting or any(
+            owner_of(self._held(trial.number), heartbeats=self.heartbeats) is None for trial in running
+        )
 
-    def complete(self, taken: Taken, accuracy: float) -> None:
+    def complete(self, taken: AcquiredTrial, accuracy: float) -> None:
         """Record that the trial is done with that accuracy (a fraction)."""
         self._tell(taken, accuracy)
 
-    def prune(self, taken: Taken) -> None:
+    def prune(self, taken: AcquiredTrial) -> None:
         """Record that the trial is given up. So is one that diverged: TPE steers away from it, but ignores failed
         ones.
         """
         self._tell(taken, state=TrialState.PRUNED)
 
-    def fail(self, taken: Taken, message: str) -> None:
+    def fail(self, taken: AcquiredTrial, message: str) -> None:
         """Record that the trial's run raised. `retry_failed` has it tried again."""
         taken.trial.set_user_attr(MESSAGE, message)
         self._tell(taken, state=TrialState.FAIL)
 
-    def give_back(self, taken: Taken, because: str = STOPPED) -> None:
+    def requeue(self, taken: AcquiredTrial, because: str = STOPPED) -> None:
         """Let another worker, or a later one, go on with the trial's p and seed from the run's checkpoint.
 
         because: STOPPED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
         """
-        with turn(self.folder, _never, self.watch):
+        with turn(self.folder, _never, self.heartbeats):
             trials = self.study.get_trials(deepcopy=False)
             mine = trials[taken.trial.number]
             if mine.state == TrialState.RUNNING:
                 self._again(mine, trials, because)
             self.leave(taken)
 
-    def leave(self, taken: Taken) -> None:
+    def leave(self, taken: AcquiredTrial) -> None:
         """Free the trial: it is finished, or another worker has taken it over."""
         taken.lease.release()
         shutil.rmtree(taken.lease.path.parent, ignore_errors=True)
 
     def retry_failed(self) -> int:
         """Return the number of trials whose run failed and that are tried again from now on."""
-        with turn(self.folder, _never, self.watch):
+        with turn(self.folder, _never, self.heartbeats):
             trials = self.study.get_trials(deepcopy=False)
             retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
             failed = [t for t in trials if t.state == TrialState.FAIL and t.number not in retried]
@@ -152,7 +154,7 @@ class Desk:
             held = self._held(trial.number)
             if held.exists():
                 try:
-                    acquire(held, self.watch).release()
+                    acquire(held, self.heartbeats).release()
                 except Busy:
                     continue
             self._again(trial, trials, KILLED)
@@ -182,8 +184,8 @@ class Desk:
             return 0
         return run_state(self.runs, self.sweep.cell(trial.params["p"], trial.params["seed"])).epoch
 
-    def _tell(self, taken: Taken, value: float | None = None, state: TrialState | None = None) -> None:
+    def _tell(self, taken: AcquiredTrial, value: float | None = None, state: TrialState | None = None) -> None:
         # In a turn: nobody may see the trial still running and its lease already free.
-        with turn(self.folder, _never, self.watch):
+        with turn(self.folder, _never, self.heartbeats):
             self.study.tell(taken.trial.number, value, state=state, skip_if_finished=True)
             self.leave(taken)

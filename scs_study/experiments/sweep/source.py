@@ -12,11 +12,11 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from scs_study.experiments.sweep.scheduler import KILLED, STOPPED, Desk, Taken
+from scs_study.experiments.sweep.scheduler import KILLED, STOPPED, AcquiredTrial, TrialScheduler
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.experiments.sweep.storage import join
 from scs_study.experiments.work import POLL, Job, Stop
-from scs_study.runs.lock import Watch
+from scs_study.runs.lock import Heartbeats
 from scs_study.runs.progress import QUIET
 from scs_study.runs.state import Outcome
 from scs_study.system import files
@@ -37,7 +37,7 @@ class SweepPlan:
 class _Trial:
     """A trial of ours. pruned: Optuna gave it up. taken_over: it counts as dead, and another worker has it by now."""
 
-    taken: Taken
+    taken: AcquiredTrial
     reported: int = 0
     printed: float = 0.0
     pruned: bool = False
@@ -55,8 +55,8 @@ class SweepSource:
 
     judges = True
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, scheduler: TrialScheduler) -> None:
+        self._scheduler = scheduler
         self._trials: dict[int, _Trial] = {}
         self._busy: list[tuple[float, int, Job]] = []
         self._look_at, self._waits = 0.0, False
@@ -70,12 +70,14 @@ class SweepSource:
         was not made with, and stopping.Interrupted when `stop()` turned true.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        watch: Watch = {}
-        desk = Desk(join(plan.sweep, plan.name, plan.url, runs, stop, watch), plan.sweep, runs, watch)
-        again = desk.retry_failed() if retry_failed else 0
+        heartbeats: Heartbeats = {}
+        scheduler = TrialScheduler(
+            join(plan.sweep, plan.name, plan.url, runs, stop, heartbeats), plan.sweep, runs, heartbeats
+        )
+        again = scheduler.retry_failed() if retry_failed else 0
         if again:
             say(f"{again} trials that failed before are tried again")
-        return cls(desk)
+        return cls(scheduler)
 
     def acquire(self, stop: Stop) -> Job | None:
         """Return the next trial, None when there is none now: trials of other workers are waited for.
@@ -89,10 +91,10 @@ class SweepSource:
             return None
         self._look_at = now + POLL
         taken = None
-        if not self._waits or self._desk.worth_a_turn():
-            taken = self._desk.take(stop)
+        if not self._waits or self._scheduler.worth_a_turn():
+            taken = self._scheduler.acquire(stop)
         if taken is None:
-            self._unfinished = self._desk.others()
+            self._unfinished = self._scheduler.others()
             others = self._unfinished - len(self._trials)
             if others > 0 and not self._waits:
                 self.say(f"no trial is left to take; waiting for {others} of other workers")
@@ -131,18 +133,18 @@ class SweepSource:
         if outcome.state == "interrupted":
             self._end_early(job)
             return
-        taken, folder = self._trials[job.number].taken, self._desk.runs / job.cell.run_name
+        taken, folder = self._trials[job.number].taken, self._scheduler.runs / job.cell.run_name
         if outcome.state == "failed":
-            self._end(job, lambda: self._desk.fail(taken, outcome.message))
+            self._end(job, lambda: self._scheduler.fail(taken, outcome.message))
             self.say(f"{job.title}: failed: {outcome.message} (see {folder / run_folder.ERROR})")
             return
         self._catch_up(job, job.cell.train.epochs)  # a run that was done already has reported nothing yet
         best = files.read_json(folder / run_folder.RESULT)["best_test_accuracy"]
         if outcome.state == "diverged":
-            self._end(job, lambda: self._desk.prune(taken))
+            self._end(job, lambda: self._scheduler.prune(taken))
             self.say(f"{job.title}: {outcome.message}")
         else:
-            self._end(job, lambda: self._desk.complete(taken, best))
+            self._end(job, lambda: self._scheduler.complete(taken, best))
             self.say(f"{job.title}: {outcome.state}, best test accuracy {best:.4f}")
 
     def requeue(self, job: Job, killed: bool = False) -> None:
@@ -151,7 +153,7 @@ class SweepSource:
         if trial.pruned or trial.taken_over:
             self._end_early(job)
             return
-        self._end(job, lambda: self._desk.give_back(trial.taken, KILLED if killed else STOPPED))
+        self._end(job, lambda: self._scheduler.requeue(trial.taken, KILLED if killed else STOPPED))
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -160,11 +162,11 @@ class SweepSource:
     def _end_early(self, job: Job) -> None:
         trial = self._trials[job.number]
         if trial.pruned:
-            self._end(job, lambda: self._desk.prune(trial.taken))
-            epochs = len(files.read_lines(self._desk.runs / job.cell.run_name / run_folder.HISTORY))
+            self._end(job, lambda: self._scheduler.prune(trial.taken))
+            epochs = len(files.read_lines(self._scheduler.runs / job.cell.run_name / run_folder.HISTORY))
             self.say(f"{job.title}: pruned after epoch {epochs}/{job.cell.train.epochs}")
         else:
-            self._end(job, lambda: self._desk.leave(trial.taken))
+            self._end(job, lambda: self._scheduler.leave(trial.taken))
             self.say(f"{job.title}: another worker has taken it over")
 
     def _end(self, job: Job, tell: Callable[[], None]) -> None:
@@ -175,7 +177,7 @@ class SweepSource:
     def _catch_up(self, job: Job, epoch: int) -> bool:
         """Report `epoch` and those before it that Optuna has not got yet; return whether it is one to report after."""
         trial, best = self._trials[job.number], 0.0
-        for line in files.read_lines(self._desk.runs / job.cell.run_name / run_folder.HISTORY)[:epoch]:
+        for line in files.read_lines(self._scheduler.runs / job.cell.run_name / run_folder.HISTORY)[:epoch]:
             if line["test_accuracy"] is None:
                 break
             best, number = max(best, line["test_accuracy"]), line["epoch"]
@@ -189,4 +191,4 @@ class SweepSource:
         return self._due(job, epoch)
 
     def _due(self, job: Job, epoch: int) -> bool:
-        return epoch % self._desk.sweep.report_every == 0 or epoch == job.cell.train.epochs
+        return epoch % self._scheduler.sweep.report_every == 0 or epoch == job.cell.train.epochs

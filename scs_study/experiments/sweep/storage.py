@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scs_study.experiments.sweep.sampler import RoundedTPE, make_pruner
 from scs_study.experiments.sweep.settings import Sweep
-from scs_study.runs.lock import Busy, Watch, acquire
+from scs_study.runs.lock import Busy, Heartbeats, acquire
 from scs_study.system import files
 from scs_study.training.stopping import Interrupted
 
@@ -124,16 +124,16 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
 
 
 @contextmanager
-def turn(folder: Path, stop: Callable[[], bool], watch: Watch) -> Iterator[None]:
+def turn(folder: Path, stop: Callable[[], bool], heartbeats: Heartbeats) -> Iterator[None]:
     """Return a context that one process at a time is in, over all machines that share `folder`.
 
     The storages order single operations; taking a trial is several (count, take, draw), and must be one. A worker
-    that dies in it frees it, by the rules of study.lease. Raises Interrupted when `stop()` turns true while waiting.
+    that dies in it frees it, by the rules of runs/lock.py. Raises Interrupted when `stop()` turns true while waiting.
     """
     (folder / TURN).mkdir(parents=True, exist_ok=True)
     while True:
         try:
-            lease = acquire(folder / TURN, watch)
+            lease = acquire(folder / TURN, heartbeats)
             break
         except Busy:
             if stop():
@@ -145,13 +145,15 @@ def turn(folder: Path, stop: Callable[[], bool], watch: Watch) -> Iterator[None]
         lease.release()
 
 
-def join(sweep: Sweep, name: str, url: str | None, runs: Path, stop: Callable[[], bool], watch: Watch) -> optuna.Study:
+def join(
+    sweep: Sweep, name: str, url: str | None, runs: Path, stop: Callable[[], bool], heartbeats: Heartbeats
+) -> optuna.Study:
     """Return the study called `name`, made if it is not there yet.
 
     Raises ValueError in one sentence when it was made with other settings, or by workers with another runs folder.
     """
     folder = study_folder(runs, name)
-    with turn(folder, stop, watch):  # also because two processes must not create the tables of a database at once
+    with turn(folder, stop, heartbeats):  # also because two processes must not create the tables of a database at once
         storage = open_storage(url, folder)
         study = optuna.create_study(
             study_name=name,

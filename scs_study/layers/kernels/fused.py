@@ -259,7 +259,7 @@ def _plain_unit(weight: Tensor, least: float) -> tuple[Tensor, Tensor]:
 def max_abs_pool(
     x: Tensor, kernel: list[int], stride: list[int], padding: list[int], size: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the values of largest magnitude (B, C, *size) of x (B, C, H, W), and int64 places in their (H, W) plane."""
+    """Return the values of largest magnitude (B, C, *size) of x (B, C, H, W), and int64 places in an (H, W) plane."""
     from scs_study.layers.kernels import triton as kernels
 
     x, _, columns, _ = _as_matrix(x)

@@ -97,7 +97,7 @@ def unit_forward(weight, unit, length, columns: tl.constexpr, least, COLUMNS: tl
 
 @triton.jit
 def unit_backward(grad, unit, length, grad_weight, columns: tl.constexpr, least, COLUMNS: tl.constexpr):
-    """Return the gradient to weight: what of grad lies across the row, over the length; of a row too short, all of it."""
+    """Return the gradient to weight: what of grad lies across the row, over the length; all, for a row too short."""
     row = tl.program_id(0)
     column = tl.arange(0, COLUMNS)
     at = row * columns + column

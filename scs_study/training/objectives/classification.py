@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet
 from scs_study.models import build_variant
-from scs_study.models.pool_fusion import fold_pools
+from scs_study.models.pool_fusion import fuse_pools
 from scs_study.training.precision import numerics
 from scs_study.training.step_log import CLASSIFIED, StepLog
 
@@ -36,7 +36,7 @@ class Classification:
 
     def networks(self, shared: Mapping[str, Tensor]) -> dict[str, nn.Module]:
         """Return the cell's network, with pools taken in before the power."""
-        return {NETWORK: fold_pools(build_variant(self.cell, shared))}
+        return {NETWORK: fuse_pools(build_variant(self.cell, shared))}
 
     def gradients(self, phase: str, networks: Mapping[str, nn.Module], x: Tensor, y: Tensor) -> Mapping[str, Tensor]:
         """Return the mean loss and the number of images classified rightly; see `Objective.gradients`."""

@@ -32,7 +32,7 @@ from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
 from tests.gates import Gate
-from tests.support.work import cell, few_digits, place, start
+from tests.support.work import cell, few_digits, run_context, start
 
 CONV, SCS = cell("conv"), cell("scs")
 
@@ -51,7 +51,7 @@ def attack(
     if problems:
         raise ValueError(problems[0])
     for model in found.values():
-        for part in compute_parts(RobustnessEvaluator(model, which, place(runs), **stop)):
+        for part in compute_parts(RobustnessEvaluator(model, which, run_context(runs), **stop)):
             report(part)
     results = [attack_result(row, found[row["run"]], which) for row in records(frame)]
     assert all(results)
@@ -72,7 +72,7 @@ def attack_to_the_end(runs: Path) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("attacked") / "runs"
     for each in (CONV, SCS):
-        assert run_cell(each, place(runs)).state == "done"
+        assert run_cell(each, run_context(runs)).state == "done"
     return runs
 
 
@@ -81,15 +81,15 @@ def test_more_images_than_there_are_is_said_before_they_are_attacked(trained: Pa
     found, _ = models_of(frame, trained)
     count = len(few_digits().test_labels)
     which = settings(images=5000, check_images=count, checks=["square"])
-    assert too_few(found, which, place(trained)) == [
+    assert too_few(found, which, run_context(trained)) == [
         f"digits has {count} test images, fewer than attack.images=5000: all are attacked"
     ]
-    both = too_few(found, settings(images=5000, check_images=5000), place(trained))
+    both = too_few(found, settings(images=5000, check_images=5000), run_context(trained))
     assert "fewer than attack.images=5000 and attack.check_images=5000:" in both[0]
-    assert too_few(found, settings(images=count, check_images=1), place(trained)) == []
-    assert too_few(found, settings(images=None, check_images=5000, checks=[], check_eps=[]), place(trained)) == []
+    assert too_few(found, settings(images=count, check_images=1), run_context(trained)) == []
+    assert too_few(found, settings(images=None, check_images=5000, checks=[], check_eps=[]), run_context(trained)) == []
     work = [
-        [RobustnessEvaluator(model, each, place(trained)).work() for model in found.values()]
+        [RobustnessEvaluator(model, each, run_context(trained)).work() for model in found.values()]
         for each in (which, settings(images=count, check_images=count, checks=["square"]))
     ]
     assert work[0] == work[1]
@@ -304,7 +304,7 @@ def test_images_are_attacked_with_all_classes_in_turn() -> None:
 def test_a_study_gets_table_and_figures_of_what_is_finished(runs: Path, tmp_path: Path, capsys: Any) -> None:
     (runs / SCS.run_name / run_folder.WEIGHTS).write_bytes(b"damaged")
     frame = collect(runs, [CONV.run_name, SCS.run_name])
-    problems = analysis.compute(frame, place(runs), settings(checks=["square"]))
+    problems = analysis.compute(frame, run_context(runs), settings(checks=["square"]))
     analysis.report(frame, runs, settings(checks=["square"]), tmp_path / "out")
     assert len(problems) == 1
     assert "weights.safetensors is damaged" in problems[0]

@@ -28,7 +28,7 @@ from scs_study.evaluation.saliency.measures import Measures, spearman
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings, saliency_of
 from scs_study.evaluation.trained import load_trained
 from scs_study.experiments.compose import PROJECT, compose_cell, load_option
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
@@ -45,26 +45,29 @@ def cell(layer: str, activation: str) -> CellConfig:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def run_context(tmp_path_factory: pytest.TempPathFactory) -> RunContext:
     folder = tmp_path_factory.mktemp("saliency")
-    place = Workplace(folder / "runs", Settings(CPU), None, folder / "data")
+    run_context = RunContext(folder / "runs", Settings(CPU), None, folder / "data")
     for which in CELLS:
-        assert run_cell(cell(*which), place).state == "done"
-    return place
+        assert run_cell(cell(*which), run_context).state == "done"
+    return run_context
 
 
-def cached(place: Workplace) -> dict[str, int]:
-    return {str(p.relative_to(place.runs)): p.stat().st_mtime_ns for p in place.runs.glob("*/saliency/*.safetensors")}
+def cached(run_context: RunContext) -> dict[str, int]:
+    return {
+        str(p.relative_to(run_context.runs)): p.stat().st_mtime_ns
+        for p in run_context.runs.glob("*/saliency/*.safetensors")
+    }
 
 
-def evaluator(place: Workplace, settings: SaliencySettings = SETTINGS) -> SaliencyEvaluator:
-    trained = load_trained(place.runs / cell("scs", "none").run_name)
-    return SaliencyEvaluator(trained, place.images(trained.cell.data), settings, CPU)
+def evaluator(run_context: RunContext, settings: SaliencySettings = SETTINGS) -> SaliencyEvaluator:
+    trained = load_trained(run_context.runs / cell("scs", "none").run_name)
+    return SaliencyEvaluator(trained, run_context.images(trained.cell.data), settings, CPU)
 
 
-def missing(place: Workplace, settings: SaliencySettings = SETTINGS) -> int:
+def missing(run_context: RunContext, settings: SaliencySettings = SETTINGS) -> int:
     """The number of parts that are not cached."""
-    return sum(part.compute is not None for part in evaluator(place, settings).parts())
+    return sum(part.compute is not None for part in evaluator(run_context, settings).parts())
 
 
 def evaluated(of: SaliencyEvaluator) -> SaliencyData:
@@ -75,20 +78,20 @@ def evaluated(of: SaliencyEvaluator) -> SaliencyData:
     return data
 
 
-def saliency(frame: pd.DataFrame, place: Workplace, settings: SaliencySettings, folder: Path) -> list[str]:
-    problems = analysis.compute(frame, place, settings)
-    analysis.report(frame, place, settings, folder)
+def saliency(frame: pd.DataFrame, run_context: RunContext, settings: SaliencySettings, folder: Path) -> list[str]:
+    problems = analysis.compute(frame, run_context, settings)
+    analysis.report(frame, run_context, settings, folder)
     return problems
 
 
-def test_what_is_done_is_cached_and_found_again(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = evaluated(evaluator(place))
-    files = cached(place)
-    assert missing(place) == 0
-    again = evaluator(place)
+def test_what_is_done_is_cached_and_found_again(run_context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluated(evaluator(run_context))
+    files = cached(run_context)
+    assert missing(run_context) == 0
+    again = evaluator(run_context)
     monkeypatch.setattr(SaliencyEvaluator, "network", property(lambda self: pytest.fail("nothing is left to compute")))
     found = evaluated(again)
-    assert cached(place) == files
+    assert cached(run_context) == files
     assert np.array_equal(found.measures.gini, first.measures.gini)
     assert found.randomised is not None
     assert found.randomised.layers[0] == "head"
@@ -101,44 +104,50 @@ def test_what_is_done_is_cached_and_found_again(place: Workplace, monkeypatch: p
         SaliencySettings(MapSettings(), 30, 0.10, 10, 4, 6, 1, 0.0, False, None, "map"),
     ],
 )
-def test_other_settings_find_nothing(place: Workplace, settings: SaliencySettings) -> None:
-    evaluated(evaluator(place))
-    assert missing(place, settings) == 3
+def test_other_settings_find_nothing(run_context: RunContext, settings: SaliencySettings) -> None:
+    evaluated(evaluator(run_context))
+    assert missing(run_context, settings) == 3
 
 
-def test_how_it_is_drawn_is_no_part_of_what_is_computed(place: Workplace) -> None:
-    evaluated(evaluator(place))
+def test_how_it_is_drawn_is_no_part_of_what_is_computed(run_context: RunContext) -> None:
+    evaluated(evaluator(run_context))
     drawn = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.5, True, (1, 2), "figure")
-    assert missing(place, drawn) == 0
+    assert missing(run_context, drawn) == 0
 
 
-def test_more_images_start_with_the_same_ones(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_images_start_with_the_same_ones(run_context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "CHUNK", 10)
-    few = evaluated(evaluator(place))
+    few = evaluated(evaluator(run_context))
     more = SaliencySettings(MapSettings(), 50, 0.05, 10, 3, 5, 0, 0.0, False, None, "map")
-    assert missing(place, more) == 2
-    many = evaluated(evaluator(place, more))
+    assert missing(run_context, more) == 2
+    many = evaluated(evaluator(run_context, more))
     assert np.array_equal(many.numbers[:30], few.numbers)
     assert np.array_equal(many.measures.gini[:30], few.measures.gini)
     assert sorted(image_order(7, 3)) == list(range(7))
 
 
-def test_numbers_do_not_depend_on_the_batch(place: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    first = evaluated(evaluator(place))
+def test_numbers_do_not_depend_on_the_batch(
+    run_context: RunContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = evaluated(evaluator(run_context))
     monkeypatch.setattr(rooms, "BATCH", 7)
     monkeypatch.setattr(rooms, "FORMAT", -1)  # so that it finds nothing
-    second = evaluated(evaluator(place))
+    second = evaluated(evaluator(run_context))
     assert second.measures.gini == pytest.approx(first.measures.gini, rel=1e-4)
     assert first.perturbed is not None
     assert second.perturbed is not None
     assert second.perturbed.deletion_random == pytest.approx(first.perturbed.deletion_random, rel=1e-4)
 
 
-def test_a_damaged_file_is_set_aside_and_computed_again(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    before = evaluated(evaluator(place))
-    (path,) = (p for p in evaluator(place).run.folder.glob("saliency/measures-*") if evaluation_reads(place, p))
+def test_a_damaged_file_is_set_aside_and_computed_again(
+    run_context: RunContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = evaluated(evaluator(run_context))
+    (path,) = (
+        p for p in evaluator(run_context).run.folder.glob("saliency/measures-*") if evaluation_reads(run_context, p)
+    )
     path.write_bytes(path.read_bytes()[:-3])
-    after = evaluated(evaluator(place))
+    after = evaluated(evaluator(run_context))
     assert np.array_equal(before.measures.gini, after.measures.gini)
     (sentence,) = capsys.readouterr().err.splitlines()
     assert "is damaged" in sentence
@@ -146,30 +155,30 @@ def test_a_damaged_file_is_set_aside_and_computed_again(place: Workplace, capsys
     assert path.with_name(f"{path.name}.damaged-1").exists()
 
 
-def evaluation_reads(place: Workplace, path: Path) -> bool:
+def evaluation_reads(run_context: RunContext, path: Path) -> bool:
     """Whether the analysis of SETTINGS looks at this file: without it something is left to do."""
     moved = path.rename(path.with_suffix(".away"))
-    left = missing(place)
+    left = missing(run_context)
     moved.rename(path)
     return left == 1
 
 
-def test_maps_are_cached_to_be_compared(place: Workplace) -> None:
+def test_maps_are_cached_to_be_compared(run_context: RunContext) -> None:
     """Ranks of cached maps are those of the maps themselves, and what is measured already is not measured again."""
-    evaluated(evaluator(place))
+    evaluated(evaluator(run_context))
     compared = dataclasses.replace(SETTINGS, compared=20)
-    assert missing(place, compared) == 1
-    of = evaluator(place, compared)
+    assert missing(run_context, compared) == 1
+    of = evaluator(run_context, compared)
     data = evaluated(of)
     assert data.maps is not None
     assert data.maps.shape == (20, 32, 32)
     assert data.maps.dtype == np.float16
     whole, _ = of.figure_maps(data.numbers[:20].tolist())
     assert spearman(data.maps, whole).min() > 0.9999
-    assert missing(place, compared) == 0
+    assert missing(run_context, compared) == 0
 
 
-def test_maps_of_larger_images_are_cached_small(place: Workplace) -> None:
+def test_maps_of_larger_images_are_cached_small(run_context: RunContext) -> None:
     maps = torch.rand(3, 224, 224, dtype=torch.float64)
     maps[1] = 0
     maps[2, 0, 0] = torch.inf
@@ -182,7 +191,7 @@ def test_maps_of_larger_images_are_cached_small(place: Workplace) -> None:
     assert torch.allclose(small[0].double(), mean / mean.max(), atol=1e-3)
 
 
-def test_an_interrupted_analysis_keeps_what_was_done(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_analysis_keeps_what_was_done(run_context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "FORMAT", -2)
     monkeypatch.setattr(rooms, "CHUNK", 10)
     asked = 0
@@ -193,50 +202,50 @@ def test_an_interrupted_analysis_keeps_what_was_done(place: Workplace, monkeypat
         if asked == 5:
             raise Interrupted("enough")
 
-    stopped = evaluator(place)
+    stopped = evaluator(run_context)
     stopped.check = stop_at_the_third_part
-    assert missing(place) == 5
+    assert missing(run_context) == 5
     with pytest.raises(Interrupted):
         evaluated(stopped)
-    assert missing(place) == 3
+    assert missing(run_context) == 3
 
 
 def test_figures_and_tables_of_what_is_finished(
-    place: Workplace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_context: RunContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = [cell(*which) for which in CELLS] + [cell("sdp", "none")]
-    frame = collect(place.runs, {each.run_name: each.identity() for each in cells})
+    frame = collect(run_context.runs, {each.run_name: each.identity() for each in cells})
     state = torch.get_rng_state()
-    assert saliency(frame, place, SETTINGS, tmp_path) == []
+    assert saliency(frame, run_context, SETTINGS, tmp_path) == []
     assert torch.equal(torch.get_rng_state(), state)
     assert "1 of 3 runs are not finished and left out." in capsys.readouterr().out
     paths = sorted(path for path in tmp_path.glob("*/*"))
     assert [path.suffix for path in paths].count(".png") == 3
     assert len(paths) == 6 + 9
     before = {path: path.read_bytes() for path in paths}
-    assert saliency(frame, place, SETTINGS, tmp_path) == []
+    assert saliency(frame, run_context, SETTINGS, tmp_path) == []
     assert {path: path.read_bytes() for path in paths} == before, "the same runs must give the same bytes"
     table = (tmp_path / "tables" / "saliency-rohrer47k-digits.md").read_text()
     assert "| scs none max " in table
     assert "not finished and left out" in table
 
 
-def test_inaccurate_networks_are_left_out_and_it_is_said(place: Workplace, tmp_path: Path) -> None:
-    rows = records(collect(place.runs))
+def test_inaccurate_networks_are_left_out_and_it_is_said(run_context: RunContext, tmp_path: Path) -> None:
+    rows = records(collect(run_context.runs))
     chosen, notes = accurate(rows, 1.0)
     assert chosen == []
     assert "with a final test accuracy below 100 %: rohrer47k conv relu max s0 (" in notes[0]
     strict = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 1.0, False, None, "map")
-    assert saliency(collect(place.runs), place, strict, tmp_path) == []
+    assert saliency(collect(run_context.runs), run_context, strict, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_run_is_one_sentence_and_does_not_stop_the_others(place: Workplace, tmp_path: Path) -> None:
-    path = place.runs / cell("conv", "relu").run_name / "weights.safetensors"
+def test_a_damaged_run_is_one_sentence_and_does_not_stop_the_others(run_context: RunContext, tmp_path: Path) -> None:
+    path = run_context.runs / cell("conv", "relu").run_name / "weights.safetensors"
     content = path.read_bytes()
     try:
         path.write_bytes(content[:-5])
-        (sentence,) = saliency(collect(place.runs), place, SETTINGS, tmp_path)
+        (sentence,) = saliency(collect(run_context.runs), run_context, SETTINGS, tmp_path)
     finally:
         path.write_bytes(content)
     assert "weights.safetensors is damaged" in sentence
@@ -283,10 +292,10 @@ def test_a_wrong_setting_is_refused_in_one_line(method: str, changes: dict[str, 
     assert "\n" not in str(refused.value)
 
 
-def test_an_image_that_is_not_there_is_refused(place: Workplace, tmp_path: Path) -> None:
+def test_an_image_that_is_not_there_is_refused(run_context: RunContext, tmp_path: Path) -> None:
     wrong = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, False, (10**6,), "map")
     with pytest.raises(ValueError, match=r"saliency\.chosen=1000000: the test set has the images 0 to"):
-        saliency(collect(place.runs), place, wrong, tmp_path)
+        saliency(collect(run_context.runs), run_context, wrong, tmp_path)
 
 
 def test_every_shipped_choice_is_valid() -> None:
@@ -308,13 +317,13 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_the_same_command_again(place: Workplace, tmp_path: Path) -> None:
+def test_ctrl_c_and_the_same_command_again(run_context: RunContext, tmp_path: Path) -> None:
     """A real process, interrupted in curves of more points than there is time for: it keeps what is done."""
-    line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*", f"runs={place.runs}",
-            f"results={tmp_path}", "saliency.min_accuracy=0", "saliency.images=20", "saliency.chosen=[3]",
-            "saliency.perturbed=20", "saliency.points=1000000000", "saliency.redrawn=0", "saliency.seed=5"]  # fmt: skip
+    sizes = ["images=20", "chosen=[3]", "perturbed=20", "points=1000000000", "redrawn=0", "seed=5", "min_accuracy=0"]
+    line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*"]
+    line += [f"runs={run_context.runs}", f"results={tmp_path}", *(f"saliency.{size}" for size in sizes)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    folder = place.runs / cell("scs", "none").run_name / "saliency"
+    folder = run_context.runs / cell("scs", "none").run_name / "saliency"
     before = set(folder.glob("*.safetensors")) if folder.exists() else set()
     process = subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path

@@ -17,7 +17,7 @@ from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 from scs_study.experiments.sweep.storage import load
 from scs_study.launch.inline import run_inline
-from scs_study.runs.context import Workplace
+from scs_study.runs.context import RunContext
 from scs_study.training.run import Settings
 from tests.experiments.sweep.sweeps import sweep
 from tests.gates import PATIENCE, state_of, until
@@ -192,7 +192,7 @@ def _work(where, name):
     made = sweep(overrides=CELL, **{**SEARCH, "trials": 2, "pruner": "none"})
     runs = where / "runs"
     source = SweepSource.of(SweepPlan(made, name, None), runs, retry_failed=True)
-    run_inline(source, Workplace(runs, Settings(torch.device("cpu")), None, where / "data"))
+    run_inline(source, RunContext(runs, Settings(torch.device("cpu")), None, where / "data"))
     return rows_of(load(name, None, runs).get_trials(), made, runs)
 
 
