@@ -18,7 +18,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures publish results claims saliency robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
+.PHONY: help setup replicate test status cancel tables figures publish results claims saliency fidelity robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUD
 
 saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
 	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)
+
+fidelity: $(STAMP) ## how close the samples of a study's adversarial runs come to real images: make fidelity STUDY=gan_mnist
+	@$(PYTHON) scripts/fidelity.py study=$(STUDY) $(ARGS)
 
 robustness: $(STAMP) ## attack a study's finished runs: make robustness STUDY=cifar10_short ARGS="attack=short"
 	@$(PYTHON) scripts/robustness.py study=$(STUDY) $(ARGS)

@@ -152,6 +152,7 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     values.hydra.runtime.output_dir = "."
     HydraConfig.instance().set_config(values)
     # Imported here: torch takes seconds.
+    from scs_study.evaluation.fidelity.settings import fidelity_of
     from scs_study.evaluation.robustness.settings import robustness_of
     from scs_study.evaluation.saliency.settings import saliency_of
     from scs_study.launch.registry import check_launch
@@ -171,6 +172,8 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
         saliency_of(values.saliency)
     if "attack" in values:
         robustness_of(values.attack)
+    if "fidelity" in values:
+        fidelity_of(values.fidelity)
 
 
 def task_overrides() -> list[str]:

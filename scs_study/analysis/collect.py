@@ -43,7 +43,7 @@ COLUMNS = ("run", *USUAL[:8], "epochs_done", "seed", "state", *RESULTS, "commit"
 FINAL = FINAL_STATES
 """States of a run that is a result: nothing more will be computed."""
 
-WHOLE = ("done", "untrained")
+WHOLE = ("done", "untrained", "collapsed")
 """States of a run that has all its epochs."""
 
 STATES = ("running", "interrupted", "failed", "damaged", "missing", *FINAL)

@@ -241,7 +241,7 @@ def _state_notes(frame: pd.DataFrame, groups: Sequence[Sequence[Record]], extra:
     notes = []
     for group in groups:
         for row in group:
-            wrong = row["state"] in ("failed", "damaged", "diverged", "untrained")
+            wrong = row["state"] in ("failed", "damaged", "diverged", "untrained", "collapsed")
             if wrong or (row["state"] == "done" and row["message"]):
                 words = f"{row['architecture']} {label(row, extra)}, seed {row['seed']}: {row['state']}"
                 if row["message"]:

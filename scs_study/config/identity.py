@@ -65,11 +65,16 @@ DEFINITIONS: Mapping[str, Mapping[str, tuple[str, str] | None]] = {
     "pooling": {"max": None, "maxabs": (_POOLS, "MaxAbsPool2d")},
     "activation": {"none": None, "relu": None},
     "norm": {"none": None, "batchnorm": None},
-    "objective": {"classification": None},
+    "objective": {"classification": None, "adversarial": None},
     # Images speak for themselves: their digest is in every result, and the known sets are checked against it.
     "data": dict.fromkeys(DATASETS),
 }
 """The released names and what they stand for, module and definition; None where torch or the images say that."""
+TRANSPOSED = {
+    "rohrer_may2022": [("scs_study.layers.published.transposed", "RohrerMay2022Transpose2d")],
+    "zimonitrome": [("scs_study.layers.published.transposed", "ZimonitromeTranspose2d")],
+}
+"""What a layer's name stands for besides: its form in the place of a transposed convolution."""
 _WHOLE = {
     "layer": ("scs_study.models.conversion", "scs_study.layers"),
     "pooling": ("scs_study.models.conversion", "scs_study.layers"),
@@ -142,7 +147,7 @@ def _digest(part: str, name: str) -> str | None:
     if name not in known:
         return modules_digest(PACKAGE, _WHOLE[part])
     target = known[name]
-    return None if target is None else closure_digest([target])
+    return None if target is None else closure_digest([target, *TRANSPOSED.get(name, ())])
 
 
 def _objective_digest(name: str) -> str:

@@ -46,9 +46,11 @@ DRAWN = ("conv2d", "uniform", "kaiming_normal")
 INIT_SCHEMES = (*DRAWN, PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 """The scheme of weights from a file: named after their checksum, since where the file lies is no part of a cell."""
-TRAIN_FLOATS = ("max_lr", "weight_decay", "momentum", "label_smoothing", "warm_up")
+TRAIN_FLOATS = ("max_lr", "weight_decay", "momentum", "label_smoothing", "warm_up", "beta1")
 CLASSIFICATION = "classification"
 """The objective of the paper."""
+ADVERSARIAL = "adversarial"
+"""That of a generator and a discriminator."""
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("onecycle", "constant", "steps")
 NUMERICS = ("float32", "tf32", "bf16")
@@ -60,6 +62,7 @@ class TrainConfig:
 
     numerics: float32, tf32 (matrix products of a CUDA device in TensorFloat-32) or bf16 (autocast).
     warm_up: of schedule=onecycle, the share of the steps on which the rate rises; None is torch's 0.3.
+    beta1: of optimizer=adam, where no schedule cycles it; None is torch's 0.9.
     """
 
     epochs: int
@@ -72,6 +75,7 @@ class TrainConfig:
     label_smoothing: float
     numerics: str
     warm_up: float | None = None
+    beta1: float | None = None
 
     def __post_init__(self) -> None:
         whole("train.epochs", self.epochs, 1)
@@ -86,6 +90,10 @@ class TrainConfig:
             number("train.warm_up", self.warm_up, 0.0, 0.99, open_low=True)
             if self.schedule != "onecycle":
                 raise ValueError(f"train.warm_up={self.warm_up} has no effect on train.schedule={self.schedule}")
+        if self.beta1 is not None:
+            number("train.beta1", self.beta1, 0.0, 0.9999)
+            if self.optimizer != "adam" or self.schedule == "onecycle":
+                raise ValueError(f"train.beta1={self.beta1} has no effect on {self.optimizer} with {self.schedule}")
         if self.optimizer == "sgd":
             number("train.momentum", self.momentum, 0.0, 0.999)
         elif self.momentum is not None:
@@ -137,8 +145,9 @@ class CellConfig:
         values = {"format": FORMAT, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
         # vars: dataclasses.asdict takes ten times as long
         values["train"] = dict(vars(self.train))
-        if self.train.warm_up is None:
-            del values["train"]["warm_up"]
+        for key in ("warm_up", "beta1"):  # younger than the first runs, whose names must stay
+            if values["train"][key] is None:
+                del values["train"][key]
         values["layer"], values["data"] = self.layer.identity(), self.data.identity()
         for key in ("code", "targets"):
             if pairs := values.pop(key):

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scs_study.benchmark.step import Contestant, contestant, seconds_of
 from scs_study.config.schema import DRAWN, CellConfig
-from scs_study.data import ImageSet
-from scs_study.models import build_variant, layer_paths
+from scs_study.data import Batches, ImageSet
+from scs_study.models import ARCHITECTURES, build_variant, layer_paths
+from scs_study.models.architectures import PairArchitecture
 from scs_study.models.initialization import draw
 from scs_study.models.pool_fusion import fuse_pools
 from scs_study.runs.progress import duration
 from scs_study.training import record
+from scs_study.training.eager import EagerEngine
+from scs_study.training.objectives import objective_of
+from scs_study.training.objectives.adversarial import EVAL_IMAGES
 from scs_study.training.precision import numerics
+from scs_study.training.state import train_state
 from scs_study.training.step_log import StepLog
 
 STEPS = 3
@@ -67,7 +76,9 @@ def estimate(
     for cell, epochs in left:
         data = images[cell.data.images_key]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
-        if kind not in costs:
+        if kind not in costs and isinstance(ARCHITECTURES[cell.arch], PairArchitecture):
+            costs[kind] = _of_pair(cell, data, device)
+        elif kind not in costs:
             network = fuse_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))
             sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
             costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
@@ -80,12 +91,61 @@ def estimate(
 def _sizes(cell: CellConfig, network: nn.Module, train_images: int) -> tuple[int, int]:
     """Bytes of a run folder, fixed and per epoch."""
     layers = {path: network.get_submodule(path) for path in layer_paths(network)}
-    weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    return _bytes(network.state_dict()), _lines(cell, layers, train_images)
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in tensors.values())
+
+
+def _lines(cell: CellConfig, layers: Mapping[str, nn.Module], train_images: int) -> int:
+    """Bytes of an epoch's lines of records."""
     steps = -(-train_images // cell.train.batch_size)
     log = StepLog.empty(steps, len(layers), torch.device("cpu"))
     log.done = steps
     lines = (record.layers_line(1, layers, log), record.steps_line(1, list(layers), log))
-    return weights, HISTORY_LINE + sum(len(json.dumps(line)) for line in lines)
+    return HISTORY_LINE + sum(len(json.dumps(line)) for line in lines)
+
+
+def _of_pair(cell: CellConfig, images: ImageSet, device: torch.device | None) -> tuple[float, float, int, int]:
+    """Seconds per image of training and of evaluation, and bytes, where two networks train: by their objective.
+
+    Timed are steps of a batch, and an evaluation of as many images; after the least of them an evaluation looks at
+    EVAL_IMAGES at most, whatever the size of the test set.
+    """
+    objective, home = objective_of(cell), device or torch.device("cpu")
+    networks = objective.networks(draw(cell.arch, 0, DRAWN[0], cell.data.ends))
+    for network in networks.values():
+        network.to(device=home, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = (
+        min(cell.train.batch_size, max(2, PIXELS // cell.data.pixels)) if home.type == "cpu" else cell.train.batch_size
+    )
+    few = _few(images, batch)
+    state, batches = train_state(networks, cell.train, STEPS + 1), Batches(few, cell.data, batch, 0, home)
+    engine, fixed = EagerEngine(objective, state, batches, cell.train, home), _bytes(state.tensors())
+    lines = _lines(cell, state.modules(), len(images.train_labels))
+    with tempfile.TemporaryDirectory() as folder:
+        objective.keep(Path(folder), 1, networks)
+        lines += sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    if device is None:
+        return 0.0, 0.0, fixed, lines
+    seconds = []
+    for epoch in range(1, STEPS + 2):
+        log = engine.new_log()
+        engine.train_epoch(batches.plan(epoch), log, lambda: False)
+        started = time.perf_counter()
+        engine.evaluate(lambda: False)
+        seconds.append((log.seconds / batch, (time.perf_counter() - started) / batches.test_images))
+    train, test = (min(column) for column in zip(*seconds[1:], strict=True))
+    looked_at = min(EVAL_IMAGES, len(images.test_labels)) / len(images.test_labels)
+    return train, test * looked_at, fixed, lines
+
+
+def _few(images: ImageSet, count: int) -> ImageSet:
+    kept = {
+        name: getattr(images, name)[:count] for name in ("train_images", "train_labels", "test_images", "test_labels")
+    }
+    return dataclasses.replace(images, **kept)
 
 
 def _times(cell: CellConfig, network: nn.Module, device: torch.device) -> tuple[float, float]:

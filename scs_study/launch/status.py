@@ -40,7 +40,7 @@ def status_text(cells: Sequence[CellConfig], runs: Path) -> str:
     width = max(len(name) for name in states)
     lines = [f"{name:{width}}  {_words(state)}" for name, state in states.items()]
     counts = Counter(state.state for state in states.values())
-    order = ("done", "diverged", "untrained", "running", "interrupted", "failed", "damaged", "missing")
+    order = ("done", "diverged", "untrained", "collapsed", "running", "interrupted", "failed", "damaged", "missing")
     total = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
     return "\n".join([*lines, f"{len(cells)} cells: {total}"])
 

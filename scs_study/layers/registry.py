@@ -18,7 +18,14 @@ from scs_study.layers.modules import (
     SharpenedCosineSimilarity2d,
     SharpenedDotProduct2d,
 )
-from scs_study.layers.published import PUBLISHED, PublishedLayer
+from scs_study.layers.published import (
+    PUBLISHED,
+    FormModule,
+    PublishedLayer,
+    RohrerMay2022Transpose2d,
+    TransposedLayer,
+    ZimonitromeTranspose2d,
+)
 
 
 class LayerSettings(Protocol):
@@ -43,7 +50,8 @@ class LayerSpec:
     """A layer by name.
 
     title: how figures and answers call it. module: the class of what replaces a convolution; None for the convolution
-    itself, which stays. replace: return the module for a convolution, with weights of its own still. start_p: set a
+    itself, which stays. replace: return the module for a convolution, with weights of its own still. transposed,
+    replace_transposed: the same for nn.ConvTranspose2d; None where it has no such form. start_p: set a
     learned p, one value a kernel (O,), in place; None where p is not common to all layers. recorded: what a run's
     records say of a layer beside its norms after every epoch, tensors of one value a kernel (O,) or a layer ().
     pools: whether a following pool can be taken in before the power (`pool` attribute). colors: of max and of MaxAbs
@@ -55,9 +63,20 @@ class LayerSpec:
     module: type[nn.Module] | None = None
     replace: Callable[[nn.Conv2d, Any], nn.Module] | None = None
     start_p: Callable[[Any, Tensor], None] | None = None
-    recorded: Mapping[str, Callable[[Any], Tensor]] = field(default_factory=dict)
+    recorded: Mapping[str, Callable[[Any], Tensor | None]] = field(default_factory=dict)
     pools: bool = False
     colors: tuple[str, str] | None = None
+    transposed: type[nn.Module] | None = None
+    replace_transposed: Callable[[nn.ConvTranspose2d, Any], nn.Module] | None = None
+
+    @property
+    def modules(self) -> tuple[type[nn.Module], ...]:
+        """The classes of what replaces convolutions."""
+        return tuple(kind for kind in (self.module, self.transposed) if kind is not None)
+
+    def replacing(self, conv: nn.Module) -> Callable[[Any, Any], nn.Module] | None:
+        """Return what replaces a convolution of that kind; None where it stays."""
+        return self.replace_transposed if isinstance(conv, nn.ConvTranspose2d) else self.replace
 
 
 def geometry(conv: nn.Conv2d) -> dict[str, Any]:
@@ -98,7 +117,7 @@ def _start_p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d, p: Ten
     module.raw_p.copy_(P_SCALE_MAR2022 * p.log() if exponential else p)
 
 
-def _p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d) -> Tensor:
+def _p(module: SharpenedCosineSimilarity2d | SharpenedDotProduct2d | FormModule) -> Tensor | None:
     return module.p
 
 
@@ -106,27 +125,68 @@ def _q(module: SharpenedCosineSimilarity2d) -> Tensor:
     return module.q
 
 
-def _published(kind: type[PublishedLayer]) -> LayerSpec:
-    """The entry of a published layer; its own start of p is taken where none is given."""
+SWITCHES = ("safe", "power", "bias")
+"""Options of the published layers that are true or false; power and bias only of those that can be transposed."""
+
+
+def _published(kind: type[PublishedLayer], transposed: type[TransposedLayer] | None = None) -> LayerSpec:
+    """The entry of a published layer; its own start of p is taken where none is given.
+
+    With a transposed form it has, beside safe, the options of a generator's and a discriminator's layers: power, norm
+    (of the transposed form's kernels), bias (taken over from a convolution that has one).
+    """
+    known = ("safe",) if transposed is None else (*SWITCHES, "norm")
+
+    def options_of(layer: LayerSettings) -> dict[str, Any]:
+        options = dict(layer.options)
+        if strange := options.keys() - set(known):
+            has = "one option, safe" if len(known) == 1 else f"the options {', '.join(known)}"
+            raise ValueError(f"layer.options.{min(strange)}: {layer.name} has {has}")
+        for name in SWITCHES:
+            if not isinstance(options.get(name, True), bool):
+                raise ValueError(f"layer.options.{name}={options[name]}: must be true or false")
+        if layer.p_init is not None and not options.get("power", True):
+            raise ValueError("layer.p_init has no effect with layer.options.power=false: there is no exponent")
+        return options
+
+    def filled(new: FormModule, bias: Tensor | None) -> FormModule:
+        if new.bias is not None and bias is not None:
+            new.bias.data.copy_(bias.data)
+        return new
 
     def replace(conv: nn.Conv2d, layer: LayerSettings) -> nn.Module:
-        options = dict(layer.options)
-        if strange := options.keys() - {"safe"}:
-            raise ValueError(f"layer.options.{min(strange)}: {layer.name} has one option, safe")
-        if not isinstance(options.get("safe", True), bool):
-            raise ValueError(f"layer.options.safe={options['safe']}: must be true or false")
-        return kind.from_conv(conv, p=layer.p, **options)
+        options = options_of(layer)
+        options.pop("norm", None)
+        if not (options.pop("bias", False) and conv.bias is not None):
+            return kind.from_conv(conv, p=layer.p, **options)
+        return filled(kind.from_conv(conv, p=layer.p, bias=True, **options), conv.bias)
+
+    def replace_transposed(conv: nn.ConvTranspose2d, layer: LayerSettings) -> nn.Module:
+        assert transposed is not None
+        options = options_of(layer)
+        if not (options.pop("bias", False) and conv.bias is not None):
+            return transposed.from_conv(conv, p=layer.p, **options)
+        return filled(transposed.from_conv(conv, p=layer.p, bias=True, **options), conv.bias)
 
     form = kind.form
     recorded = {"p": _p} if form.q is None else {"p": _p, "q": _q}
-    return LayerSpec(form.name, form.title, kind, replace, _start_published_p, recorded)
+    return LayerSpec(
+        form.name, form.title, kind, replace, _start_published_p, recorded, transposed=transposed,
+        replace_transposed=None if transposed is None else replace_transposed,
+    )  # fmt: skip
 
 
 @torch.no_grad()
-def _start_published_p(module: PublishedLayer, p: Tensor) -> None:
+def _start_published_p(module: FormModule, p: Tensor) -> None:
     assert module.raw_p is not None
     module.raw_p.copy_(torch.tensor([module.form.p.encode(value) for value in p.tolist()]))
 
+
+TRANSPOSED: dict[str, type[TransposedLayer]] = {
+    "rohrer_may2022": RohrerMay2022Transpose2d,
+    "zimonitrome": ZimonitromeTranspose2d,
+}
+"""The published layers that can stand in the place of nn.ConvTranspose2d, by name."""
 
 # Colours: Okabe and Ito's palette, told apart with the common colour-vision deficiencies.
 _SPECS = (
@@ -161,7 +221,7 @@ _SPECS = (
         pools=True,
         colors=("#3CC79A", "#00694D"),
     ),
-    *(_published(kind) for kind in PUBLISHED.values()),
+    *(_published(kind, TRANSPOSED.get(name)) for name, kind in PUBLISHED.items()),
 )
 LAYERS: dict[str, LayerSpec] = {spec.name: spec for spec in _SPECS}
 """The layers by name: those of the paper in the order of its tables, then the published ones."""
@@ -176,19 +236,18 @@ def register(spec: LayerSpec) -> LayerSpec:
 
 
 def layer_types() -> tuple[type[nn.Module], ...]:
-    """Return nn.Conv2d and the classes that may stand in its place."""
-    return (nn.Conv2d, *dict.fromkeys(spec.module for spec in LAYERS.values() if spec.module is not None))
+    """Return nn.Conv2d, nn.ConvTranspose2d and the classes that may stand in their place."""
+    return (nn.Conv2d, nn.ConvTranspose2d, *dict.fromkeys(kind for spec in LAYERS.values() for kind in spec.modules))
 
 
 def spec_of(module: nn.Module) -> LayerSpec:
     """Return the entry of a network's layer, by its class. Raises KeyError when it is no layer of the registry."""
-    known = [spec for spec in LAYERS.values() if spec.module is not None]
-    for spec in known:
-        if type(module) is spec.module:  # before a layer that it was derived from
+    for spec in LAYERS.values():
+        if type(module) in spec.modules:  # before a layer that it was derived from
             return spec
-    for spec in known:
-        if spec.module is not None and isinstance(module, spec.module):
+    for spec in LAYERS.values():
+        if isinstance(module, spec.modules):
             return spec
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         return LAYERS["conv"]
     raise KeyError(type(module).__name__)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from scs_study.models.gan import dcgan, scs_gan, scs_gan_hybrid
 from scs_study.models.published_nets import batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
 from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
 from scs_study.models.small import (
@@ -39,6 +40,10 @@ class Architecture:
 
     build: Callable[..., nn.Module]
     image_sizes: tuple[int, ...]
+
+
+class PairArchitecture(Architecture):
+    """A generator and a discriminator (models/gan.py), for an adversarial objective, and no classifier."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "tied12": Architecture(tied12, (28,)),
     "tied13": Architecture(tied13, (28,)),
     "tied14": Architecture(tied14, (28,)),
+    "dcgan": PairArchitecture(dcgan, (64,)),
+    "scs_gan": PairArchitecture(scs_gan, (64,)),
+    "scs_gan_hybrid": PairArchitecture(scs_gan_hybrid, (64,)),
 }
 
 

@@ -78,7 +78,7 @@ def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, poolin
         if replacement is not None:
             network.set_submodule(path, replacement, strict=True)
             swapped.append(path)
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
+            if _lost_bias(module, replacement):
                 unbiased.append(path)
     return ConversionReport(tuple(swapped), tuple(left), tuple(unbiased))
 
@@ -90,6 +90,8 @@ class _CannotSwap(Exception):
 def _replacement(module: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> nn.Module | None:
     name = type(module).__name__
     if isinstance(module, nn.Conv2d):
+        return _layer(module, layer)
+    if isinstance(module, nn.ConvTranspose2d) and LAYERS[layer.name].replacing(module) is not None:
         return _layer(module, layer)
     if isinstance(module, nn.MaxPool2d):
         return _pool(module) if pooling == "maxabs" else None
@@ -118,14 +120,22 @@ def _pool(pool: nn.MaxPool2d) -> nn.Module:
     return MaxAbsPool2d(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.return_indices, pool.ceil_mode)
 
 
-def _layer(conv: nn.Conv2d, layer: LayerConfig) -> nn.Module | None:
-    replace = LAYERS[layer.name].replace
+def _lost_bias(module: nn.Module, replacement: nn.Module) -> bool:
+    convolution = isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
+    return convolution and module.bias is not None and getattr(replacement, "bias", None) is None
+
+
+def _layer(conv: nn.Conv2d | nn.ConvTranspose2d, layer: LayerConfig) -> nn.Module | None:
+    plain, replace = (
+        nn.Conv2d if isinstance(conv, nn.Conv2d) else nn.ConvTranspose2d,
+        LAYERS[layer.name].replacing(conv),
+    )
     if replace is None:
         return None
     if layer.skip_1x1 and conv.kernel_size == (1, 1):
         return None
-    if type(conv) is not nn.Conv2d:
-        raise _CannotSwap(f"{type(conv).__name__} is a Conv2d of its own kind")
+    if type(conv) is not plain:
+        raise _CannotSwap(f"{type(conv).__name__} is a {plain.__name__} of its own kind")
     if not isinstance(conv.weight, nn.Parameter):
         raise _CannotSwap("its weight is computed from others (such as weight_norm's)")
     new = replace(conv, layer)

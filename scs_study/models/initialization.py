@@ -150,12 +150,12 @@ def draw(arch: str, seed: int, scheme: str, ends: tuple[int, int] = PLAIN_ENDS) 
     network = build(arch, seed, ends)
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     for path, module in network.named_modules():
-        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+        if not isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             continue
         generator = torch.Generator().manual_seed(derived(f"kernels {arch} {seed} {path}"))
         if scheme == "kaiming_normal":
             nn.init.kaiming_normal_(tensors[f"{path}.weight"], generator=generator)
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             if scheme == "uniform":
                 tensors[f"{path}.weight"].uniform_(-1.0, 1.0, generator=generator)
             generator = torch.Generator().manual_seed(derived(f"p {arch} {seed} {path}"))

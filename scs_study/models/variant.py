@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.identity import check_code
+from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
-from scs_study.config.schema import CellConfig, LayerConfig, choice
 from scs_study.layers.registry import LAYERS, layer_types
-from scs_study.models.architectures import ARCHITECTURES, plain_network
+from scs_study.models.architectures import ARCHITECTURES, PairArchitecture, plain_network
 from scs_study.models.conversion import swap, swap_modules
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.outside import adopt
@@ -30,6 +30,11 @@ def check_cell(cell: CellConfig) -> None:
     if architecture.image_sizes and data.image_size not in architecture.image_sizes:
         sizes = ", ".join(str(size) for size in architecture.image_sizes)
         raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
+    wanted, kind = CLASSIFICATION, "a classifier"
+    if isinstance(architecture, PairArchitecture):
+        wanted, kind = ADVERSARIAL, "a generator and a discriminator"
+    if cell.objective in {CLASSIFICATION, ADVERSARIAL} - {wanted}:
+        raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={wanted}")
     if refusal := _refusal(cell.arch, data.ends, data.size):
         raise ValueError(refusal)
     if cell.norm == "batchnorm" and not _has(cell.arch, data.ends, nn.BatchNorm2d):
@@ -46,10 +51,10 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
     """
     network = _swapped(cell, {name: value for name, value in shared.items() if not name.endswith(UNIT_P)})
     spec = LAYERS[cell.layer.name]
-    if cell.layer.p_init is not None and spec.module is not None and spec.start_p is not None:
+    if cell.layer.p_init is not None and spec.start_p is not None:
         low, high = cell.layer.p_init
         for path, module in network.named_modules():
-            if isinstance(module, spec.module):
+            if isinstance(module, spec.modules):
                 spec.start_p(module, low + (high - low) * shared[f"{path}.{UNIT_P}"])
     return network
 
@@ -146,6 +151,10 @@ def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
     except Exception as error:  # whatever a stranger's network does with images that it cannot take
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"{arch} cannot take {ends[0]} channels of {size[0]}x{size[1]} pixels (data.image_size): {reason}"
+    if isinstance(ARCHITECTURES[arch], PairArchitecture):
+        return (
+            "" if tuple(shape) == (2,) else f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one"
+        )
     if tuple(shape) != (2, ends[1]):
         return (
             f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one for each of {ends[1]} classes"

@@ -1,4 +1,4 @@
-"""What a user sees while a study runs: which cell of how many, epoch, accuracy, time left."""
+"""What a user sees while a study runs: which cell of how many, epoch, accuracy or what else is judged, time left."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ class Progress:
         """Say that cell `number` (from 1) has completed the epoch that history `line` records."""
         self._left, self._done = max(self._left - 1, 0), self._done + 1
         seconds = (time.monotonic() - self._started) / self._done
-        accuracy = line["test_accuracy"]
+        *_, primary = (key for key in line if key.startswith("test_"))  # the last of what is tested
+        found = line[primary]
         of, left = f"{line['epoch']}/{cell.train.epochs}", duration(self._left * seconds)
-        shown = "diverged" if accuracy is None else f"test accuracy {accuracy:.4f}"
-        short = "diverged" if accuracy is None else f"test {accuracy:.4f}"
+        shown = "diverged" if found is None else f"{primary.replace('_', ' ')} {found:.4f}"
+        short = "diverged" if found is None else f"test {found:.4f}"
         took = f"{line['train_seconds'] + line['eval_seconds']:.1f} s"
         text = console.fitted(
             f"[{number}/{self.total}] ",
@@ -46,7 +47,7 @@ class Progress:
             f"  epoch {of}  {short}  left {left}",
             f"  {of}  {short}  left {left}",
         )
-        last = line["epoch"] == cell.train.epochs or accuracy is None
+        last = line["epoch"] == cell.train.epochs or found is None
         columns = console.width()
         if columns is not None:
             # Never longer than the terminal is now: of a line that wraps only the last row would be rewritten.

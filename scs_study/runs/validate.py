@@ -89,7 +89,7 @@ def repair(folder: Path, cell: CellConfig) -> None:
 
     Only for the owner of the run's lease. Files that a killed writer left behind are taken away.
     """
-    for leftover in folder.glob(".*.tmp"):
+    for leftover in (*folder.glob(".*.tmp"), *folder.glob("*/.epoch-*.tmp")):
         leftover.unlink(missing_ok=True)
     found = damage(folder, cell)
     for item in found:
@@ -158,7 +158,7 @@ def _result(path: Path) -> None:
     if result["state"] not in FINAL_STATES:
         raise ValueError(f"{path} is damaged: {result['state']!r} is no final state")
     epochs = result["epochs"]
-    complete = [line for line in files.read_lines(path.parent / HISTORY) if line["test_accuracy"] is not None]
+    complete = [line for line in files.read_lines(path.parent / HISTORY) if line["test_loss"] is not None]
     if epochs != len(complete):
         raise ValueError(f"{path.parent / HISTORY} has {len(complete)} epochs, but {path.name} says {epochs}")
 

@@ -21,7 +21,8 @@ def make_optimizer(network: nn.Module, recipe: TrainConfig) -> torch.optim.Optim
         return torch.optim.SGD(
             network.parameters(), lr=recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
-    return torch.optim.Adam(network.parameters(), lr=recipe.max_lr, weight_decay=recipe.weight_decay)
+    betas = (0.9 if recipe.beta1 is None else recipe.beta1, 0.999)
+    return torch.optim.Adam(network.parameters(), lr=recipe.max_lr, betas=betas, weight_decay=recipe.weight_decay)
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_per_epoch: int) -> LRScheduler:

@@ -152,6 +152,8 @@ def message(result: Mapping[str, Any]) -> str:
         words.append(f"{result['diverged']['reason']} in epoch {result['diverged']['epoch']}")
     if result["state"] == "untrained":
         words.append("the accuracy never left chance")
+    if result["state"] == "collapsed":
+        words.append(str(result["collapsed"]))
     if bounds := result.get("gradient_left_bounds"):
         norm = "not finite" if bounds["gradient_norm"] is None else f"{bounds['gradient_norm']:.3g}"
         where = f"in epoch {bounds['epoch']}, step {bounds['step']}"
@@ -168,7 +170,9 @@ def _histogram(weight: Tensor) -> dict[str, Any] | None:
     return {"low": _number(values.min()), "high": _number(values.max()), "counts": [int(count) for count in counts]}
 
 
-def _values(tensor: Tensor) -> float | list[float | None] | None:
+def _values(tensor: Tensor | None) -> float | list[float | None] | None:
+    if tensor is None:  # such as p, where a layer leaves its power out
+        return None
     tensor = tensor.detach().cpu()
     return [_number(value) for value in tensor.flatten()] if tensor.dim() else _number(tensor)
 

@@ -122,6 +122,8 @@ def train(
         elif test is not None and not math.isfinite(test["loss"]):
             diverged, test = {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}, None
         guard()
+        if diverged is None:
+            parts.objective.keep(folder, epoch, parts.state.networks)
         line = _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds)
         progress.epoch, progress.log = epoch, engine.new_log()
         if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
@@ -195,8 +197,10 @@ def _finish(
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
     excursions, objective = parts.progress.excursions, parts.objective
-    dead = excursions and not objective.left_chance(files.read_lines(folder / run_folder.HISTORY), images)
-    state = "diverged" if diverged else "untrained" if dead else "done"
+    history = files.read_lines(folder / run_folder.HISTORY)
+    dead = excursions and not objective.left_chance(history, images)
+    collapse = objective.collapse(history)
+    state = "diverged" if diverged else "untrained" if dead else "collapsed" if collapse else "done"
     save_tensors(folder / run_folder.WEIGHTS, parts.state.tensors(), {"run": cell.run_name, "state": state})
     facts = {
         "parameters": sum(count_parameters(network) for network in parts.state.networks.values()),
@@ -207,6 +211,7 @@ def _finish(
         "diverged": diverged,
         "gradient_left_bounds": _telling(excursions, diverged is not None),
         "not_swapped": [list(entry) for entry in not_converted(cell)],
+        **({"collapsed": collapse} if collapse else {}),
     }
     result = record.result(folder, state, objective.primary, objective.direction, facts)
     files.write_json(folder / run_folder.RESULT, result)

@@ -11,8 +11,9 @@ CONFIG, STATUS, RESULT, WEIGHTS, ERROR = "config.json", "status.json", "result.j
 HISTORY, LAYERS, STEPS = "history.jsonl", "layers.jsonl", "steps.jsonl"
 EPOCHS = (HISTORY, LAYERS, STEPS)
 """The files with a line for every epoch: losses and accuracies; layers; the layers' weight norms after every step."""
-FINAL_STATES = ("done", "diverged", "untrained")
-"""untrained: all epochs are there, the accuracy never left chance, and a layer's gradient left its bounds."""
+FINAL_STATES = ("done", "diverged", "untrained", "collapsed")
+"""untrained: all epochs are there, the accuracy never left chance, and a layer's gradient left its bounds.
+collapsed: all epochs are there, and the objective says what became one and the same (of a GAN: scores, or samples)."""
 
 
 def write_status(folder: Path, state: str, epoch: int, epochs: int, message: str = "") -> None:

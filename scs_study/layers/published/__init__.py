@@ -18,7 +18,7 @@ from scs_study.layers.published.authors import (
     Zimonitrome,
 )
 from scs_study.layers.published.forms import FORMS, HAZARDS, Form
-from scs_study.layers.published.modules import PublishedLayer
+from scs_study.layers.published.modules import FormModule, PublishedLayer
 from scs_study.layers.published.pools import (
     POOLS,
     HoggAbsPool2d,
@@ -50,6 +50,7 @@ __all__ = [
     "PUBLISHED",
     "Batchelor",
     "Form",
+    "FormModule",
     "Hogg",
     "HoggAbsPool2d",
     "Hukkelas",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -26,7 +27,7 @@ class Objective(Protocol):
     direction: Literal["max", "min"]
     logged: Mapping[str, torch.dtype]
     tested: Sequence[str]
-    """The names of `test_metrics`, in its order."""
+    """The names of `test_metrics`, in its order, `primary` last."""
 
     def networks(self, shared: Mapping[str, Tensor]) -> dict[str, nn.Module]:
         """Return the run's networks on the CPU, from the common initial weights."""
@@ -59,6 +60,14 @@ class Objective(Protocol):
 
     def left_chance(self, history: Sequence[Mapping[str, Any]], images: ImageSet) -> bool:
         """Return whether a run with these epochs (history.jsonl) ever learnt something."""
+        ...
+
+    def collapse(self, history: Sequence[Mapping[str, Any]]) -> str:
+        """Return in a sentence why a run with all its epochs is no result of its method; "" where it is one."""
+        ...
+
+    def keep(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
+        """Write what else an epoch leaves into the run's folder, in files that are the same when it is done again."""
         ...
 
 

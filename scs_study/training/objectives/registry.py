@@ -7,10 +7,14 @@ from typing import Any, cast
 
 from scs_study.config.schema import CellConfig, choice
 from scs_study.config.target import load_target
+from scs_study.training.objectives.adversarial import Adversarial
 from scs_study.training.objectives.base import Objective
 from scs_study.training.objectives.classification import Classification
 
-OBJECTIVES: dict[str, Callable[[CellConfig], Objective]] = {"classification": Classification}
+OBJECTIVES: dict[str, Callable[[CellConfig], Objective]] = {
+    "classification": Classification,
+    "adversarial": Adversarial,
+}
 
 
 def objective_of(cell: CellConfig) -> Objective:

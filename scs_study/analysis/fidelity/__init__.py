@@ -1,0 +1,1 @@
+"""The fidelity analysis: table, curves, sheets and animations of what generators draw."""
