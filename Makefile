@@ -2,6 +2,8 @@
 #   STUDY=name    the study (conf/study), quick unless said     LAUNCH=name   how it is run (conf/launch)
 #   SWEEP=name    the sweep over p (conf/sweep), quick unless said         PORT=8080     of the dashboard
 #   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
+#   ROOT=folder   headtohead's images, a folder for each class     ARCH=name   and its network, resnet20 unless said
+#   SEEDS=6       headtohead's pairs of networks                   DATA=name   another data set (conf/data) than a folder
 #   PYTEST="..."  further arguments of pytest, such as PYTEST="tests/layers -x"
 #   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1". A shell reads them: what has a space
 #                 or another sign that means something to it needs quotes, ARGS="'runs=/home/me/R&D (1)' seed=1"
@@ -11,6 +13,10 @@ LAUNCH ?= inline
 SWEEP ?= quick
 PORT ?= 8080
 FORMAT ?= onnx
+DATA ?= folder
+ROOT ?=
+ARCH ?= resnet20
+SEEDS ?= 6
 PYTEST ?=
 ARGS ?=
 VENV := .venv
@@ -18,7 +24,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate test status cancel tables figures publish results claims saliency fidelity robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
+.PHONY: help setup replicate headtohead test status cancel tables figures publish results claims saliency fidelity robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +41,9 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh $(GONE)
 
 replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=table3
 	@$(PYTHON) scripts/replicate.py study=$(STUDY) launch=$(LAUNCH) $(ARGS)
+
+headtohead: $(STAMP) ## convolution against SCS on your own images: make headtohead ROOT=my/images ARCH=resnet20
+	@$(PYTHON) scripts/replicate.py study=headtohead data=$(DATA) $(if $(ROOT),'data.root=$(ROOT)') arch=$(ARCH) study.seeds=$(SEEDS) saliency=glance launch=$(LAUNCH) $(ARGS)
 
 test: $(STAMP) ## the whole test suite
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)

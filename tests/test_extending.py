@@ -3,52 +3,18 @@ checkout that nobody else sees."""
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from scs_study.system import files
-from scs_study.system.places import PROJECT
-from tests.gates import PATIENCE
-
-PAGE = (PROJECT / "docs" / "extending.md").read_text()
-BLOCK = re.compile(r"^```(\w+)(?: (\w+)=(\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+from tests.pages import followed
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, after the page was followed from its top to its end."""
-    home = tmp_path_factory.mktemp("page") / "checkout"
-    for part in ("scs_study", "conf", "scripts", "results/paper"):
-        shutil.copytree(PROJECT / part, home / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for language, verb, target, text in BLOCK.findall(PAGE):
-        if verb == "file":
-            (home / target).parent.mkdir(parents=True, exist_ok=True)
-            (home / target).write_text(text)
-        elif verb == "add":
-            path = home / target
-            path.write_text(f"{path.read_text()}\n\n{text}")
-        elif language == "bash":
-            typed(home, home / target if verb == "cd" else home, text)
-    return home
-
-
-def typed(home: Path, folder: Path, lines: str) -> None:
-    """A block of commands, as a user types them; the first that fails ends it, and the test."""
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("SCS_")},
-        "SCS": str(home),
-        "OMP_NUM_THREADS": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    done = subprocess.run(["bash", "-ec", lines], cwd=folder, env=environment, capture_output=True, text=True,
-                          timeout=PATIENCE, check=False)  # fmt: skip
-    assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
+    return followed("extending.md", tmp_path_factory.mktemp("page") / "checkout")
 
 
 def runs(folder: Path) -> dict[str, Path]:

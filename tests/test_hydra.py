@@ -16,6 +16,7 @@ from scs_study.command import chosen_study, run_command
 from scs_study.config import groups as config_groups
 from scs_study.config.groups import groups, options, top_level
 from scs_study.experiments.compose import CONF, PROJECT, compose_cell
+from scs_study.experiments.grid import load_study
 from scs_study.launch.slurm import exports
 
 Printed = pytest.CaptureFixture[str]
@@ -77,7 +78,8 @@ def test_what_is_composed_for_a_study_is_in_its_cells(study: str, monkeypatch: p
         seen.append(True)
         return 0
 
-    monkeypatch.setattr(sys, "argv", ["replicate.py", f"study={study}"])
+    own = load_study(study).base.get("data") == "folder"  # such images are the user's to name
+    monkeypatch.setattr(sys, "argv", ["replicate.py", f"study={study}", *(["data=digits"] if own else [])])
     with pytest.raises(SystemExit) as exit_:
         run_command(task, "replicate")
     assert exit_.value.code == 0

@@ -15,6 +15,7 @@ GREY = ("digits", "mnist", "fashion_mnist")
 FOLDER = "folder"
 """Anybody's own images, a folder for each class (data/image_folder.py)."""
 DATASETS = (*CLASSES, FOLDER)
+JUDGES = ("test", "validation")
 FITS = ("crop", "stretch")
 MOST_PADDING = 32
 """Pixels: with more zeros around a 32x32 image some crops would show nothing of it."""
@@ -32,6 +33,9 @@ class DataConfig:
     test_share, split_seed: of data.name=folder, which images of every class are test images, None where the folder says
     so; of a known set, which of its training images are held out and take the place of its test images, which such a
     run never sees; None: its own test images.
+    validation_share, judge: of data.name=folder without a split of its own, which images of every class are neither
+    training nor test images, and whether these (validation) or the test images are what a run is judged by: one chooses
+    by the former and reports the latter, of networks trained on the same images.
     trim: pixels cut off every side of a known set's 32x32 before all else; 2 leaves MNIST's own 28x28.
     affine: torchvision's RandomAffine after crop and flip: degrees, translation (a share of the side), smallest and
     largest scale, degrees of shear; None for none.
@@ -52,6 +56,8 @@ class DataConfig:
     digest: str | None = None
     trim: int = 0
     affine: tuple[float, float, float, float, float] | None = None
+    validation_share: float | None = None
+    judge: str = JUDGES[0]
 
     def __post_init__(self) -> None:
         choice("data.name", self.name, DATASETS)
@@ -92,6 +98,20 @@ class DataConfig:
         if self.test_share is not None:
             number("data.test_share", self.test_share, 0.0, 0.9, open_low=True)
             whole("data.split_seed", self.split_seed, 0)
+        choice("data.judge", self.judge, JUDGES)
+        if self.validation_share is not None:
+            number("data.validation_share", self.validation_share, 0.0, 0.9, open_low=True)
+            if self.name != FOLDER:
+                raise ValueError(f"data.validation_share has no effect on data.name={self.name}; see data.test_share")
+            if self.test_share is None:
+                raise ValueError("data.validation_share has no effect where the folder has train/ and test/ already")
+            if self.test_share + self.validation_share > 0.95:
+                raise ValueError(
+                    f"data.test_share={self.test_share:g} and data.validation_share={self.validation_share:g} leave "
+                    f"less than a twentieth of the images to train on"
+                )
+        elif self.judge != JUDGES[0]:
+            raise ValueError(f"data.judge={self.judge} needs data.validation_share, such as 0.2")
 
     def _check_affine(self) -> None:
         if self.affine is None:
@@ -134,6 +154,8 @@ class DataConfig:
             trim = f"_trim{self.trim}" if self.trim else ""
             return (self.name if self.channels == 3 else f"{self.name}_{self.channels}ch") + trim + held_out
         split = "" if self.test_share is None else f"-{self.test_share:g}-{self.split_seed}"
+        if self.validation_share is not None:
+            split += f"-{self.judge}-{self.validation_share:g}"
         return f"{self.name}-{str(self.digest)[:16]}-{self.size_words}-{self.channels}ch-{self.fit}{split}"
 
     def identity(self) -> dict[str, Any]:
@@ -143,8 +165,10 @@ class DataConfig:
             values["channels"] = self.channels
         if self.trim:
             values["trim"] = self.trim
+        if self.judge != JUDGES[0]:
+            values["judge"] = self.judge
         own = ("fit", "num_classes", "digest") if self.name == FOLDER else ()
-        for name in (*own, "test_share", "split_seed", "affine"):
+        for name in (*own, "test_share", "split_seed", "validation_share", "affine"):
             if getattr(self, name) is not None:
                 values[name] = getattr(self, name)
         return values

@@ -34,6 +34,7 @@ RELEASED: dict[str, dict[str, str]] = {
         "hukkelas_residual": "c38b01e1764b",
         "batchelor_scsnet": "bed1cf623456",
         "batchelor_resnet": "cd4a1eb78bdf",
+        "asl": "86bcf7546370",
         "tied12": "0e3a60f803c1",
         "tied13": "9444e6abb378",
         "tied14": "4c455dd43bda",

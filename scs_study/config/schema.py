@@ -25,6 +25,7 @@ from scs_study.config.checks import whole as whole
 from scs_study.config.identity import Code
 from scs_study.config.images import DATASETS as DATASETS
 from scs_study.config.images import FOLDER as FOLDER
+from scs_study.config.images import JUDGES as JUDGES
 from scs_study.config.images import DataConfig as DataConfig
 from scs_study.config.images import size_words as size_words
 from scs_study.config.layer import CONVOLUTION, check_name
@@ -51,8 +52,10 @@ CLASSIFICATION = "classification"
 """The objective of the paper."""
 ADVERSARIAL = "adversarial"
 """That of a generator and a discriminator."""
-OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("onecycle", "constant", "steps")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("onecycle", "constant", "steps", "two_stages", "cosine")
+WARM = ("onecycle", "cosine")
+"""The schedules that can begin with a rising rate."""
 NUMERICS = ("float32", "tf32", "bf16")
 
 
@@ -61,7 +64,7 @@ class TrainConfig:
     """The training recipe (paper Appendix A; systems.md 7 for what it leaves unstated).
 
     numerics: float32, tf32 (matrix products of a CUDA device in TensorFloat-32) or bf16 (autocast).
-    warm_up: of schedule=onecycle, the share of the steps on which the rate rises; None is torch's 0.3.
+    warm_up: the share of the steps on which the rate rises; None is torch's 0.3 of schedule=onecycle, and 0 of cosine.
     beta1: of optimizer=adam, where no schedule cycles it; None is torch's 0.9.
     """
 
@@ -88,7 +91,7 @@ class TrainConfig:
         choice("train.numerics", self.numerics, NUMERICS)
         if self.warm_up is not None:
             number("train.warm_up", self.warm_up, 0.0, 0.99, open_low=True)
-            if self.schedule != "onecycle":
+            if self.schedule not in WARM:
                 raise ValueError(f"train.warm_up={self.warm_up} has no effect on train.schedule={self.schedule}")
         if self.beta1 is not None:
             number("train.beta1", self.beta1, 0.0, 0.9999)
@@ -183,6 +186,8 @@ class CellConfig:
         data = self.data.name if self.data.image_size == 32 else f"{self.data.name}_{self.data.size_words}"
         if self.data.name != FOLDER and self.data.test_share is not None:
             data += "_held_out"
+        if self.data.judge != JUDGES[0]:
+            data += f"_{self.data.judge}"
         if self.data.channels != 3:
             data += f"_{self.data.channels}ch"
         return shortened("-".join([*parts, data, f"{self.train.epochs}ep", f"s{self.seed}"]))
@@ -210,7 +215,7 @@ def cell_from_dict(values: Mapping[str, Any]) -> CellConfig:
         "code": _pairs("code", values.get("code", {}), "parts and the digests of their source"),
         "targets": _pairs("targets", values.get("targets", {}), "parts and the Python objects they stand for"),
         "layer": _section(LayerConfig, "layer", values.get("layer"), floats=("p", "w_max", "weight_scale")),
-        "data": _section(DataConfig, "data", values.get("data"), floats=("test_share",)),
+        "data": _section(DataConfig, "data", values.get("data"), floats=("test_share", "validation_share")),
         "train": _section(TrainConfig, "train", values.get("train"), floats=TRAIN_FLOATS),
     }
     return _build(CellConfig, "", values)

@@ -45,24 +45,35 @@ class ImageFolder:
     test: Members | None
     digest: str
 
-    def split(self, share: float | None, seed: int | None) -> tuple[Members, Members]:
-        """Return the training and the test files.
+    def split(
+        self, share: float | None, seed: int | None, validation: float | None = None, judge: str = "test"
+    ) -> tuple[Members, Members]:
+        """Return the training files, and those that a run is judged by.
 
         share, seed: where the folder has no split of its own, which share of every class are test images. Which ones
-        depends on their content and the seed, so an image that is added moves few others.
-        Raises DataError for a class with a single image.
+        depends on their content and the seed, so an image that is added moves few others. validation: the share of
+        every class that is neither trained on nor tested; judge: "validation" gives these in the test images' place.
+        Raises DataError for a class with fewer images than there are parts.
         """
         if self.test is not None:
             return self.train, self.test
         assert share is not None
+        shares = [share] if validation is None else [share, validation]
         train, test = [], []
         for name, members in zip(self.classes, self.train, strict=True):
-            if len(members) < 2:
-                raise DataError(f"{self.root / name} has a single image, which cannot be split into training and test")
+            if len(members) <= len(shares):
+                count = "a single image" if len(members) == 1 else f"{len(members)} images"
+                parts = "training and test" if validation is None else "training, validation and test"
+                raise DataError(f"{self.root / name} has {count}, which cannot be split into {parts}")
             drawn = sorted(members, key=lambda file: hashlib.sha256(f"{seed}|{file.hash}".encode()).hexdigest())
-            count = min(max(1, round(share * len(members))), len(members) - 1)
-            test.append(sorted(drawn[:count], key=lambda file: file.hash))
-            train.append(sorted(drawn[count:], key=lambda file: file.hash))
+            parts_of: list[list[ImageFile]] = []
+            for left, each in zip(range(len(shares), 0, -1), shares, strict=True):
+                count_of = min(max(1, round(each * len(members))), len(drawn) - left)
+                parts_of.append(drawn[:count_of])
+                drawn = drawn[count_of:]
+            chosen = parts_of[-1 if judge == "validation" else 0]
+            test.append(sorted(chosen, key=lambda file: file.hash))
+            train.append(sorted(drawn, key=lambda file: file.hash))
         return train, test
 
 

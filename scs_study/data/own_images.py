@@ -62,7 +62,7 @@ def load_own(data: DataConfig, root: Path | None, cache: Path) -> ImageSet:
 
 
 def _decode(folder: ImageFolder, data: DataConfig, kept: Path) -> ImageSet:
-    splits = folder.split(data.test_share, data.split_seed)
+    splits = folder.split(data.test_share, data.split_seed, data.validation_share, data.judge)
     counts = [sum(map(len, split)) for split in splits]
     check_memory(f"the images of {folder.root}", (counts[0], counts[1]), data)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,10 @@ _NAME_ONLY = ("arch", "activation", "pooling", "norm", "init", "objective")
 """Groups of which a cell knows the name alone; weights that init.checkpoint points to become part of the name."""
 TARGET, TARGETED = "_target_", ("arch", "layer", "objective")
 """The key that names a Python object outside this package, such as my_project.nets.my_net, and where it may stand."""
+SPLIT = ("test_share", "split_seed", "validation_share")
+"""The settings of a split, which have no effect on a folder that has one of its own."""
+AS_BUILT = "as_built"
+"""The choice of norm that is batchnorm where the plain network has it, and none elsewhere."""
 
 
 def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: int) -> CellConfig:
@@ -69,12 +74,21 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     targets = {part: values[part][TARGET] for part in TARGETED if values[part].get(TARGET) is not None}
     plain["layer"] = {key: value for key, value in plain["layer"].items() if key != TARGET}
     plain["targets"] = targets
+    as_built = plain["norm"] == AS_BUILT
+    if as_built:
+        plain["norm"] = "none"
     names = {part: str(plain.get(part)) for part in _NAME_ONLY} | _named(plain, "layer", "data")
     plain["code"] = dict(code_of(names, targets))
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "root"}  # where, not what
     if plain["data"].get("name") == FOLDER:
         plain["data"] |= _folder_values(None if root is None or root == "" else str(root))
-    return cell_from_dict({**plain, "seed": seed})
+    cell = cell_from_dict({**plain, "seed": seed})
+    if as_built:
+        # Imported here: torch takes seconds to load, for this alone.
+        from scs_study.models.variant import norm_as_built
+
+        cell = dataclasses.replace(cell, norm=norm_as_built(cell))
+    return cell
 
 
 def _named(values: Mapping[str, Any], *sections: str) -> dict[str, str]:
@@ -94,7 +108,7 @@ def _folder_values(root: str | None) -> Mapping[str, Any]:
 
     folder = read_folder(user_path("data.root", root), PROJECT / "data" / ".cache")
     values = {"digest": folder.digest, "num_classes": len(folder.classes)}
-    return values if folder.test is None else {**values, "test_share": None, "split_seed": None}
+    return values if folder.test is None else {**values, **dict.fromkeys(SPLIT)}
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.schema import CellConfig, choice
+from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.compose import (
     CELL_GROUPS,
     check_option,
@@ -26,6 +26,9 @@ from scs_study.experiments.compose import (
 )
 from scs_study.system.places import PAPER
 
+MOST_SEEDS = 1000
+"""Seeds that a number of them stands for at most; more are a list's to name."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -34,7 +37,8 @@ class Study:
     base: {group: choice} and set: {dotted setting: value} for every cell. axes: {group or dotted setting: values}.
     exclude: partial {axis: value}; a cell that matches one of them is left out. paper: the paper's table to print
     beside ours, None where it has none. include: other studies whose cells belong to this one, their epochs multiplied
-    by epochs_factor (rounded up). analyses: files in conf/analysis/ that `make replicate` runs on the finished cells.
+    by epochs_factor (rounded up). seeds: a file may give how many, 6 for 0 to 5. analyses: files in conf/analysis/ that
+    `make replicate` runs on the finished cells.
     """
 
     name: str
@@ -82,8 +86,10 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
         raise ValueError(f"{file}: needs axes, what it varies, such as axes: {{layer: [conv, scs]}} (or include)")
     if values["title"] is not None and not isinstance(values["title"], (str, int, float)):
         raise ValueError(f"study.title={values['title']}: must be a line of text")
+    if isinstance(values["seeds"], int) and not isinstance(values["seeds"], bool):
+        values["seeds"] = list(range(whole("study.seeds", values["seeds"], 1, MOST_SEEDS)))
     if not isinstance(values["seeds"], list) or not values["seeds"]:
-        raise ValueError(f"study.seeds={values['seeds']}: must be a list of whole numbers, such as [0,1,2]")
+        raise ValueError(f"study.seeds={values['seeds']}: must be a number of seeds, or a list such as [0,1,2]")
     for key in ("base", "set", "axes"):
         if not isinstance(values[key], dict):
             raise ValueError(f"study.{key}={values[key]}: must be settings and their values")

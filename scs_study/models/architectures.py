@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from scs_study.models.gan import dcgan, scs_gan, scs_gan_hybrid
-from scs_study.models.published_nets import batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
+from scs_study.models.published_nets import asl, batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
 from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
 from scs_study.models.small import (
     blog_keras,
@@ -136,6 +136,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hukkelas_residual": Architecture(hukkelas_residual, (32,)),
     "batchelor_scsnet": Architecture(batchelor_scsnet, ()),
     "batchelor_resnet": Architecture(batchelor_resnet, ()),
+    "asl": Architecture(asl, (64,)),
     "tied12": Architecture(tied12, (28,)),
     "tied13": Architecture(tied13, (28,)),
     "tied14": Architecture(tied14, (28,)),

@@ -1,4 +1,4 @@
-"""Larger networks that others made with SCS: Hukkelås' residual ones and Batchelor's two (systems.md 5)."""
+"""Larger networks that others made with SCS: Hukkelås' residual ones, Batchelor's two and Wagner's (systems.md 5)."""
 
 from __future__ import annotations
 
@@ -103,3 +103,35 @@ def _standardise(arch: str, in_channels: int) -> nn.Module:
     if in_channels != len(CIFAR10_MEAN):
         raise ValueError(f"data.channels={in_channels}: {arch} standardises three colours")
     return Standardise(CIFAR10_MEAN, CIFAR10_DEVIATION)
+
+
+ASL = (32, 64, 64, 64, 128)
+"""Channels of each 5x5 convolution."""
+
+
+class DenseReLU(nn.Module):
+    """A linear layer and a ReLU that belongs to the head: it stays where a variant takes the others away."""
+
+    def __init__(self, features: int, out: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return max(0, W x + b)."""
+        y: Tensor = self.linear(x)
+        return y.clamp_min(0)
+
+
+def asl(num_classes: int = 29, in_channels: int = 3) -> nn.Module:
+    """Wagner's network for the American Sign Language alphabet: five 5x5 convolutions, each with a pool, and two linear
+    layers, for 64x64 pixels; 602,333 parameters with 29 classes, 602,338 with his layer (layer=pisoni).
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = in_channels
+    for number, out in enumerate(ASL, start=1):
+        layers[f"conv{number}"] = nn.Conv2d(channels, out, 5, padding=2)
+        layers[f"relu{number}"] = nn.ReLU()
+        layers[f"pool{number}"] = nn.MaxPool2d(2)
+        channels = out
+    layers |= {"flatten": nn.Flatten(), "dense": DenseReLU(512, 256), "head": nn.Linear(256, num_classes)}
+    return nn.Sequential(layers)

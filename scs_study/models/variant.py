@@ -83,6 +83,40 @@ def not_converted(cell: CellConfig) -> tuple[tuple[str, str], ...]:
     return _not_converted(cell.arch, cell.data.ends, cell.layer, cell.activation, cell.pooling, cell.norm)
 
 
+def norm_as_built(cell: CellConfig) -> str:
+    """Return the norm that a cell's plain network has: batchnorm or none. A network that cannot be built has none."""
+    adopt(cell)
+    choice("arch", cell.arch, ARCHITECTURES)
+    try:
+        return "batchnorm" if _has(cell.arch, cell.data.ends, nn.BatchNorm2d) else "none"
+    except Exception:  # whatever a stranger's network does with such channels: check_cell says it
+        return "none"
+
+
+def check_last_batch(cell: CellConfig, train_images: int) -> None:
+    """Do nothing where the last batch of an epoch can be trained on.
+
+    Raises ValueError in one sentence where it is one image, of which a batch norm sees one value a channel.
+    """
+    left = train_images % cell.train.batch_size or cell.train.batch_size
+    if left == 1 and cell.norm == "batchnorm" and not _takes_one(cell.arch, cell.data.ends, cell.data.size):
+        raise ValueError(
+            f"train.batch_size={cell.train.batch_size}: of {train_images} training images the last batch is a single "
+            f"one, and {cell.arch} norms batches where it has one pixel left; choose another size, such as "
+            f"train.batch_size={cell.train.batch_size + 1}"
+        )
+
+
+@functools.cache
+def _takes_one(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> bool:
+    try:
+        with own_random_state(), torch.device("meta"), torch.no_grad():
+            plain_network(arch, ends).train()(torch.empty(1, ends[0], *size))
+    except ValueError:  # torch's own, of a norm
+        return False
+    return True
+
+
 def remarks(cells: Iterable[CellConfig]) -> list[str]:
     """Return a sentence for everything that a variant among `cells` wants swapped and keeps nevertheless, each once."""
     found = {

@@ -16,6 +16,7 @@ from scs_study.data import ImageSet, check_batch_size, load_images
 from scs_study.layers import cpu
 from scs_study.models import initial_weights
 from scs_study.models.pretrained import keep, read_checkpoint
+from scs_study.models.variant import check_last_batch
 from scs_study.runs.state import INITIAL
 from scs_study.system.files import check_path
 from scs_study.system.places import PROJECT, below_project, user_path
@@ -44,9 +45,11 @@ class RunContext:
         return self._images[data.images_key]
 
     def check_batches(self, cells: Iterable[CellConfig]) -> None:
-        """Raise ValueError in one sentence for a cell whose batch is larger than its training set."""
+        """Raise ValueError in one sentence for a cell whose batches its training set cannot fill, or its norms use."""
         for cell in cells:
-            check_batch_size(cell.train.batch_size, self.images(cell.data))
+            images = self.images(cell.data)
+            check_batch_size(cell.train.batch_size, images)
+            check_last_batch(cell, len(images.train_labels))
 
 
 def run_context(config: DictConfig) -> RunContext:

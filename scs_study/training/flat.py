@@ -29,7 +29,11 @@ class FlatOptimizer:
         self._optimizer, self._recipe = optimizer, recipe
         self._parameters: list[Tensor] = group["params"]
         device = self._parameters[0].device
-        self._adam = recipe.optimizer == "adam"
+        self._adam = recipe.optimizer in ("adam", "adamw")
+        self._decay = recipe.weight_decay
+        self._shrunk: Tensor | None = None
+        if recipe.optimizer == "adamw":  # its decay shrinks the parameters, and is no part of the gradient
+            self._shrunk, self._decay = (1 - table[:, 0] * recipe.weight_decay).float().to(device), 0.0
         self._beta2: float = group["betas"][1] if self._adam else 0.0
         self._eps: float = group["eps"] if self._adam else 0.0
         self._factors = _factors(table, self._beta2, self._adam).to(device)
@@ -70,12 +74,14 @@ class FlatOptimizer:
         """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         torch._foreach_copy_(self._gradients, gradients)
+        if self._shrunk is not None:
+            self.values.mul_(self._shrunk.index_select(0, at))
         if self._adam and fused_adam.usable(self.values):
             vectors = (self.values, self.gradient, self.first, self.second)
-            fused_adam.adam(*vectors, self._factors, at, self._beta2, self._eps, self._recipe.weight_decay)
+            fused_adam.adam(*vectors, self._factors, at, self._beta2, self._eps, self._decay)
             return
-        if self._recipe.weight_decay:
-            self.gradient.add_(self.values, alpha=self._recipe.weight_decay)
+        if self._decay:
+            self.gradient.add_(self.values, alpha=self._decay)
         blend, rate, root = self._factors.index_select(0, at).unbind(1)
         if self._adam:
             self.first.lerp_(self.gradient, blend)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +23,8 @@ def make_optimizer(network: nn.Module, recipe: TrainConfig) -> torch.optim.Optim
         return torch.optim.SGD(
             network.parameters(), lr=recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(network.parameters(), lr=recipe.max_lr, weight_decay=recipe.weight_decay)
     betas = (0.9 if recipe.beta1 is None else recipe.beta1, 0.999)
     return torch.optim.Adam(network.parameters(), lr=recipe.max_lr, betas=betas, weight_decay=recipe.weight_decay)
 
@@ -29,7 +33,9 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
     """Return the schedule, to be stepped once after every batch.
 
     onecycle: torch's OneCycleLR with its defaults, beta1 cycling included (paper Appendix A; systems.md 2);
-    steps: x 0.1 at one half and three quarters of the epochs (systems.md 5, ResNet20); constant: max_lr throughout.
+    steps: x 0.1 at one half and three quarters of the epochs (systems.md 5, ResNet20); two_stages: x 0.1 at one half
+    (systems.md 5, ASL); cosine: a linear rise over warm_up of the steps, then half a cosine down to 0 (systems.md 5,
+    CCT); constant: max_lr throughout.
     """
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "onecycle":
@@ -38,6 +44,10 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
     if recipe.schedule == "steps":
         milestones = [total // 2, total * 3 // 4]
         return MultiStepLR(optimizer, milestones=milestones, gamma=0.1)
+    if recipe.schedule == "two_stages":
+        return MultiStepLR(optimizer, milestones=[total // 2], gamma=0.1)
+    if recipe.schedule == "cosine":
+        return LambdaLR(optimizer, lr_lambda=_cosine(total, round(total * (recipe.warm_up or 0.0))))
     return LambdaLR(optimizer, lr_lambda=_constant)
 
 
@@ -77,3 +87,14 @@ def _rates_of(group: dict[str, Any]) -> tuple[float, float]:
 
 def _constant(step: int) -> float:
     return 1.0
+
+
+def _cosine(total: int, rising: int) -> Callable[[int], float]:
+    """The share of the largest rate at a step, of `total`, on the first of which it rises."""
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return (1 + math.cos(math.pi * (step - rising) / (total - rising))) / 2
+
+    return share

@@ -59,6 +59,7 @@ SGD = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__weight_decay":
     ("layer", "settings"),
     [
         ("scs", {"train__weight_decay": 1e-3}),
+        ("scs", {"train__optimizer": "adamw", "train__weight_decay": 0.06, "train__schedule": "cosine"}),
         ("sdp", {"train__numerics": "bf16"}),
         ("conv", {"data__affine": (8.0, 0.1, 0.9, 1.1, 2.0)}),
     ],
@@ -120,8 +121,8 @@ def test_a_diverging_run_ends_with_the_same_records(images: ImageSet, tmp_path: 
     assert ours["result"]["diverged"] == eager["result"]["diverged"]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("schedule", ["onecycle", "steps", "constant"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["onecycle", "steps", "two_stages", "cosine", "constant"])
 def test_the_rates_of_every_step_are_the_schedulers_own(optimizer: str, schedule: str) -> None:
     recipe = replace(
         cell(epochs=3).train, optimizer=optimizer, schedule=schedule, momentum=0.9 if optimizer == "sgd" else None
