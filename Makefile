@@ -4,6 +4,7 @@
 #   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
 #   ROOT=folder   headtohead's images, a folder for each class     ARCH=name   and its network, resnet20 unless said
 #   SEEDS=6       headtohead's pairs of networks                   DATA=name   another data set (conf/data) than a folder
+#   A=..., B=...  what `make compare` compares: a study, a pattern of run names, or published records
 #   PYTEST="..."  further arguments of pytest, such as PYTEST="tests/layers -x"
 #   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1". A shell reads them: what has a space
 #                 or another sign that means something to it needs quotes, ARGS="'runs=/home/me/R&D (1)' seed=1"
@@ -17,6 +18,8 @@ DATA ?= folder
 ROOT ?=
 ARCH ?= resnet20
 SEEDS ?= 6
+A ?=
+B ?=
 PYTEST ?=
 ARGS ?=
 VENV := .venv
@@ -24,7 +27,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate headtohead test status cancel tables figures publish results claims saliency fidelity robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
+.PHONY: help setup replicate headtohead test status cancel tables figures publish results claims compare report saliency fidelity robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +71,9 @@ results: $(STAMP) ## test errors of a study's runs, finished or not, and their e
 
 claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUDY=paper, or ARGS="runs=PATH match='...'"
 	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
+
+compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
+	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)
 
 saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
 	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)

@@ -7,10 +7,7 @@ python scripts/claims.py 'folders=[results/cifar10_4ep/records.jsonl.gz]'   (and
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
@@ -35,7 +32,7 @@ from scs_study.command import (
     run_command,
     task_overrides,
 )
-from scs_study.runs.archive import unpack
+from scs_study.runs.archive import unpacked
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 
@@ -76,14 +73,6 @@ def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:
             raise ValueError(f"folders: {folder}: there is no such folder, nor published records of that name")
         frames[further] = collect(further)
     return frames, name
-
-
-def unpacked(records: Path) -> Path:
-    """Return a folder with the runs of published records, which is gone when this command ends."""
-    folder = Path(tempfile.mkdtemp(prefix="scs_study-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    unpack(records, folder)
-    return folder
 
 
 if __name__ == "__main__":

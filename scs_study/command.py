@@ -208,18 +208,24 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
     if config.match:
         if others := [each for each in task_overrides() if cell_overrides([each]) or each.startswith("study.")]:
             raise ValueError(f"{others[0]} has no effect beside match={config.match}, which takes runs by their names")
-        try:
-            names = sorted(folder.parent.name for folder in runs.glob(f"{config.match}/config.json"))
-        except (NotImplementedError, ValueError):
-            raise ValueError(f"match={config.match}: must be a pattern of run names, such as rohrer25k-*") from None
-        if not names:
-            raise ValueError(f"match={config.match}: no run in {runs} has such a name")
+        names = named_runs(runs, str(config.match), "match")
         return names, "matched"
     study, cells = chosen_study(config)
     names = [cell.run_name for cell in cells if (runs / cell.run_name / run_folder.CONFIG).exists()]
     if not names:
         raise ValueError(f"none of the study's {len(cells)} runs has started in {runs}: replicate it first")
     return names, results_name(study)
+
+
+def named_runs(runs: Path, pattern: str, key: str) -> list[str]:
+    """Return the names of the runs that match a pattern given for `key`. Raises ValueError when there are none."""
+    try:
+        names = sorted(folder.parent.name for folder in runs.glob(f"{pattern}/config.json"))
+    except (NotImplementedError, ValueError):
+        raise ValueError(f"{key}={pattern}: must be a pattern of run names, such as rohrer25k-*") from None
+    if not names:
+        raise ValueError(f"{key}={pattern}: no run in {runs} has such a name")
+    return names
 
 
 def refuse_match(config: DictConfig) -> None:

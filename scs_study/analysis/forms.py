@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from scs_study.analysis.paper import BASELINE
 from scs_study.analysis.table_writer import (
     csv_text,
     head_lines,
@@ -63,7 +64,7 @@ def to_latex(table: Table) -> str:
     ratios are here.
     """
     columns, same = _varying_columns(table)
-    columns = [column for column in columns if column.needed or "ratio" in column.head]
+    columns = [column for column in columns if " s " not in column.head]
     notes = [*_all_rows(same), *table.footnotes]
     heads, rows = _cells(columns, table.rows)
     return latex_text(table.name, table.caption, heads, rows, notes, _align(columns), stacked=True)
@@ -72,7 +73,7 @@ def to_latex(table: Table) -> str:
 def to_text(table: Table) -> str:
     """Return the table for a terminal, within TERMINAL characters: what is the same in all rows moves to a line above.
 
-    Where that does not suffice, the seconds go first; the last line says what was left out.
+    Where that does not suffice, the seconds go first, then ratios and intervals; the last line says what was left out.
     """
     columns, same = _varying_columns(table)
     dropped: list[str] = []
@@ -119,9 +120,13 @@ def _columns(table: Table) -> list[Column]:
     ]
     if any(row.paper for row in table.rows):
         columns.append(Column("paper %", lambda row: _percent(row.paper.accuracy) if row.paper else "", right=True))
-    columns.append(Column("ours %", lambda row: (row.shown or _percent(row.accuracy.mean)) + row.mark, right=True))
+    columns.append(Column("ours %", _ours, right=True))
     columns.append(Column("n", _count, right=True))
-    columns.append(Column("95 % interval", _interval, right=True))
+    if table.several:
+        columns.append(Column("dead", _dead, right=True, needed=False))
+    columns.append(Column("95 % interval", _interval, right=True, needed=not table.several))
+    if any(row.several and row.several.versus for row in table.rows):
+        columns.append(Column(f"to {' '.join(BASELINE)}", _versus, right=True))
     if any(row.paper for row in table.rows):
         columns.append(Column("diff.", lambda row: _number(row.difference, "+.2f"), right=True))
     both = any(row.paper for row in table.rows)
@@ -179,6 +184,7 @@ def _quantities(table: Table) -> dict[str, Callable[[TableRow], object]]:
         "accuracy_high": lambda row: row.accuracy.high,
         "accuracy_deviation": lambda row: row.accuracy.deviation,
         "difference_points": lambda row: row.difference,
+        **(_SEVERAL if table.several else {}),
         "final_accuracy": lambda row: row.final.mean,
         "seeds_finished": lambda row: len(row.seeds),
         "seeds_planned": lambda row: row.planned,
@@ -188,6 +194,16 @@ def _quantities(table: Table) -> dict[str, Callable[[TableRow], object]]:
         "device": lambda row: row.device,
         "recipe_differences": lambda row: "; ".join(row.differences),
     }
+
+
+_SEVERAL: dict[str, Callable[[TableRow], object]] = {
+    "dead_seeds": lambda row: row.several.dead if row.several else None,
+    "to_baseline_points": lambda row: row.several.versus.mean if row.several and row.several.versus else None,
+    "to_baseline_low": lambda row: row.several.versus.low if row.several and row.several.versus else None,
+    "to_baseline_high": lambda row: row.several.versus.high if row.several and row.several.versus else None,
+    "to_baseline_pairs": lambda row: row.several.versus.n if row.several and row.several.versus else None,
+}
+"""What the CSV has beside, where a row has several seeds."""
 
 
 def _field(value: object) -> str:
@@ -201,7 +217,30 @@ def _count(row: TableRow) -> str:
 
 
 def _interval(row: TableRow) -> str:
-    return f"{_percent(row.accuracy.low)} to {_percent(row.accuracy.high)}" if row.accuracy.n > 1 else ""
+    low, high = row.accuracy.low, row.accuracy.high
+    return "" if math.isnan(low) else f"{_percent(low)} to {_percent(high)}"
+
+
+def _ours(row: TableRow) -> str:
+    spread = row.several is not None and row.accuracy.n > 1 and not row.shown
+    return (
+        (row.shown or _percent(row.accuracy.mean))
+        + (f" ± {_percent(row.accuracy.deviation)}" if spread else "")
+        + row.mark
+    )
+
+
+def _dead(row: TableRow) -> str:
+    return f"{row.several.dead} of {row.several.finished}" if row.several and row.several.finished else ""
+
+
+def _versus(row: TableRow) -> str:
+    """The difference and its interval; how many pairs it has, where these are not all of the row's seeds."""
+    found = row.several.versus if row.several else None
+    if found is None:
+        return ""
+    words = f"{found.mean:+.2f}" + ("" if math.isnan(found.low) else f" ({found.low:+.2f} to {found.high:+.2f})")
+    return words if row.several and found.n == row.several.finished else f"{words}, n={found.n}"
 
 
 def _percent(fraction: float) -> str:

@@ -132,7 +132,8 @@ def latex_text(
 def escaped(value: object) -> str:
     """Return a value as LaTeX: ASCII, so that it compiles whatever a run's message or device says."""
     text = str(value).replace("−", "-").replace("–", "-")
-    return text.encode("ascii", "replace").decode().translate(LATEX)
+    parts = [part.encode("ascii", "replace").decode().translate(LATEX) for part in text.split("±")]
+    return r"$\pm$".join(parts)
 
 
 def head_lines(head: str) -> list[str]:

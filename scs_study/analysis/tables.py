@@ -11,6 +11,7 @@ import pandas as pd
 
 from scs_study.analysis.collect import FINAL, identity_columns
 from scs_study.analysis.paper import BASELINE, PaperRow, paper_table, recipe_differences
+from scs_study.analysis.seeds import Several, baseline_of, has_several, several_of
 from scs_study.analysis.statistics import Summary, summarise
 from scs_study.analysis.variants import (
     LIVELIEST,
@@ -30,6 +31,13 @@ from scs_study.analysis.variants import (
 
 MOST_NAMED = 10
 """Runs that a footnote names; the CSV has the state of every row."""
+SEVERAL = (
+    "Ours is the mean ± SD over finished seeds that are not dead (diverged, or at chance in the end) of the best test "
+    "accuracy of a run, as the paper reports it; its interval, from three seeds on, has the SD pooled over the rows; "
+    f"the difference to {' + '.join(BASELINE)} in points is paired by seed, from common initial weights, dead seeds in "
+    "it at chance, with a t interval from three pairs on"
+)
+"""How a table of several seeds is to be read."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ class TableRow:
     """One variant: what the paper reports, and what our runs of it say.
 
     accuracy: over finished seeds, of the best test accuracy (the paper reports the maximum); final: of the last
-    epoch's; both fractions. shown: what a reader sees where there is no accuracy ("running 2/3", "missing").
+    epoch's; both fractions. Where a row of the table has several seeds, `several` has what they say, and accuracy is
+    over the live ones. shown: what a reader sees where there is no accuracy ("running 2/3", "missing").
     seeds: finished seeds that have a number; planned: all runs of the row.
     """
 
@@ -73,6 +82,7 @@ class TableRow:
     device: str
     differences: tuple[str, ...]
     mark: str
+    several: Several | None = None
 
     @property
     def difference(self) -> float:
@@ -82,13 +92,17 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table before it has a form; analysis/forms.py writes it. extra: names of the further settings' columns."""
+    """A table before it has a form; analysis/forms.py writes it. extra: names of the further settings' columns.
+
+    several: whether a row has more than one finished seed, so that there is something to say of seeds.
+    """
 
     name: str
     caption: str
     extra: tuple[str, ...]
     rows: tuple[TableRow, ...]
     footnotes: tuple[str, ...]
+    several: bool = False
 
 
 def table(frame: pd.DataFrame, paper_name: str | None = None) -> Table:
@@ -113,8 +127,10 @@ def table(frame: pd.DataFrame, paper_name: str | None = None) -> Table:
 
     marks = _marks([recipe_differences(group[0]) for _, group in placed if group])
     baselines = [group for group in groups if _key(group[0])[1:4] == BASELINE]
+    several = several_of(groups, baselines) if has_several(groups) else [None] * len(groups)
+    said = {id(group): each for group, each in zip(groups, several, strict=True)}
     built = tuple(
-        _measured(row, group, baselines, rows, extra, marks) if group else _absent(row, rows, extra)
+        _measured(row, group, baselines, rows, extra, marks, said[id(group)]) if group else _absent(row, rows, extra)
         for row, group in placed
         if group or row
     )
@@ -124,6 +140,7 @@ def table(frame: pd.DataFrame, paper_name: str | None = None) -> Table:
         extra=extra,
         rows=built,
         footnotes=(*_recipe_notes(marks), *_state_notes(frame, groups, extra)),
+        several=has_several(groups),
     )
 
 
@@ -138,6 +155,7 @@ def _measured(
     rows: Sequence[PaperRow],
     extra: Sequence[str],
     marks: dict[tuple[str, ...], str],
+    several: Several | None,
 ) -> TableRow:
     first, results = group[0], finished(group)
     best = [row for row in results if row["best_test_accuracy"] is not None]
@@ -150,7 +168,7 @@ def _measured(
         extra=tuple(setting(first, name) for name in extra),
         paper=paper,
         paper_times=_paper_times(paper, rows),
-        accuracy=summarise(row["best_test_accuracy"] for row in best),
+        accuracy=several.live if several else summarise(row["best_test_accuracy"] for row in best),
         final=summarise(final),
         times=_times(group, baselines),
         seeds=tuple(row["seed"] for row in best),
@@ -161,6 +179,7 @@ def _measured(
         device=_devices(results),
         differences=differences,
         mark=marks.get(differences, ""),
+        several=several,
     )
 
 
@@ -195,16 +214,11 @@ def _absent(paper: PaperRow | None, rows: Sequence[PaperRow], extra: Sequence[st
 
 def _times(group: Sequence[Record], baselines: Sequence[Sequence[Record]]) -> Ratio:
     train, evaluation = (_mean(group, name) for name in ("train_seconds", "eval_seconds"))
-    first = group[0]
-    alike = [name for name in first if name in ("architecture", "norm") or name.startswith(("train.", "data."))]
-    alike += ["image_size", "data", "epochs"]
-    for other in baselines:
-        if all(other[0][name] == first[name] for name in alike):
-            # Seconds of two devices have no ratio.
-            if finished(other) and _devices(finished(other)) == _devices(finished(group)):
-                base = (_mean(other, name) for name in ("train_seconds", "eval_seconds"))
-                return Ratio(train, evaluation, *(a / b for a, b in zip((train, evaluation), base, strict=True)))
-            break
+    other = baseline_of(group, baselines)
+    # Seconds of two devices have no ratio.
+    if other is not None and finished(other) and _devices(finished(other)) == _devices(finished(group)):
+        base = (_mean(other, name) for name in ("train_seconds", "eval_seconds"))
+        return Ratio(train, evaluation, *(a / b for a, b in zip((train, evaluation), base, strict=True)))
     return Ratio(train, evaluation, math.nan, math.nan)
 
 
@@ -279,5 +293,7 @@ def _caption(frame: pd.DataFrame, groups: Sequence[Sequence[Record]], paper_name
         commits["unknown"] = None
     if commits:
         parts.append(f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}")
+    if has_several(groups):
+        return f"{title}. {'; '.join(parts)}. {SEVERAL}; ratios are to {' + '.join(BASELINE)}."
     ours = "Ours is the mean over finished seeds of the best test accuracy of a run, as the paper reports it"
     return f"{title}. {'; '.join(parts)}. {ours}; ratios are to {' + '.join(BASELINE)}."

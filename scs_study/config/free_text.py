@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 FREE_TEXT = (
-    "runs", "results", "data.root", "init.checkpoint", "match", "name", "p_sweep", "storage", "launch.python",
+    "runs", "results", "data.root", "init.checkpoint", "match", "name", "p_sweep", "storage", "launch.python", "a", "b",
 )  # fmt: skip
 """The settings whose values are nothing but text."""
 _OVERRIDE = re.compile(rf"(\+{{0,2}}(?:{'|'.join(map(re.escape, FREE_TEXT))}))=(.*)", re.DOTALL)

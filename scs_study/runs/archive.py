@@ -6,9 +6,12 @@ unpacking it into a folder, which then is a folder of runs like any other.
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -57,6 +60,14 @@ def unpack(archive: Path, folder: Path) -> list[str]:
         files.write_text(folder / line["run"] / line["file"], line["text"])
         names[line["run"]] = None
     return list(names)
+
+
+def unpacked(archive: Path) -> Path:
+    """Return a folder with the runs in `archive`, which is gone when this process ends. Raises as `unpack`."""
+    folder = Path(tempfile.mkdtemp(prefix="scs_study-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    unpack(archive, folder)
+    return folder
 
 
 def _lines(archive: Path) -> Iterator[dict[str, Any]]:

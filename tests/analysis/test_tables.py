@@ -37,12 +37,61 @@ def test_ours_is_the_mean_of_the_best_accuracy_over_finished_seeds(study):
     assert scs.state == "1 done, 1 running (epoch 2 of 3)"
 
 
-def test_one_seed_has_no_interval(study):
+def test_one_and_two_seeds_have_no_interval(study):
     runs, plan = study
     found = table(collect(runs, plan), "table3")
     assert math.isnan(row_of(found, "scs", "none", "maxabs").accuracy.low)
     baseline = row_of(found, "conv", "relu", "max").accuracy
-    assert baseline.low < baseline.mean < baseline.high
+    assert baseline.deviation == pytest.approx(0.05 / math.sqrt(2))
+    assert math.isnan(baseline.low)
+
+
+def several_seeds(tmp_path):
+    """Three seeds each of a baseline, of a variant that is ten points better, and of one with two dead seeds."""
+    for seed, base in enumerate((0.94, 0.97, 0.99)):
+        write_run(tmp_path, cell(seed=seed), [0.5, 0.6, base - 0.1])
+        write_run(tmp_path, cell("scs", "none", "max", seed), [0.5, 0.6, base])
+        write_run(tmp_path, cell("sdp", "none", "max", seed), [0.2, 0.105, 0.8] if seed == 0 else [0.11, 0.1, 0.1])
+    return table(collect(tmp_path))
+
+
+def test_an_interval_of_several_seeds_stays_within_what_can_be(tmp_path):
+    found = several_seeds(tmp_path)
+    scs = row_of(found, "scs", "none", "max").accuracy
+    assert scs.low < scs.mean < scs.high < 1
+    assert scs.n == 3
+
+
+def test_the_difference_to_the_usual_network_is_paired_by_seed(tmp_path):
+    found = several_seeds(tmp_path)
+    versus = row_of(found, "scs", "none", "max").several.versus
+    assert (versus.mean, versus.low, versus.high) == pytest.approx((10, 10, 10))
+    assert versus.n == 3
+    assert row_of(found, "conv", "relu", "max").several.versus is None
+
+
+def test_dead_seeds_are_apart_and_in_the_difference_at_chance(tmp_path):
+    row = row_of(several_seeds(tmp_path), "sdp", "none", "max")
+    assert (row.several.dead, row.several.finished) == (2, 3)
+    assert (row.accuracy.n, row.accuracy.mean) == (1, 0.8)
+    assert row.several.versus.mean == pytest.approx(((80 - 84) + (10 - 87) + (10 - 89)) / 3)
+
+
+def test_other_initial_weights_are_no_pair(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, cell(seed=seed), [0.5] * 3)
+        folder = write_run(tmp_path, cell("scs", seed=seed), [0.6] * 3)
+        result = files.read_json(folder / "result.json")
+        files.write_json(folder / "result.json", {**result, "shared_checksum": "8" * 64})
+    assert row_of(table(collect(tmp_path)), "scs", "relu", "max").several.versus is None
+
+
+def test_one_seed_of_each_says_nothing_of_seeds(tmp_path):
+    write_run(tmp_path, cell(seed=0), [0.5] * 3)
+    write_run(tmp_path, cell("scs", seed=1), [0.6] * 3)
+    found = table(collect(tmp_path))
+    assert not found.several
+    assert [row.several for row in found.rows] == [None, None]
 
 
 def test_a_cell_without_a_finished_run_says_why(study):
