@@ -104,15 +104,15 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where nothing can be written, nobody else writes either as far as we can tell, and it needs no right.
     """
-    lease: RunLock | None = None
+    lock: RunLock | None = None
     with contextlib.suppress(OSError):
         folder.mkdir(exist_ok=True)
-        lease = acquire(folder)
+        lock = acquire(folder)
     try:
         yield
     finally:
-        if lease is not None:
-            lease.release()
+        if lock is not None:
+            lock.release()
 
 
 @dataclass

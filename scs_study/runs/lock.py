@@ -1,13 +1,13 @@
-"""Who works on a run: a lease in its folder, so that one process computes it and a dead one is replaced by one other.
+"""Who works on a run: a lock in its folder, so that one process computes it and a dead one is replaced by one other.
 
-Leases are files lease-<number>.json, each created exclusively and none ever deleted; the highest number owns the run.
+Locks are files lease-<number>.json, each created exclusively and none ever deleted; the highest number owns the run.
 That needs no lock of the file system (network file systems often have none that can be trusted), and since a number is
 given out once, two processes that find the same dead owner cannot both follow it.
 
-A lease is over when its modification time is RETURNED (given back: that takes no space on a full disk), when its
+A lock is over when its modification time is RETURNED (given back: that takes no space on a full disk), when its
 process on this machine is gone, or when its heartbeat (the modification time) has not moved for STALE seconds in which
 an observer looked at it again and again, as measured on the observer's own clock. Clocks of different machines are
-never compared: an observer only sees whether the time on a lease changes, whatever time that is and whoever's clock it
+never compared: an observer only sees whether the time on a lock changes, whatever time that is and whoever's clock it
 comes from (sshfs and GlusterFS write the client's, NFS the server's; docs/cluster.md). And where the file server
 hangs, nobody can look, and nobody is silent.
 """
@@ -32,12 +32,12 @@ STALE = 60.0
 """Seconds. Well above HEARTBEAT and above what network file systems keep attributes in their caches."""
 
 RETURNED = 1
-"""The modification time, in seconds, of a lease that is given back. Not 0: sshfs takes that for "now"."""
+"""The modification time, in seconds, of a lock that is given back. Not 0: sshfs takes that for "now"."""
 _RETURNED_NS = (0, RETURNED * 10**9)
 """Both: up to commit 2263eb8 it was 0."""
 
 Heartbeats = dict[Path, tuple[int, float, float]]
-"""Of leases looked at before: the heartbeat seen, for how long it has been silent, and when it was last looked at."""
+"""Of locks looked at before: the heartbeat seen, for how long it has been silent, and when it was last looked at."""
 
 
 class Busy(Exception):
@@ -83,7 +83,7 @@ class RunLock:
         _give_back(self.path)  # once more: `release` may have come between the question and the touch
 
     def _taken_over(self) -> bool:
-        # The follower's lease, or the sign it has left on this one: a network file system may remember for a while that
+        # The follower's lock, or the sign it has left on this one: a network file system may remember for a while that
         # there was no such file as the former, but asks its server about a file that is opened.
         if _file(self.path.parent, self.number + 1).exists():
             return True
@@ -94,7 +94,7 @@ class RunLock:
 
 
 def acquire(folder: Path, heartbeats: Heartbeats | None = None) -> RunLock:
-    """Return a lease on the run in `folder`. Raises Busy, with a sentence saying who has it; OSError from the file
+    """Return a lock on the run in `folder`. Raises Busy, with a sentence saying who has it; OSError from the file
     system.
 
     `watch` remembers between calls when a heartbeat was last seen to move; pass the same dict again.
@@ -122,9 +122,9 @@ def acquire(folder: Path, heartbeats: Heartbeats | None = None) -> RunLock:
     except OSError:
         _give_back(path)
         raise
-    lease = RunLock(path, number + 1, _awake(), threading.Event())
-    threading.Thread(target=lease._beat, daemon=True, name=f"heartbeat {folder.name}").start()
-    return lease
+    lock = RunLock(path, number + 1, _awake(), threading.Event())
+    threading.Thread(target=lock._beat, daemon=True, name=f"heartbeat {folder.name}").start()
+    return lock
 
 
 def owner_of(folder: Path, now: float | None = None, heartbeats: Heartbeats | None = None) -> dict[str, Any] | None:
@@ -151,7 +151,7 @@ def owner_of(folder: Path, now: float | None = None, heartbeats: Heartbeats | No
 
 
 def _alive(path: Path, heartbeats: Heartbeats) -> dict[str, Any] | None:
-    """The owner named in the lease, None when the lease is over."""
+    """The owner named in the lock, None when the lock is over."""
     try:
         beat, content = _read(path)
     except FileNotFoundError:
@@ -173,7 +173,7 @@ def _alive(path: Path, heartbeats: Heartbeats) -> dict[str, Any] | None:
 
 
 def _read(path: Path) -> tuple[int, bytes]:
-    """The heartbeat on a lease, its modification time in nanoseconds, and what it says."""
+    """The heartbeat on a lock, its modification time in nanoseconds, and what it says."""
     with path.open("rb") as file:  # opening makes a network file system ask its server again
         return os.fstat(file.fileno()).st_mtime_ns, file.read()
 

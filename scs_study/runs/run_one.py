@@ -14,7 +14,7 @@ from scs_study.runs.context import RunContext
 from scs_study.runs.lock import Busy, Heartbeats, LockLost, RunLock, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
 from scs_study.runs.state import INITIAL, Outcome, run_state
-from scs_study.runs.validate import is_complete, repair, unreadable
+from scs_study.runs.validate import RunDir, read_run, repair, unreadable
 from scs_study.system import files
 from scs_study.system.console import say
 from scs_study.system.tensors import load_tensors, quarantine
@@ -37,58 +37,55 @@ def run_cell(
     A run that raises (SystemExit included) is "failed": its traceback is in error.txt and its sentence in the outcome.
     Raises Interrupted when `stop()` turned true; LockLost when another process took over because this one was silent.
     """
-    folder = context.runs / cell.run_name
-    if cell.source is not None and not is_complete(context.runs, cell):
-        outcome = run_cell(
-            cell.source, context, stop, heartbeats=heartbeats
-        )  # its epochs are not this cell's to report
-        if outcome.state == "busy":
-            return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
     try:
-        before = run_state(context.runs, cell)
-        if is_complete(context.runs, cell) or (before.state == "failed" and not context.retry_failed):
-            return Outcome(before.state, before.message)
-        if sentence := unreadable(folder):
+        run = read_run(context.runs, cell)
+        if cell.source is not None and not run.is_complete:
+            # Its epochs are not this cell's to report.
+            outcome = run_cell(cell.source, context, stop, heartbeats=heartbeats)
+            if outcome.state == "busy":
+                return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
+        if run.is_complete or (run.state.state == "failed" and not context.retry_failed):
+            return Outcome(run.state.state, run.state.message)
+        if sentence := unreadable(run.folder):
             return Outcome("failed", sentence)
-        folder.mkdir(parents=True, exist_ok=True)
-        lease = acquire(folder, heartbeats)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        lock = acquire(run.folder, heartbeats)
     except Busy as busy:
         return Outcome("busy", str(busy))
     except OSError as error:  # a full disk, a folder one may not write in: this cell's misfortune, and no other's
         return Outcome("failed", _sentence(error))
     try:
-        repair(folder, cell)
-        state = run_state(context.runs, cell)
-        if state.final:  # finished by another process between the two looks
-            return Outcome(state.state, state.message)
-        return _compute(cell, folder, context, lease, stop, report)
+        run = repair(context.runs, cell)
+        if run.state.final:  # finished by another process before the run was locked
+            return Outcome(run.state.state, run.state.message)
+        return _compute(run, context, lock, stop, report)
     except (Interrupted, LockLost):
         raise
     except (Exception, SystemExit) as error:
-        return _failed(cell, folder, lease, error)
+        return _failed(run, lock, error)
     finally:
-        lease.release()
+        lock.release()
 
 
 def _compute(
-    cell: CellConfig,
-    folder: Path,
+    run: RunDir,
     context: RunContext,
-    lease: RunLock,
+    lock: RunLock,
     stop: Callable[[], bool],
     report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
     def stop_or_lost() -> bool:
-        lease.check_if_silent()
+        lock.check_if_silent()
         return stop()
 
+    cell, folder = run.cell, run.folder
     shared = _starting_weights(cell, context)
     images = context.images(cell.data)
     starts = files.read_lines(folder / PROVENANCE)
     start = provenance(cell, context.settings, len(starts))
     _check_origins(folder, starts, {"shared_checksum": shared.checksum, "data_digest": images.digest})
     files.append_line(folder / PROVENANCE, {**start, "shared_checksum": shared.checksum, "data_digest": images.digest})
-    result = train(cell, folder, images, shared, context.settings, stop_or_lost, report, lease.check)
+    result = train(cell, folder, images, shared, context.settings, stop_or_lost, report, lock.check)
     (folder / run_folder.ERROR).unlink(missing_ok=True)
     return Outcome(result["state"], record.message(result))
 
@@ -119,24 +116,24 @@ def give_up(cell: CellConfig, context: RunContext, sentence: str) -> Outcome:
     """Return the outcome "failed" with `sentence`, recorded in the run's folder, for a cell that kills whoever works on
     it.
     """
-    folder = context.runs / cell.run_name
+    run = read_run(context.runs, cell)
     try:
-        lease = acquire(folder)
+        lock = acquire(run.folder)
     except (Busy, OSError):
         return Outcome("failed", sentence)
     try:
-        return _failed(cell, folder, lease, RuntimeError(sentence))
+        return _failed(run, lock, RuntimeError(sentence))
     finally:
-        lease.release()
+        lock.release()
 
 
-def _failed(cell: CellConfig, folder: Path, lease: RunLock, error: BaseException) -> Outcome:
+def _failed(run: RunDir, lock: RunLock, error: BaseException) -> Outcome:
     sentence = _sentence(error)
-    lease.check()
+    lock.check()
     try:
-        epoch = run_state(folder.parent, cell).epoch
-        files.write_text(folder / run_folder.ERROR, "".join(traceback.format_exception(error)))
-        run_folder.write_status(folder, "failed", epoch, cell.train.epochs, sentence)
+        epoch = run_state(run.folder.parent, run.cell).epoch  # it has gone on since it was read
+        files.write_text(run.folder / run_folder.ERROR, "".join(traceback.format_exception(error)))
+        run_folder.write_status(run.folder, "failed", epoch, run.cell.train.epochs, sentence)
     except OSError as second:  # a full disk or a folder that has become read-only: say it, there is nowhere to write it
         sentence += f" (and the failure could not be recorded: {second})"
     return Outcome("failed", sentence)

@@ -57,7 +57,7 @@ class Outcome:
 def run_state(runs: Path, cell: CellConfig, now: float | None = None) -> RunState:
     """Return the state of a cell's run. A run whose process is gone is `interrupted`, whatever its last words were.
 
-    now: as for `lease.owner_of`.
+    now: as for `lock.owner_of`.
     """
     return _state(runs / cell.run_name, cell.train.epochs, now, None)
 
@@ -88,7 +88,7 @@ def run_states(runs: Path, cells: Iterable[CellConfig], heartbeats: Heartbeats |
     """Return the states of many runs, by run name. Folders that were final before and have not changed since are not
     read.
 
-    watch: as for `lease.owner_of`, of whoever looks again and again.
+    heartbeats: as for `lock.owner_of`, of whoever looks again and again.
     """
     now = clock(runs)
     there = set(os.listdir(runs)) if runs.is_dir() else set()

@@ -10,7 +10,7 @@ from typing import Any
 
 from scs_study.config.schema import FORMAT, CellConfig
 from scs_study.runs.provenance import PROVENANCE
-from scs_study.runs.state import run_state
+from scs_study.runs.state import RunState, run_state
 from scs_study.system import files
 from scs_study.system.console import say
 from scs_study.system.tensors import load_tensors, quarantine
@@ -39,6 +39,30 @@ class Damage:
     path: Path
     sentence: str
     numbers: bool
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """A run's folder as one look found it, so that nobody need look again; valid while the run is locked, or over.
+
+    damage: what is wrong with its files; of a run that is not final only with those that never change.
+    """
+
+    folder: Path
+    cell: CellConfig
+    state: RunState
+    damage: tuple[Damage, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """The run is final and all its files are whole: nothing is left to do."""
+        return self.state.final and not self.damage
+
+
+def read_run(runs: Path, cell: CellConfig) -> RunDir:
+    """Return the folder of the cell's run as it is now."""
+    folder, state = runs / cell.run_name, run_state(runs, cell)
+    return RunDir(folder, cell, state, tuple(damage(folder, cell)))
 
 
 def is_complete(runs: Path, cell: CellConfig) -> bool:
@@ -84,20 +108,21 @@ def unreadable(folder: Path) -> str:
     return ""
 
 
-def repair(folder: Path, cell: CellConfig) -> None:
-    """Set damaged files aside, each with a printed sentence, so that the run is again what its files say it is.
+def repair(runs: Path, cell: CellConfig) -> RunDir:
+    """Set damaged files aside, each with a printed sentence, and return the run, which is what its files say again.
 
-    Only for the owner of the run's lease. Files that a killed writer left behind are taken away.
+    Only for the owner of the run's lock. Files that a killed writer left behind are taken away.
     """
+    folder = runs / cell.run_name
     for leftover in (*folder.glob(".*.tmp"), *folder.glob("*/.epoch-*.tmp")):
         leftover.unlink(missing_ok=True)
-    found = damage(folder, cell)
-    for item in found:
+    run = read_run(runs, cell)
+    for item in run.damage:
         aside = f"set aside as {quarantine(item.path).name}" if item.path.exists() else "it is gone"
         again = ", and the run is computed again" if item.numbers else ""
         say(f"{item.sentence}; {aside}{again}")
-    lost = any(item.numbers for item in found)
-    if any(item.numbers and item.path.name == CONFIG for item in found):
+    lost = any(item.numbers for item in run.damage)
+    if any(item.numbers and item.path.name == CONFIG for item in run.damage):
         for name in _EVERYTHING:
             if (folder / name).exists():
                 quarantine(folder / name)
@@ -108,11 +133,13 @@ def repair(folder: Path, cell: CellConfig) -> None:
     elif result.exists():
         # Killed between its result and its last status, or the status was damaged: the result stands.
         values = files.read_json(result)
-        if not run_state(folder.parent, cell).final:
+        if not run_state(runs, cell).final:
             write_status(folder, values["state"], _epochs(folder), cell.train.epochs, record.message(values))
         (folder / checkpoint.NAME).unlink(missing_ok=True)
     if not (folder / CONFIG).exists():
         files.write_json(folder / CONFIG, cell.identity())
+    state = run_state(runs, cell) if run.damage or result.exists() else run.state
+    return RunDir(folder, cell, state, ())
 
 
 def _result_damage(folder: Path, cell: CellConfig) -> Iterator[Damage]:

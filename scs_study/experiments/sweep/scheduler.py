@@ -33,11 +33,11 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class AcquiredTrial:
-    """A trial that this process works on, and the lease that tells the other workers so."""
+    """A trial that this process works on, and the lock that tells the other workers so."""
 
     trial: optuna.Trial
     cell: CellConfig
-    lease: RunLock
+    lock: RunLock
 
 
 @dataclass
@@ -58,8 +58,8 @@ class TrialScheduler:
         """Return the next trial: one that was given back, or a new one; None when all are taken.
 
         Optuna's journal has no heartbeat, and its states cannot tell a dead worker's trial from a live one's. So a
-        worker holds a lease for its trial (runs/lock.py), taken in the same turn as the trial itself: a running trial
-        without a live lease is one whose worker is gone. Raises Interrupted when `stop()` turned true in the wait for
+        worker holds a lock for its trial (runs/lock.py), taken in the same turn as the trial itself: a running trial
+        without a live lock is one whose worker is gone. Raises Interrupted when `stop()` turned true in the wait for
         the turn.
         """
         with turn(self.folder, stop, self.heartbeats):
@@ -124,8 +124,8 @@ class TrialScheduler:
 
     def leave(self, taken: AcquiredTrial) -> None:
         """Free the trial: it is finished, or another worker has taken it over."""
-        taken.lease.release()
-        shutil.rmtree(taken.lease.path.parent, ignore_errors=True)
+        taken.lock.release()
+        shutil.rmtree(taken.lock.path.parent, ignore_errors=True)
 
     def retry_failed(self) -> int:
         """Return the number of trials whose run failed and that are tried again from now on."""
@@ -185,7 +185,7 @@ class TrialScheduler:
         return run_state(self.runs, self.sweep.cell(trial.params["p"], trial.params["seed"])).epoch
 
     def _tell(self, taken: AcquiredTrial, value: float | None = None, state: TrialState | None = None) -> None:
-        # In a turn: nobody may see the trial still running and its lease already free.
+        # In a turn: nobody may see the trial still running and its lock already free.
         with turn(self.folder, _never, self.heartbeats):
             self.study.tell(taken.trial.number, value, state=state, skip_if_finished=True)
             self.leave(taken)

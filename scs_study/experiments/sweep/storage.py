@@ -133,7 +133,7 @@ def turn(folder: Path, stop: Callable[[], bool], heartbeats: Heartbeats) -> Iter
     (folder / TURN).mkdir(parents=True, exist_ok=True)
     while True:
         try:
-            lease = acquire(folder / TURN, heartbeats)
+            lock = acquire(folder / TURN, heartbeats)
             break
         except Busy:
             if stop():
@@ -142,7 +142,7 @@ def turn(folder: Path, stop: Callable[[], bool], heartbeats: Heartbeats) -> Iter
     try:
         yield
     finally:
-        lease.release()
+        lock.release()
 
 
 def join(
