@@ -27,10 +27,83 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup replicate headtohead test status cancel tables figures publish results claims compare report saliency fidelity robustness sweep dashboard chaos bench leaderboard export simulate lint lock clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(MAKEFILE_LIST) | tr -d ':')
+
+##@ Run
+
+replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=table3
+	@$(PYTHON) scripts/replicate.py study=$(STUDY) launch=$(LAUNCH) $(ARGS)
+
+headtohead: $(STAMP) ## convolution against SCS on your own images: make headtohead ROOT=my/images ARCH=resnet20
+	@$(PYTHON) scripts/replicate.py study=headtohead data=$(DATA) $(if $(ROOT),'data.root=$(ROOT)') arch=$(ARCH) study.seeds=$(SEEDS) saliency=glance launch=$(LAUNCH) $(ARGS)
+
+sweep: $(STAMP) ## one fixed p for all layers, searched by Optuna: make sweep SWEEP=rohrer100k ARGS="workers=2"
+	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) launch=$(LAUNCH) $(ARGS)
+
+status: $(STAMP) ## where every cell of a study stands
+	@$(PYTHON) scripts/status.py study=$(STUDY) $(ARGS)
+
+cancel: $(STAMP) ## cancel what a study has sent to SLURM, and nothing else
+	@$(PYTHON) scripts/cancel.py study=$(STUDY) $(ARGS)
+
+##@ Read and conclude
+
+results: $(STAMP) ## test errors of a study's runs, finished or not, and their error curves
+	@$(PYTHON) scripts/show_results.py study=$(STUDY) $(ARGS)
+
+tables: $(STAMP) ## a study's tables from its run folders as they are now
+	@$(PYTHON) scripts/tables.py study=$(STUDY) $(ARGS)
+
+figures: $(STAMP) ## a study's figures from its run folders as they are now
+	@$(PYTHON) scripts/figures.py study=$(STUDY) $(ARGS)
+
+claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUDY=paper, or ARGS="runs=PATH match='...'"
+	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
+
+compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
+	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)
+
+dashboard: $(STAMP) ## Optuna's dashboard on a sweep, at http://127.0.0.1:$(PORT)/
+	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) dashboard=$(PORT) $(ARGS)
+
+##@ Look into finished runs
+
+saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
+	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)
+
+robustness: $(STAMP) ## attack a study's finished runs: make robustness STUDY=cifar10_short ARGS="attack=short"
+	@$(PYTHON) scripts/robustness.py study=$(STUDY) $(ARGS)
+
+fidelity: $(STAMP) ## how close the samples of a study's adversarial runs come to real images: make fidelity STUDY=gan_mnist
+	@$(PYTHON) scripts/fidelity.py study=$(STUDY) $(ARGS)
+
+export: $(STAMP) ## a finished run's network as ONNX, torch.export or Keras: make export RUN=name FORMAT=onnx
+	@$(PYTHON) scripts/export.py "run=$(RUN)" format=$(FORMAT) $(ARGS)
+
+##@ Publish
+
+publish: $(STAMP) ## tables, PNG figures and compressed records of a study's finished runs, for the repository
+	@$(PYTHON) scripts/publish.py study=$(STUDY) $(ARGS)
+
+leaderboard: $(STAMP) ## fewest parameters for an accuracy, ours beside the published: docs/leaderboard.md
+	@$(PYTHON) scripts/leaderboard.py $(ARGS)
+
+simulate: $(STAMP) ## coverage and error rates of the statistics on simulated studies, into docs/statistics.md
+	@$(PYTHON) scripts/simulate.py $(ARGS)
+
+##@ Measure
+
+bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, as ratios; CSV and a chart
+	@$(PYTHON) scripts/bench.py $(ARGS)
+
+chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes with an undisturbed one
+	@$(PYTHON) scripts/chaos.py $(ARGS)
+
+##@ Work on it
 
 help: ## what there is to type
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
 	@echo 'with STUDY=$(STUDY) LAUNCH=$(LAUNCH) ARGS="$(ARGS)"; studies: $(notdir $(basename $(wildcard conf/study/*.yaml)))'
 
 setup: $(STAMP) ## the environment, from the pinned and hashed requirements.lock
@@ -42,68 +115,8 @@ GONE := $(shell test ! -e $(STAMP) || test -x $(PYTHON) || echo gone)
 $(STAMP): requirements.lock pyproject.toml scripts/setup.sh $(GONE)
 	@bash scripts/setup.sh $(VENV)
 
-replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=table3
-	@$(PYTHON) scripts/replicate.py study=$(STUDY) launch=$(LAUNCH) $(ARGS)
-
-headtohead: $(STAMP) ## convolution against SCS on your own images: make headtohead ROOT=my/images ARCH=resnet20
-	@$(PYTHON) scripts/replicate.py study=headtohead data=$(DATA) $(if $(ROOT),'data.root=$(ROOT)') arch=$(ARCH) study.seeds=$(SEEDS) saliency=glance launch=$(LAUNCH) $(ARGS)
-
 test: $(STAMP) ## the whole test suite
 	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
-
-status: $(STAMP) ## where every cell of a study stands
-	@$(PYTHON) scripts/status.py study=$(STUDY) $(ARGS)
-
-cancel: $(STAMP) ## cancel what a study has sent to SLURM, and nothing else
-	@$(PYTHON) scripts/cancel.py study=$(STUDY) $(ARGS)
-
-tables: $(STAMP) ## a study's tables from its run folders as they are now
-	@$(PYTHON) scripts/tables.py study=$(STUDY) $(ARGS)
-
-figures: $(STAMP) ## a study's figures from its run folders as they are now
-	@$(PYTHON) scripts/figures.py study=$(STUDY) $(ARGS)
-
-publish: $(STAMP) ## tables, PNG figures and compressed records of a study's finished runs, for the repository
-	@$(PYTHON) scripts/publish.py study=$(STUDY) $(ARGS)
-
-results: $(STAMP) ## test errors of a study's runs, finished or not, and their error curves
-	@$(PYTHON) scripts/show_results.py study=$(STUDY) $(ARGS)
-
-claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUDY=paper, or ARGS="runs=PATH match='...'"
-	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
-
-compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
-	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)
-
-saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
-	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)
-
-fidelity: $(STAMP) ## how close the samples of a study's adversarial runs come to real images: make fidelity STUDY=gan_mnist
-	@$(PYTHON) scripts/fidelity.py study=$(STUDY) $(ARGS)
-
-robustness: $(STAMP) ## attack a study's finished runs: make robustness STUDY=cifar10_short ARGS="attack=short"
-	@$(PYTHON) scripts/robustness.py study=$(STUDY) $(ARGS)
-
-sweep: $(STAMP) ## one fixed p for all layers, searched by Optuna: make sweep SWEEP=rohrer100k ARGS="workers=2"
-	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) launch=$(LAUNCH) $(ARGS)
-
-dashboard: $(STAMP) ## Optuna's dashboard on a sweep, at http://127.0.0.1:$(PORT)/
-	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) dashboard=$(PORT) $(ARGS)
-
-chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes with an undisturbed one
-	@$(PYTHON) scripts/chaos.py $(ARGS)
-
-bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, as ratios; CSV and a chart
-	@$(PYTHON) scripts/bench.py $(ARGS)
-
-leaderboard: $(STAMP) ## fewest parameters for an accuracy, ours beside the published: docs/leaderboard.md
-	@$(PYTHON) scripts/leaderboard.py $(ARGS)
-
-export: $(STAMP) ## a finished run's network as ONNX, torch.export or Keras: make export RUN=name FORMAT=onnx
-	@$(PYTHON) scripts/export.py "run=$(RUN)" format=$(FORMAT) $(ARGS)
-
-simulate: $(STAMP) ## coverage and error rates of the statistics on simulated studies, into docs/statistics.md
-	@$(PYTHON) scripts/simulate.py $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy

@@ -26,7 +26,7 @@ from scs_study.command import (
 )
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import cell_overrides, united, with_sources
-from scs_study.launch.registry import forecast, launch, unsettled
+from scs_study.launch.registry import forecast, incomplete, launch
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
@@ -58,8 +58,8 @@ def main(config: DictConfig) -> int:
     keep_checkpoint(config, cells, overrides)
     context, folder = run_context(config), results_folder(config, results_name(study))
     check_analyses(made_of, config)
-    missing, twins = unsettled(work, runs), len(work) - len(cells)
-    also = f" ({twins} of them convolutional twins that others start from)" if twins else ""
+    missing, parents = incomplete(work, runs), len(work) - len(cells)
+    also = f" ({parents} of them parent runs that others start from)" if parents else ""
     done = len(work) - len(missing)
     say(f"{study.name}: {study.title}\n{len(work)} cells{also}, {done} done already")
     if missing:

@@ -108,8 +108,8 @@ class CellConfig:
     """One cell of a study: architecture x variant x data x recipe x seed.
 
     init: the law of the shared initial weights (one of DRAWN), or whose trained weights to start from: those of the
-    cell's convolutional twin (pretrained), or those of a file (checkpoint-<checksum>). Or the directions of one and
-    the norms of another (uniform_sized_as_pretrained, pretrained_sized_as_uniform; a file in the place of pretrained).
+    cell's convolutional counterpart (pretrained), or a file's (checkpoint-<checksum>). Or the directions of one and the
+    norms of another (uniform_sized_as_pretrained, pretrained_sized_as_uniform; a file in the place of pretrained).
     code: (part, digest) of what a name stands for, where that is no released code (identity.code_of); () for the rest,
     and for cells of commits that did not know it.
     objective: what the run optimises (training/objectives). targets: (part, Python object) of every name standing for
@@ -161,7 +161,7 @@ class CellConfig:
 
     @property
     def source(self) -> CellConfig | None:
-        """The cell whose trained weights this one starts from: its convolutional twin, of the same recipe and seed.
+        """The cell whose trained weights this one starts from: its convolutional counterpart, by the same recipe.
 
         None unless init needs them (paper 4.3).
         """

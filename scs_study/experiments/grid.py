@@ -186,8 +186,8 @@ def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
 
 
 def with_sources(cells: Sequence[CellConfig]) -> list[CellConfig]:
-    """Return the cells, and before them the convolutional twins whose trained weights they start from, if not among
-    them.
+    """Return the cells, and before them the convolutional counterparts whose trained weights they start from, unless
+    these are among them.
     """
     names = {cell.run_name for cell in cells}
     sources = {cell.source.run_name: cell.source for cell in cells if cell.source is not None}

@@ -23,18 +23,20 @@ from scs_study.training.run import device_name
 LAUNCHERS = ("inline", "pool", "slurm")
 
 
-def unsettled(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
+def incomplete(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
     """Return the cells that have no result yet, or one with a damaged file."""
     return [cell for cell in cells if not is_complete(runs, cell)]
 
 
 def forecast(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> str:
     """Return a line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
-    missing = unsettled(cells, context.runs)
+    missing = incomplete(cells, context.runs)
     if not missing:
         return ""
     states = run_states(context.runs, missing)
-    left = [(c, c.train.epochs - states[c.run_name].epoch) for c in missing if not states[c.run_name].final]
+    # A final run among them has a damaged file, and is computed again.
+    epochs = {name: 0 if state.final else state.epoch for name, state in states.items()}
+    left = [(cell, cell.train.epochs - epochs[cell.run_name]) for cell in missing]
     device = None if config.launch.name == "slurm" else context.settings.device
     found = estimate(left, {cell.data.images_key: context.images(cell.data) for cell, _ in left}, device)
     processes = min(pool_of(context, config).workers, len(left)) if config.launch.name == "pool" else 1
@@ -51,7 +53,7 @@ def launch(
     Raises ValueError in one sentence before anything runs; stopping.Interrupted.
     """
     name = choice("launch.name", config.launch.name, LAUNCHERS)
-    if unsettled(cells, context.runs):
+    if incomplete(cells, context.runs):
         check_writable(context.runs)
     if name == "slurm":
         settings = OmegaConf.to_container(config.launch, resolve=True)

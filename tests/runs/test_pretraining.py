@@ -1,4 +1,4 @@
-"""A cell may start from the trained weights of its convolutional twin, which is then computed first, once."""
+"""A cell may start from the trained weights of its convolutional counterpart, which is then computed first, once."""
 
 from __future__ import annotations
 
