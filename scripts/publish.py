@@ -42,8 +42,8 @@ def main(config: DictConfig) -> int:
     frame = study_frame(cells, runs)
     say(publish_tables(made_of, frame, folder))
     say(publish_figures(made_of, frame, runs, folder))
-    for page in folder.rglob("*.pdf"):  # for a paper; of the repository they would double the size
-        page.unlink()
+    for path in (*folder.rglob("*.pdf"), *folder.rglob("*.tex")):  # for a paper: make figures, make tables
+        path.unlink()
     pack(runs, done, folder / RECORDS)
     say(f"  {folder / RECORDS}: {len(done)} runs")
     return 0

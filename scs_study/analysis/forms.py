@@ -36,8 +36,11 @@ class Column:
 
 
 def write_study_table(table: Table, folder: Path, name: str | None = None) -> tuple[Path, ...]:
-    """Return the paths of the four forms of `table`, <name>.csv, .md, .tex and .txt in `folder`, and write them."""
-    forms = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex, ".txt": to_text}
+    """Return the paths of the three forms of `table`, <name>.csv, .md and .tex in `folder`, and write them.
+
+    The text form is for a terminal: it is shown, and says no more than the Markdown.
+    """
+    forms = {".csv": to_csv, ".md": to_markdown, ".tex": to_latex}
     return write_forms(folder, name or table.name, {suffix: form(table) for suffix, form in forms.items()})
 
 
