@@ -43,6 +43,9 @@ sweep: $(STAMP) ## one fixed p for all layers, searched by Optuna: make sweep SW
 status: $(STAMP) ## where every cell of a study stands
 	@$(PYTHON) scripts/status.py study=$(STUDY) $(ARGS)
 
+runs: $(STAMP) ## list runs, and stop, resume, redo or delete them: make runs ARGS="match='rohrer68k-*' state=failed redo=true"
+	@$(PYTHON) scripts/runs.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
+
 cancel: $(STAMP) ## cancel what a study has sent to SLURM, and nothing else
 	@$(PYTHON) scripts/cancel.py study=$(STUDY) $(ARGS)
 

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 from scs_study.config.schema import CellConfig
 from scs_study.runs.progress import Progress
-from scs_study.runs.state import Outcome, run_state, run_states
-from scs_study.runs.validate import is_complete
+from scs_study.runs.state import Outcome, run_states
+from scs_study.runs.stopped import STOPPED
+from scs_study.runs.validate import read_run
 
 POLL = 2.0
 """Seconds after which a run that another process is at is tried again."""
@@ -95,9 +96,10 @@ class GridSource:
         """Return the next cell that is not done already, None when there is none now."""
         while self._todo and self._todo[0][0] <= time.monotonic():
             *_, job = heapq.heappop(self._todo)
-            if not is_complete(self._runs, job.cell):
+            run = read_run(self._runs, job.cell)
+            state = run.state
+            if not run.is_complete and state.state != STOPPED:
                 return job
-            state = run_state(self._runs, job.cell)
             self.finish(job, Outcome(state.state, state.message))
         return None
 

@@ -12,6 +12,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.launch.code_snapshot import LOGS, SlurmJob, jobs_of, submissions
 from scs_study.runs.lock import Heartbeats
 from scs_study.runs.state import Outcome, RunState, run_states
+from scs_study.runs.stopped import STOPPED
 from scs_study.system.console import say
 from scs_study.training.stopping import Interrupted, StopRequest
 
@@ -56,12 +57,14 @@ def monitor_study(study: str, cells: Sequence[CellConfig], runs: Path) -> dict[s
     def look(jobs: list[SlurmJob] | None) -> tuple[str, bool]:
         states.update(run_states(runs, cells, heartbeats))
         running = any(state.state == "running" for state in states.values())
-        over = (jobs is not None and not jobs and not running) or all(state.final for state in states.values())
+        over = (jobs is not None and not jobs and not running) or all(
+            state.final or state.state == STOPPED for state in states.values()
+        )
         return summary([state.state for state in states.values()], jobs), over
 
     again = f"the jobs go on (status study={study} --wait, or cancel)"
     monitor(lambda: jobs_of(runs, names), look, again)
-    left = [name for name, state in states.items() if not state.final and state.state != "failed"]
+    left = [name for name, state in states.items() if not state.final and state.state not in ("failed", STOPPED)]
     if left:
         logs = [path / LOGS for path in submissions(runs).values()]
         say(f"{len(left)} cells were left unfinished by their tasks; repeat the command to continue them")

@@ -18,6 +18,7 @@ from scs_study.launch.code_snapshot import CODE, LOGS, SlurmJob, Submission, cov
 from scs_study.launch.monitor import monitor_study
 from scs_study.runs.context import RunContext
 from scs_study.runs.state import Outcome
+from scs_study.runs.stopped import is_stopped
 from scs_study.runs.validate import is_complete
 from scs_study.system.console import say
 
@@ -43,7 +44,13 @@ def submit(
     jobs = covered(context.runs, decided(lambda: jobs_of(context.runs, names)))
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
-    wanted = [cell for cell in cells if cell.run_name not in on_their_way and not is_complete(context.runs, cell)]
+    wanted = [
+        cell
+        for cell in cells
+        if cell.run_name not in on_their_way
+        and not is_stopped(context.runs / cell.run_name)
+        and not is_complete(context.runs, cell)
+    ]
     ready = [cell for cell in wanted if cell.source is None or cell.source.run_name not in on_their_way]
     if len(ready) < len(wanted):
         waiting = f"{len(wanted) - len(ready)} cells start from weights that other jobs are computing"

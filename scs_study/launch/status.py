@@ -10,7 +10,7 @@ from typing import Any
 from scs_study.config.schema import CellConfig
 from scs_study.launch.code_snapshot import jobs_of
 from scs_study.runs.progress import duration
-from scs_study.runs.state import RunState, run_states
+from scs_study.runs.state import STATES, RunState, run_states
 
 
 def plan_records(cells: Sequence[CellConfig], runs: Path) -> list[dict[str, Any]]:
@@ -40,8 +40,7 @@ def status_text(cells: Sequence[CellConfig], runs: Path) -> str:
     width = max(len(name) for name in states)
     lines = [f"{name:{width}}  {_words(state)}" for name, state in states.items()]
     counts = Counter(state.state for state in states.values())
-    order = ("done", "diverged", "untrained", "collapsed", "running", "interrupted", "failed", "damaged", "missing")
-    total = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
+    total = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     return "\n".join([*lines, f"{len(cells)} cells: {total}"])
 
 
@@ -58,7 +57,7 @@ def jobs_text(cells: Sequence[CellConfig], runs: Path) -> str:
 
 def _words(state: RunState) -> str:
     text = state.state
-    if state.state in ("running", "interrupted", "failed"):
+    if state.state in ("running", "interrupted", "stopped", "failed"):
         text += f", epoch {state.epoch}/{state.epochs}"
     if state.age is not None:
         text += f" on {state.owner}, last sign of life {duration(state.age)} ago"

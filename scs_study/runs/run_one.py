@@ -14,6 +14,7 @@ from scs_study.runs.context import RunContext
 from scs_study.runs.lock import Busy, Heartbeats, LockLost, RunLock, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
 from scs_study.runs.state import INITIAL, Outcome, run_state
+from scs_study.runs.stopped import SENTENCE, STOPPED, StopFile, is_stopped
 from scs_study.runs.validate import RunDir, read_run, repair, unreadable
 from scs_study.system import files
 from scs_study.system.console import say
@@ -44,6 +45,8 @@ def run_cell(
             outcome = run_cell(cell.source, context, stop, heartbeats=heartbeats)
             if outcome.state == "busy":
                 return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
+        if is_stopped(run.folder) and not run.state.final:
+            return Outcome(STOPPED, SENTENCE)
         if run.is_complete or (run.state.state == "failed" and not context.retry_failed):
             return Outcome(run.state.state, run.state.message)
         if sentence := unreadable(run.folder):
@@ -59,7 +62,11 @@ def run_cell(
         if run.state.final:  # finished by another process before the run was locked
             return Outcome(run.state.state, run.state.message)
         return _compute(run, context, lock, stop, report)
-    except (Interrupted, LockLost):
+    except Interrupted:
+        if is_stopped(run.folder) and not stop():
+            return Outcome(STOPPED, SENTENCE)
+        raise
+    except LockLost:
         raise
     except (Exception, SystemExit) as error:
         return _failed(run, lock, error)
@@ -74,9 +81,11 @@ def _compute(
     stop: Callable[[], bool],
     report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
+    stopped = StopFile(run.folder)
+
     def stop_or_lost() -> bool:
         lock.check_if_silent()
-        return stop()
+        return stopped() or stop()
 
     cell, folder = run.cell, run.folder
     shared = _starting_weights(cell, context)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scs_study.config.schema import CellConfig
 from scs_study.runs.lock import Heartbeats, owner_of
+from scs_study.runs.stopped import SENTENCE, STOPPED, is_stopped
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
@@ -25,9 +26,13 @@ _SETTLED = 2.0
 """Seconds: a folder that changed less than this ago may change again without its time showing it."""
 
 
+STATES = (*run_folder.FINAL_STATES, "running", "interrupted", STOPPED, "failed", "damaged", "missing")
+"""All that a run can be, in the order in which states are counted."""
+
+
 @dataclass(frozen=True)
 class RunState:
-    """state: done, diverged, failed, running, interrupted, missing or damaged. epoch: completed ones of `epochs`.
+    """state: one of STATES. epoch: completed ones of `epochs`.
 
     age: seconds since the last heartbeat of a running run, owner: where it runs. message: one sentence for failed,
     diverged, damaged.
@@ -79,6 +84,8 @@ def _state(folder: Path, epochs: int, now: float | None, heartbeats: Heartbeats 
     if owner is not None:
         where = f"{owner.get('host', 'unknown host')}, process {owner.get('pid', 'unknown')}"
         return RunState("running", epoch, epochs, owner["age"], "", where)
+    if is_stopped(folder):
+        return RunState(STOPPED, epoch, epochs, None, SENTENCE)
     if state == "running":
         return RunState("interrupted", epoch, epochs, None, "its process is gone")
     return RunState(state, epoch, epochs, None, message)

@@ -16,6 +16,7 @@ from scs_study.experiments.sweep.scheduler import KILLED, STOPPED, AcquiredTrial
 from scs_study.experiments.sweep.settings import Sweep
 from scs_study.experiments.sweep.storage import join
 from scs_study.experiments.work import POLL, Job, Stop
+from scs_study.runs import stopped as by_user
 from scs_study.runs.lock import Heartbeats
 from scs_study.runs.progress import QUIET
 from scs_study.runs.state import Outcome
@@ -134,9 +135,10 @@ class SweepSource:
             self._end_early(job)
             return
         taken, folder = self._trials[job.number].taken, self._scheduler.runs / job.cell.run_name
-        if outcome.state == "failed":
+        if outcome.state in ("failed", by_user.STOPPED):
             self._end(job, lambda: self._scheduler.fail(taken, outcome.message))
-            self.say(f"{job.title}: failed: {outcome.message} (see {folder / run_folder.ERROR})")
+            where = f" (see {folder / run_folder.ERROR})" if outcome.state == "failed" else ""
+            self.say(f"{job.title}: {outcome.state}: {outcome.message}{where}")
             return
         self._catch_up(job, job.cell.train.epochs)  # a run that was done already has reported nothing yet
         best = files.read_json(folder / run_folder.RESULT)["best_test_accuracy"]
