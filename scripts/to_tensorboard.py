@@ -1,0 +1,36 @@
+"""Writes the epochs of runs, finished or not, as event files of TensorBoard.
+
+python scripts/to_tensorboard.py study=quick
+python scripts/to_tensorboard.py 'match=rohrer68k-*' to=/tmp/events && tensorboard --logdir /tmp/events
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study.system import environment
+
+environment.settle()
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.tensorboard import write_events
+from scs_study.command import matching_runs, run_command
+from scs_study.system.console import say
+from scs_study.system.places import below_project
+
+
+def main(config: DictConfig) -> int:
+    """Return exit status 0. Raises ValueError when no run matches, or TensorBoard is not installed."""
+    names, _ = matching_runs(config)
+    runs, to = below_project(config.runs), below_project(config.to)
+    for name in names:
+        say(f"{name}: {write_events(runs / name, to)} epochs")
+    say(f"{len(names)} runs: tensorboard --logdir {to}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, "tensorboard")
