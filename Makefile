@@ -66,6 +66,9 @@ claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUD
 compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
 	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)
 
+report: $(STAMP) ## a study as one page, offline: verdicts, tables, curves, runs, recipe: make report STUDY=table3
+	@$(PYTHON) scripts/report.py study=$(STUDY) $(ARGS)
+
 tensorboard: $(STAMP) ## epochs of runs as event files: make tensorboard STUDY=table3, or ARGS="match='rohrer68k-*'"
 	@$(PYTHON) scripts/to_tensorboard.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
 

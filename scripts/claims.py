@@ -26,13 +26,13 @@ from scs_study.analysis.claims.table import tally, write_claims
 from scs_study.analysis.collect import collect
 from scs_study.command import (
     chosen_study,
+    further_runs,
     matching_runs,
     results_folder,
     results_name,
     run_command,
     task_overrides,
 )
-from scs_study.runs.archive import unpacked
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 
@@ -65,13 +65,7 @@ def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:
     else:
         frames[runs] = collect(runs)
         name = "claims"
-    for folder in config.folders:
-        further = below_project(folder)
-        if further.is_file():
-            further = unpacked(further)
-        if not further.is_dir():
-            raise ValueError(f"folders: {folder}: there is no such folder, nor published records of that name")
-        frames[further] = collect(further)
+    frames |= {further: collect(further) for further in further_runs(config)}
     return frames, name
 
 

@@ -65,7 +65,7 @@ def chosen_side(key: str, config: DictConfig) -> Side:
         return side(place.parent.name, collect(folder), folder)
     if not set("*?[") & set(text) and not (runs / text).is_dir():
         raise ValueError(f"{key}={text}: no study, no run and no pattern of run names{near(text, options('study'))}")
-    return side(text, collect(runs, named_runs(runs, text, key)), runs)
+    return side(text, collect(runs, named_runs([runs], text, key)), runs)
 
 
 if __name__ == "__main__":

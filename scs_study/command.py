@@ -24,6 +24,7 @@ from scs_study.config.schema import FOLDER, CellConfig
 from scs_study.experiments.applied import GROUPS, apply_settings
 from scs_study.experiments.compose import cell_of, checkpoint_scheme, compose_cell
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
+from scs_study.runs.archive import unpacked
 from scs_study.system import files
 from scs_study.system.console import guarded, say
 from scs_study.system.places import CONF, below_project, user_path
@@ -199,16 +200,17 @@ def with_root(config: DictConfig) -> dict[str, Any]:
     return overrides if config.data.root is None else {**overrides, "data.root": str(config.data.root)}
 
 
-def matching_runs(config: DictConfig) -> tuple[list[str], str]:
+def matching_runs(config: DictConfig, places: Sequence[Path] = ()) -> tuple[list[str], str]:
     """(run names, name of the results folder) of the runs that `match` names, or else of the study's that have begun.
 
+    places: folders of runs in which `match` looks for names, that of `runs` unless said.
     Raises ValueError when there are none.
     """
     runs = below_project(config.runs)
     if config.match:
         if others := [each for each in task_overrides() if cell_overrides([each]) or each.startswith("study.")]:
             raise ValueError(f"{others[0]} has no effect beside match={config.match}, which takes runs by their names")
-        names = named_runs(runs, str(config.match), "match")
+        names = named_runs(places or [runs], str(config.match), "match")
         return names, "matched"
     study, cells = chosen_study(config)
     names = [cell.run_name for cell in cells if (runs / cell.run_name / run_folder.CONFIG).exists()]
@@ -217,15 +219,40 @@ def matching_runs(config: DictConfig) -> tuple[list[str], str]:
     return names, results_name(study)
 
 
-def named_runs(runs: Path, pattern: str, key: str) -> list[str]:
+def named_runs(places: Sequence[Path], pattern: str, key: str) -> list[str]:
     """Return the names of the runs that match a pattern given for `key`. Raises ValueError when there are none."""
     try:
-        names = sorted(folder.parent.name for folder in runs.glob(f"{pattern}/config.json"))
+        names = sorted({file.parent.name for place in places for file in place.glob(f"{pattern}/config.json")})
     except (NotImplementedError, ValueError):
         raise ValueError(f"{key}={pattern}: must be a pattern of run names, such as rohrer25k-*") from None
     if not names:
-        raise ValueError(f"{key}={pattern}: no run in {runs} has such a name")
+        raise ValueError(f"{key}={pattern}: no run in {', '.join(map(str, places))} has such a name")
     return names
+
+
+def further_runs(config: DictConfig) -> list[Path]:
+    """Return the folders of runs that `folders` names, records unpacked. Raises ValueError for a missing one."""
+    found = []
+    for folder in config.folders:
+        further = below_project(folder)
+        if further.is_file():
+            further = unpacked(further)
+        if not further.is_dir():
+            raise ValueError(f"folders: {folder}: there is no such folder, nor published records of that name")
+        found.append(further)
+    return found
+
+
+def settings_to_repeat() -> list[str]:
+    """Return the overrides of the command line that say which runs are meant, less where files lie on this machine."""
+    found = []
+    for argument in task_overrides():
+        key = parse_overrides([argument])[0].key_or_group
+        if key == "init.checkpoint":
+            argument = f"{key}=/path/to/{Path(str(parse_overrides([argument])[0].value())).name}"
+        if (key != "study" and cell_overrides([argument])) or key.startswith("study."):
+            found.append(argument)
+    return found
 
 
 def refuse_match(config: DictConfig) -> None:

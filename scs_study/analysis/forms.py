@@ -55,9 +55,14 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """Return the table as Markdown (GitHub's dialect), caption above and footnotes below."""
+    above, heads, rows, align = to_cells(table)
+    return markdown_text(above, heads, rows, table.footnotes, align)
+
+
+def to_cells(table: Table) -> tuple[list[str], list[str], list[list[str]], str]:
+    """Return what readers see of the table: paragraphs above it, heads, rows, and the columns' alignment."""
     columns, same = _varying_columns(table)
-    above = [table.caption, *_all_rows(same)]
-    return markdown_text(above, *_cells(columns, table.rows), table.footnotes, _align(columns))
+    return [table.caption, *_all_rows(same)], *_cells(columns, table.rows), _align(columns)
 
 
 def to_latex(table: Table) -> str:

@@ -68,6 +68,7 @@ SETTINGS: dict[str, Any] = {
     "path.simplify_threshold": 0.5,  # points: invisible, and half the bytes of a long noisy curve
     "pdf.fonttype": 42,
     "svg.hashsalt": "scs_study",
+    "text.parse_math": False,  # what people call their layers and runs may have a $ in it
 }
 
 

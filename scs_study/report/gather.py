@@ -1,0 +1,42 @@
+"""Runs that lie in several folders as one frame: a study's own, and published records of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scs_study.analysis.collect import collect
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Collected runs, each once. folders: where each lies, or would; by_place: the same runs by folder of runs."""
+
+    frame: pd.DataFrame
+    folders: Mapping[str, Path]
+    by_place: Mapping[Path, pd.DataFrame]
+
+
+def gathered(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[Path]) -> Gathered:
+    """Return the runs `planned` (run name -> identity, None: what its folder says), each from the first that has it.
+
+    Raises ValueError when no place has any.
+    """
+    where = {name: next((place for place in places if (place / name).is_dir()), places[0]) for name in planned}
+    by_place = {}
+    for place in places:
+        mine = {name: planned[name] for name, there in where.items() if there == place}
+        if mine:
+            identities = {name: identity for name, identity in mine.items() if identity is not None}
+            by_place[place] = collect(place, identities if len(identities) == len(mine) else list(mine))
+    frames = [frame.astype(object) for frame in by_place.values()]
+    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    if (frame["state"] == "missing").all():
+        raise ValueError(f"none of these {len(frame)} runs has started in {', '.join(map(str, places))}")
+    order = {name: number for number, name in enumerate(planned)}
+    frame = frame.iloc[frame["run"].map(order).argsort(kind="stable")].reset_index(drop=True)
+    return Gathered(frame, {name: place / name for name, place in where.items()}, by_place)

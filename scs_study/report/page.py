@@ -1,0 +1,164 @@
+"""What the report of a study shows, as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from scs_study.analysis.claims.decide import Verdict
+from scs_study.analysis.claims.table import tally
+from scs_study.analysis.forms import to_cells
+from scs_study.analysis.tables import table
+from scs_study.analysis.variants import records, show, spans
+from scs_study.report.curves import curve_charts
+from scs_study.report.public import public
+from scs_study.report.runs import Progress, Recipe, Run, computed_with, private_names, progress_of, recipes_of, runs_of
+from scs_study.report.verdicts import Card, cards
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a study: its title, the paper's table that it replicates (None: none), its runs."""
+
+    name: str
+    title: str
+    paper: str | None
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table on the page. right: for each column whether it is of numbers."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[bool, ...]
+    above: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """A section as it is shown.
+
+    runs: those that have begun, with each whether it is the first of the page, which links lead to. missing: names of
+    the others.
+    """
+
+    name: str
+    title: str
+    progress: Progress
+    sheet: Sheet
+    curves: tuple[tuple[str, Markup], ...]
+    runs: tuple[tuple[Run, bool], ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report. facts: one line each on top; claims: those that the runs say something of, timed: that the
+    benchmark of steps does, unknown: that nothing does. refresh:
+    after how many seconds a browser shows it anew, None for a page that is written once.
+    """
+
+    title: str
+    progress: Progress
+    facts: tuple[tuple[str, str], ...]
+    tally: str
+    claims: tuple[Card, ...]
+    timed: tuple[Card, ...]
+    unknown: tuple[Card, ...]
+    sections: tuple[Content, ...]
+    recipes: tuple[Recipe, ...]
+    versions: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+    runs: tuple[str, ...]
+    refresh: int | None
+
+
+def page_of(
+    title: str,
+    sections: Sequence[Section],
+    folders: Mapping[str, Path],
+    verdicts: Sequence[Verdict],
+    commands: Sequence[str],
+    file: Path,
+    results: Path,
+    refresh: int | None = None,
+) -> Page:
+    """Return the Page of a study's sections.
+
+    folders: where each run lies. commands: those that repeat it. file: the page's; results: the folder of all results.
+    refresh: as of Page.
+    """
+    together = _united(sections)
+    names = private_names(folders.values())
+    known, timed, unknown = cards(verdicts)
+    seen: set[str] = set()
+    return Page(
+        title=title,
+        progress=progress_of(together),
+        facts=tuple(_facts(together)),
+        tally=tally(verdicts),
+        claims=tuple(known),
+        timed=tuple(timed),
+        unknown=tuple(unknown),
+        sections=tuple(_content(section, folders, names, file, results, seen) for section in sections),
+        recipes=tuple(recipes_of(together)),
+        versions=tuple(computed_with(together, folders)),
+        commands=tuple(commands),
+        runs=tuple(together["run"]),
+        refresh=refresh,
+    )
+
+
+def _content(
+    section: Section, folders: Mapping[str, Path], names: set[str], file: Path, results: Path, seen: set[str]
+) -> Content:
+    built = table(section.frame, section.paper)
+    above, heads, rows, align = to_cells(built)
+    sheet = Sheet(
+        heads=tuple(heads),
+        rows=tuple(tuple(public(value, names).replace(" ± ", "\u00a0±\u00a0") for value in row) for row in rows),
+        right=tuple(letter == "r" for letter in align),
+        above=tuple(public(text, names) for text in above),
+        notes=tuple(public(text, names) for text in built.footnotes),
+    )
+    runs = tuple(
+        Run(**{**vars(run), "message": public(run.message, names), "device": public(run.device, names)})
+        for run in runs_of(section.frame, folders, file, results)
+    )
+    curves = tuple(curve_charts(section.frame, folders, f"curves-{section.name}"))
+    begun = [run for run in runs if run.state != "missing"]
+    first = tuple((run, run.name not in seen) for run in begun)
+    seen |= {run.name for run in begun}
+    missing = tuple(run.name for run in runs if run.state == "missing")
+    return Content(section.name, section.title, progress_of(section.frame), sheet, curves, first, missing)
+
+
+def _united(sections: Sequence[Section]) -> pd.DataFrame:
+    """The runs of all sections, each once."""
+    frames = [section.frame.astype(object) for section in sections]
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).drop_duplicates("run")
+
+
+def _facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    rows = [row for row in records(frame) if row["architecture"] is not None]
+
+    def all_of(key: str) -> str:
+        return ", ".join(dict.fromkeys(show(row[key]) for row in rows if row[key] is not None))
+
+    commits = ", ".join(dict.fromkeys(word for row in rows for word in str(row["commit"] or "").split()))
+    facts = [
+        ("data", all_of("data")),
+        ("networks", all_of("architecture")),
+        ("epochs", spans(row["epochs"] for row in rows)),
+        ("seeds", spans(row["seed"] for row in rows)),
+        ("device", public(all_of("device"))),
+        ("commit", commits),
+    ]
+    return [(name, value) for name, value in facts if value]

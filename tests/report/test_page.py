@@ -1,0 +1,205 @@
+"""The report of a study: everything that it promises is on the page, escaped, and nothing of the machine is."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+import socket
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from scs_study.experiments.grid import load_study, parts
+from scs_study.report.gather import gathered
+from scs_study.report.page import Page, Section, page_of
+from scs_study.report.write import html_of
+from tests.analysis.run_folders import learning_curve, write_run
+from tests.report.pages import TITLE, cells, page, write_study
+
+VOID = {"meta", "link", "input", "br", "hr", "img"}
+
+
+class Read(HTMLParser):
+    """A page as its parser sees it: whether its elements nest, their ids, links and texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.elements: Counter[str] = Counter()
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements[tag] += 1
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            elif name == "href" and tag == "a":
+                self.links.append(str(value))
+            elif name == "src":
+                self.sources.append(str(value))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("machine") / "somewhere"
+    write_study(folder / "runs", cells())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shown(root: Path) -> Page:
+    return page(root, cells())
+
+
+@pytest.fixture(scope="module")
+def read(shown: Page) -> Read:
+    return Read(html_of(shown))
+
+
+def test_every_element_is_closed_and_every_id_is_one(read: Read) -> None:
+    assert read.open == []
+    assert [name for name, times in Counter(read.ids).items() if times > 1] == []
+
+
+def test_every_link_within_the_page_leads_somewhere(read: Read) -> None:
+    assert {link[1:] for link in read.links if link.startswith("#")} <= set(read.ids)
+
+
+def test_a_title_is_text_whatever_is_in_it(read: Read) -> None:
+    assert TITLE in read.texts
+    assert read.elements["script"] == 1
+    assert read.elements["b"] == 0
+    assert read.elements["i"] == 0
+
+
+def test_verdicts_come_before_tables_curves_runs_and_recipe(read: Read) -> None:
+    order = [name for name in read.ids if name in ("verdicts", "tables", "curves", "runs", "recipe", "repeat")]
+    assert order == ["verdicts", "tables", "curves", "runs", "recipe", "repeat"]
+
+
+def test_a_claim_has_its_estimate_its_interval_and_the_papers_number(shown: Page) -> None:
+    card = next(card for card in shown.claims if card.id == 6)  # ReLU with MaxAbs does poorly
+    assert card.kind in ("leaning", "undecided", "yes")
+    assert re.fullmatch(r"\+\d+\.\d points \[\d+\.\d, \d+\.\d\]", card.estimate)
+    assert ("seeds", "3") in card.facts
+    assert len(card.plots) == 1
+    words = "".join(ElementTree.fromstring(card.plots[0].chart).itertext())
+    assert "the paper" in words
+    assert "95 % interval" in words
+    assert card.runs
+
+
+def test_benchmarks_are_told_from_runs(shown: Page) -> None:
+    assert {card.id for card in shown.timed} == {8, 9, 10}
+    assert not {card.id for card in shown.timed} & {card.id for card in shown.claims}
+
+
+def test_an_unfinished_study_says_so(root: Path, shown: Page) -> None:
+    assert not shown.progress.whole
+    assert shown.progress.words == "27 done, 1 running, 1 failed, 1 missing"
+    assert "Unfinished" in html_of(shown)
+    whole = page(root, cells()[:6])
+    assert whole.progress.whole
+    assert "Unfinished" not in html_of(whole)
+
+
+def test_every_run_that_began_is_there_with_a_way_to_its_folder(root: Path, shown: Page) -> None:
+    (section,) = shown.sections
+    assert len(section.runs) == 29
+    assert len(section.missing) == 1
+    for run, _ in section.runs:
+        assert run.link is not None
+        assert (root / "results" / "study" / run.link).resolve() == (root / "runs" / run.name).resolve()
+    assert section.runs[0][0].commit == "0123456"
+
+
+def test_nothing_of_the_machine_is_on_the_page(root: Path, shown: Page) -> None:
+    text = html.unescape(html_of(shown))
+    for private in (str(root), str(root.parent), "/home", "somebody", "node17", socket.gethostname() + "."):
+        assert private not in text
+    assert "batch_1" in text  # what failed is still to be understood
+
+
+def test_folders_elsewhere_are_not_linked(root: Path) -> None:
+    planned = cells()[:3]
+    found = gathered({cell.run_name: cell.identity() for cell in planned}, [root / "runs"])
+    elsewhere = root.parent / "another" / "results"
+    sections = [Section("study", "t", None, found.frame)]
+    shown = page_of("t", sections, found.folders, [], [], elsewhere / "study" / "report.html", elsewhere)
+    assert [run.link for run, _ in shown.sections[0].runs] == [None] * 3
+
+
+def test_the_same_runs_give_the_same_bytes(root: Path, shown: Page) -> None:
+    assert html_of(page(root, cells())) == html_of(shown)
+
+
+def test_the_recipe_says_where_it_departs(shown: Page) -> None:
+    (recipe,) = shown.recipes
+    assert recipe.departures == ("12 epochs, not 800",)
+    assert len(recipe.variants) == 10
+
+
+def test_a_study_of_no_claim_has_a_page_too(tmp_path: Path) -> None:
+    planned = [dataclasses.replace(c, data=dataclasses.replace(c.data, name="digits")) for c in cells((0,), 3)[:2]]
+    for cell in planned:
+        write_run(tmp_path / "runs", cell, [0.3, 0.4, 0.5])
+    shown = page(tmp_path, planned)
+    assert shown.claims == ()
+    assert "No claim is about these runs" in html_of(shown)
+
+
+def test_published_records_fill_in_what_is_missing(root: Path, tmp_path: Path) -> None:
+    here, there = cells()[:2]
+    write_run(tmp_path, here, learning_curve(0.5, 12, 0))
+    found = gathered({c.run_name: c.identity() for c in (there, here)}, [tmp_path, root / "runs"])
+    assert found.frame["run"].tolist() == [there.run_name, here.run_name]
+    assert found.folders == {there.run_name: root / "runs" / there.run_name, here.run_name: tmp_path / here.run_name}
+    assert found.frame["state"].tolist() == ["done", "done"]
+    with pytest.raises(ValueError, match="has started"):
+        gathered({there.run_name: there.identity()}, [tmp_path / "empty"])
+
+
+@pytest.mark.slow
+def test_the_papers_whole_study_stays_below_five_megabytes(tmp_path: Path) -> None:
+    made_of = parts(load_study("paper"))
+    planned = {cell.run_name: cell for part in made_of for cell in part.cells}
+    for number, cell in enumerate(planned.values()):
+        write_run(tmp_path / "runs", cell, learning_curve(0.7, cell.train.epochs, number))
+    found = gathered({name: cell.identity() for name, cell in planned.items()}, [tmp_path / "runs"])
+    sections = [
+        Section(
+            p.study.name,
+            p.study.title,
+            p.study.paper,
+            found.frame[found.frame["run"].isin([c.run_name for c in p.cells])],
+        )
+        for p in made_of
+    ]
+    shown = page_of(
+        "paper", sections, found.folders, [], [], tmp_path / "results/paper/report.html", tmp_path / "results"
+    )
+    text = html_of(shown)
+    assert len(text.encode()) < 4_000_000  # leaves a megabyte to 39 claims
+    assert Read(text).open == []
