@@ -16,6 +16,7 @@ from torch import nn
 
 from scs_study.export.agreement import Logits, Pixels
 from scs_study.export.pixels import OfPixels
+from scs_study.interchange import with_torch
 
 Notes = Mapping[str, str]
 Run = Callable[[Pixels], Logits]
@@ -69,6 +70,7 @@ def write_keras(network: nn.Module, size: tuple[int, int, int], file: Path) -> R
 
     Raises ValueError for a network that is no chain that Keras has here, and where Keras is missing.
     """
+    with_torch.read(network)  # what is no chain is told before seconds of imports
     os.environ.setdefault("KERAS_BACKEND", "torch")  # which is here; the file is the same by any of them
     keras = _package("keras", "keras")
     from scs_study.keras.convert import from_torch
