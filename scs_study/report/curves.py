@@ -73,14 +73,17 @@ def _chart(group: FigureGroup, seeds: list[list[tuple[str, Seed]]], name: str, l
                 (line,) = zoomed.plot(*thinned(seed.curve), color=style["color"], linewidth=0.7, alpha=0.45)
                 line.set_gid(f"run-{run}")
                 titles[f"run-{run}"] = run
-        _format(whole, longest)
-        _format(zoomed, longest)
+        _format(whole, 1, longest)
         whole.set_ylim(0, None)
+        first = 1
         if finals:
             low, high = zoom_window(finals)
-            low = max(low, float(np.nanmin([np.nanmin(s.curve, initial=high) for s in every])) - 1)
+            known = np.concatenate([seed.curve for seed in every])
+            low, high = max(low, float(np.nanmin(known)) - 1), min(high, float(np.nanmax(known)) + 1)
             zoomed.set_ylim(low, high)
+            first = min((int(np.argmax(s.curve <= high)) + 1 for s in every if (s.curve <= high).any()), default=1)
             whole.axhspan(low, high, color=BAND, zorder=0)
+        _format(zoomed, first, longest)
         zoomed.set_xlabel("epoch")
         figure.legend(
             handles=handles, loc="outside lower left", ncols=2 - (max(lines) > 1), fontsize=8, handlelength=2.6
@@ -95,8 +98,9 @@ def thinned(curve: Curve) -> tuple[list[int], list[float]]:
     return [index + 1 for index in chosen], [round(float(curve[index]), 3) for index in chosen]
 
 
-def _format(axes: Axes, longest: int) -> None:
+def _format(axes: Axes, first: int, last: int) -> None:
     axes.set_ylabel("test error (%)")
-    room = max(0.02 * (longest - 1), 0.25)
-    axes.set_xlim(1 - room, longest + room)
+    first = min(first, max(1, last - 1))
+    room = max(0.02 * (last - first), 0.25)
+    axes.set_xlim(first - room, last + room)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
