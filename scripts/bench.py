@@ -28,7 +28,7 @@ from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
 from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.compose import compose_cell
-from scs_study.models.architectures import ARCHITECTURES
+from scs_study.models.architectures import ARCHITECTURES, PairArchitecture
 from scs_study.runs.context import run_context
 from scs_study.system.console import say
 from scs_study.training.process import prepare_process
@@ -40,6 +40,7 @@ VARIANTS = {
     "cosine": ("cosine + maxabs", "none", "maxabs"),
     "sdp": ("sdp + maxabs", "none", "maxabs"),
 }
+CLASSIFIERS = [name for name, each in ARCHITECTURES.items() if not isinstance(each, PairArchitecture)]
 RESNET = ("conv", "scs")
 """The layers of ResNet18, which keeps its ReLU, its BatchNorm and its MaxPool (tables 2 and 8)."""
 
@@ -52,16 +53,16 @@ def main(config: DictConfig) -> int:
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower())
     engines = [choice("engines", each, (NETWORK, *ENGINES)) for each in config.engines]
     layers = [choice("layers", each, VARIANTS) for each in config.layers]
-    archs = [choice("archs", each, ARCHITECTURES) for each in config.archs]
+    archs = [choice("archs", each, CLASSIFIERS) for each in config.archs]
     rounds = whole("rounds", config.rounds, 1), whole("resnet18_rounds", config.resnet18_rounds, 1)
     sizes = [whole("resnet18", each, 32) for each in config.resnet18]
     given = config.side_by_side
     if given is None:
         given = GPU_COUNTS if device.type == "cuda" else ()
     counts = [whole("side_by_side", each, 1) for each in given]
-    priced = [choice("price", each, ARCHITECTURES) for each in config.price]
+    priced = [choice("price", each, CLASSIFIERS) for each in config.price]
     price_threads = [whole("price_threads", each, 1) for each in config.price_threads]
-    taken_apart = [choice("epoch_archs", each, ARCHITECTURES) for each in config.epoch_archs]
+    taken_apart = [choice("epoch_archs", each, CLASSIFIERS) for each in config.epoch_archs]
 
     def cells(arch: str) -> dict[str, CellConfig]:
         made = {}

@@ -40,7 +40,7 @@ def main(config: DictConfig) -> int:
         raise ValueError(f"none of the study's {len(cells)} runs in {runs} is finished")
     cells = [cell for cell in cells if cell.run_name in set(done)]
     frame = study_frame(cells, runs)
-    say(publish_tables(made_of, frame, folder))
+    say(publish_tables(made_of, frame, runs, folder))
     say(publish_figures(made_of, frame, runs, folder))
     for path in (*folder.rglob("*.pdf"), *folder.rglob("*.tex")):  # for a paper: make figures, make tables
         path.unlink()

@@ -75,7 +75,7 @@ def main(config: DictConfig) -> int:
     if outcomes is None:
         return 0
     frame = study_frame(cells, runs)
-    say(publish_tables(made_of, frame, folder))
+    say(publish_tables(made_of, frame, runs, folder))
     say(publish_figures(made_of, frame, runs, folder))
     problems = run_analyses(made_of, context, config, folder)
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]

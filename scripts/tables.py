@@ -31,8 +31,9 @@ def main(config: DictConfig) -> int:
         say(publish_matching(frame, below_project(config.runs), folder, tables=True, figures=False))
         return 0
     study, made_of = chosen_parts(config)
-    frame = study_frame(united(study, made_of), below_project(config.runs))
-    say(publish_tables(made_of, frame, results_folder(config, results_name(study))))
+    runs = below_project(config.runs)
+    frame = study_frame(united(study, made_of), runs)
+    say(publish_tables(made_of, frame, runs, results_folder(config, results_name(study))))
     return 0
 
 

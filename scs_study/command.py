@@ -231,11 +231,7 @@ def named_runs(places: Sequence[Path], pattern: str, key: str) -> list[str]:
 
 
 def further_runs(config: DictConfig) -> list[Path]:
-<<<<<<< HEAD
     """Return the folders of runs that `folders` names, records unpacked. Raises ValueError for a missing one."""
-=======
-    """Return the folders of runs that `folders` names, published records unpacked. Raises ValueError for none."""
->>>>>>> fcdcf92 (A docstring within its line)
     found = []
     for folder in config.folders:
         further = below_project(folder)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.forms import to_text, write_study_table
+from scs_study.analysis.pairs import apart, pair_curves, pair_table
 from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.plots.layer_norms import norms
 from scs_study.analysis.registry import Subject, analyses_of, results_of
@@ -29,16 +30,14 @@ def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
     return frame
 
 
-def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> str:
+def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
     """Write the tables of a study's parts to folder/tables; return them as text, with the paths of their files.
 
     frame: the runs of all parts. A study of several parts has a folder of its own for each, below `folder`.
     """
     texts = []
     for part, rows, where in _apart(parts, frame, folder):
-        built = table(rows, part.study.paper)
-        paths = write_study_table(built, where / "tables", part.study.paper or part.study.name)
-        texts.append("\n".join([to_text(built), *_listed(paths)]))
+        texts += _tables(rows, runs, where / "tables", part.study.paper or part.study.name, part.study.paper)
     return "\n\n".join(texts)
 
 
@@ -51,7 +50,7 @@ def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, fold
     for part, rows, where in _apart(parts, frame, folder):
         if (rows["state"] == "missing").all():
             continue
-        paths += [*curves(rows, runs, where / "figures"), *norms(rows, runs, where / "figures")]
+        paths += _figures(rows, runs, where / "figures")
         for _, analysis in analyses_of(part.study):
             if analysis.compute is None:
                 paths += analysis.report(Subject(rows, runs, where))
@@ -66,12 +65,30 @@ def publish_matching(frame: pd.DataFrame, runs: Path, folder: Path, tables: bool
     texts: list[str] = []
     paths: list[Path] = []
     if tables:
-        built = table(frame)
-        texts.append(to_text(built))
-        paths += write_study_table(built, folder / "tables", folder.name)
+        texts += _tables(frame, runs, folder / "tables", folder.name)
     if figures:
-        paths += [*curves(frame, runs, folder / "figures"), *norms(frame, runs, folder / "figures")]
+        paths += _figures(frame, runs, folder / "figures")
     return "\n".join([*texts, *_listed(paths)])
+
+
+def _tables(frame: pd.DataFrame, runs: Path, folder: Path, name: str, paper: str | None = None) -> list[str]:
+    """Write the table of the runs that have an accuracy, and that of the adversarial ones; return both as text."""
+    classifiers, pairs = apart(frame)
+    texts = []
+    if len(classifiers) or not len(pairs):
+        built = table(classifiers, paper)
+        texts.append("\n".join([to_text(built), *_listed(write_study_table(built, folder, name))]))
+    if len(pairs):
+        text, paths = pair_table(pairs, runs, folder, f"{name}-pairs" if texts else name)
+        texts.append("\n".join([text, "", *_listed(paths)]))
+    return texts
+
+
+def _figures(frame: pd.DataFrame, runs: Path, folder: Path) -> list[Path]:
+    classifiers, pairs = apart(frame)
+    paths = [*curves(classifiers, runs, folder)] if len(classifiers) or not len(pairs) else []
+    paths += pair_curves(pairs, runs, folder) if len(pairs) else ()
+    return [*paths, *norms(frame, runs, folder)]
 
 
 def _apart(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> Iterator[tuple[Part, pd.DataFrame, Path]]:

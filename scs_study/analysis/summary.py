@@ -11,6 +11,7 @@ from scs_study.analysis.collect import FINAL, history, identity_columns
 from scs_study.analysis.statistics import Summary, summarise
 from scs_study.analysis.table_writer import terminal_text
 from scs_study.analysis.variants import Record, label, unplaced, variants, varying
+from scs_study.config.schema import ADVERSARIAL
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def summary(frame: pd.DataFrame, runs: Path) -> Report:
         errors = [_error(row["final_test_accuracy"]) for row in group if row["state"] in FINAL]
         known = [error for error in errors if error is not None]
         best = [_error(row["best_test_accuracy"]) for row in group if row["state"] in FINAL]
-        if errors:
+        if errors and group[0].get("objective") != ADVERSARIAL:
             lowest = min((error for error in best if error is not None), default=None)
             results.append(Group(_name(group[0], extra, several), summarise(known), lowest))
         unfinished += [_unfinished(row, runs) for row in group if row["state"] not in FINAL]

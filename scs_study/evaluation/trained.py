@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from scs_study.config.schema import CellConfig, cell_from_dict
+from scs_study.config.schema import ADVERSARIAL, CellConfig, cell_from_dict
 from scs_study.models import restore_variant
 from scs_study.models.pool_fusion import fuse_pools
 from scs_study.system import files
@@ -49,5 +49,7 @@ def load_trained(folder: Path) -> Trained:
         raise ValueError(
             f"{folder} holds the weights of another run, {notes.get('run', 'which its file does not name')}"
         )
+    if cell.objective == ADVERSARIAL:
+        raise ValueError(f"{folder.name} has no classes: its networks are a generator and a discriminator")
     network = fuse_pools(restore_variant(cell, tensors)).eval()
     return Trained(folder, cell, network, result, checksum(tensors))

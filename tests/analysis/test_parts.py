@@ -59,7 +59,7 @@ def test_every_part_that_has_started_gets_a_folder(tmp_path: Path) -> None:
         for cell in part.cells[:3]:
             write_run(runs, cell, [0.3, 0.4], layers=2)
     frame = study_frame(plan(study, SHORT), runs)
-    assert "Table 4" in publish_tables(made_of, frame, folder)
+    assert "Table 4" in publish_tables(made_of, frame, runs, folder)
     assert {path.parent.parent.name for path in folder.glob("*/tables/*.csv")} == {"table3", "table4", "p_values"}
     publish_figures(made_of, frame, runs, folder)
     assert {path.parent.parent.name for path in folder.glob("*/figures/*.png")} == {"table3", "p_values"}

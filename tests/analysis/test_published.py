@@ -58,7 +58,8 @@ def test_there_is_something_published() -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_tables_are_a_function_of_the_records(name: str, tmp_path: Path, published: Callable[[str], Path]) -> None:
     study, folder = load_study(name), RESULTS / name
-    publish_tables(parts(study), study_frame(published_cells(name, published(name)), published(name)), tmp_path)
+    runs = published(name)
+    publish_tables(parts(study), study_frame(published_cells(name, runs), runs), runs, tmp_path)
     written = published_forms(tmp_path / "tables")
     assert written.items() <= published_forms(folder / "tables").items()
     assert written

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from scs_study.analysis.collect import FINAL, identity_columns
-from scs_study.analysis.variants import Record, label, variants, varying
+from scs_study.analysis.pairs import short_label
+from scs_study.analysis.variants import Record, variants, varying
 from scs_study.config.schema import ADVERSARIAL
 from scs_study.evaluation.fidelity.evaluator import REAL, Judged, cached, cell_in
 from scs_study.evaluation.fidelity.features import classifier_cell
@@ -55,7 +56,7 @@ def adversarial_rows(frame: pd.DataFrame) -> list[list[Record]]:
 def judged_variants(frame: pd.DataFrame, runs: Path, settings: Fidelity) -> tuple[list[Variant], list[str]]:
     """Return the variants of which something was measured, and a message for each run that cannot be read."""
     groups = adversarial_rows(frame)
-    extra = [name for name in varying(groups, identity_columns(frame)) if name != "code.arch"]
+    extra = varying(groups, identity_columns(frame))
     found, problems = [], []
     for group in groups:
         seeds = []
@@ -69,6 +70,5 @@ def judged_variants(frame: pd.DataFrame, runs: Path, settings: Fidelity) -> tupl
             if epochs:
                 seeds.append(Seed(row, epochs, classifier_cell(cell, settings).run_name))
         if seeds:
-            words = label(group[0], extra).split()
-            found.append(Variant(" ".join([group[0]["architecture"], words[0], *words[3:]]), seeds))
+            found.append(Variant(short_label(group[0], extra), seeds))
     return found, problems

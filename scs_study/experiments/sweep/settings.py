@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.schema import CellConfig, check_keys, choice, whole
+from scs_study.config.schema import ADVERSARIAL, CellConfig, check_keys, choice, whole
 from scs_study.experiments.compose import CELL_GROUPS, compose_cell
 from scs_study.models import check_cell
 from scs_study.system.files import shortened
@@ -65,6 +65,8 @@ class Sweep:
         """Return the cell of a trial. Raises ValueError in one sentence, such as an unknown architecture."""
         cell = compose_cell(self.base, {**self.set, "layer.p": rounded(p), "layer.p_init": None}, seed)
         check_cell(cell)
+        if cell.objective == ADVERSARIAL:
+            raise ValueError(f"objective={cell.objective}: a sweep compares accuracies, and such a run has none")
         return cell
 
     @property

@@ -36,6 +36,12 @@ def test_a_trial_is_the_run_that_a_study_would_name_the_same():
     assert (cell.train.epochs, cell.data.flip, cell.seed, cell.layer.name) == (9, True, 3, "scs")
 
 
+def test_a_sweep_of_runs_without_an_accuracy_is_refused():
+    pair = {"arch": "scs_gan", "layer": "rohrer_may2022", "data": "mnist_64", "objective": "adversarial"}
+    with pytest.raises(ValueError, match="objective=adversarial: a sweep compares accuracies"):
+        sweep(overrides=pair).cell(1.0, 0)
+
+
 @pytest.mark.parametrize("name", options("sweep"))
 def test_every_sweep_of_the_project_is_one_of_fixed_p_scs_layers(name):
     if OmegaConf.load(CONF / "sweep" / f"{name}.yaml").base.arch not in options("arch"):
