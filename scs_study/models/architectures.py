@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from scs_study.models.cct import cct2, cct2_scs, cct2_scs_published, cct2_scs_rows
 from scs_study.models.gan import dcgan, scs_gan, scs_gan_hybrid
 from scs_study.models.published_nets import asl, batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
 from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
@@ -137,6 +138,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "batchelor_scsnet": Architecture(batchelor_scsnet, ()),
     "batchelor_resnet": Architecture(batchelor_resnet, ()),
     "asl": Architecture(asl, (64,)),
+    "cct2": Architecture(cct2, (32,)),
+    "cct2_scs_published": Architecture(cct2_scs_published, (32,)),
+    "cct2_scs": Architecture(cct2_scs, (32,)),
+    "cct2_scs_rows": Architecture(cct2_scs_rows, (32,)),
     "tied12": Architecture(tied12, (28,)),
     "tied13": Architecture(tied13, (28,)),
     "tied14": Architecture(tied14, (28,)),
@@ -144,6 +149,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "scs_gan": PairArchitecture(scs_gan, (64,)),
     "scs_gan_hybrid": PairArchitecture(scs_gan_hybrid, (64,)),
 }
+
+KIN = dict.fromkeys(("cct2_scs_published", "cct2_scs", "cct2_scs_rows"), "cct2")
+"""The architecture whose initial weights another one shares: they differ in a part that draws nothing, so that all else
+starts from the same numbers, as the variants of one architecture do.
+"""
 
 
 def plain_network(arch: str, ends: tuple[int, int] = (3, 10)) -> nn.Module:

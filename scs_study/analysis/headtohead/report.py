@@ -15,7 +15,6 @@ from scs_study.analysis.plots.style import FigureGroup, figure_groups
 from scs_study.analysis.registry import Analysis, Subject
 from scs_study.analysis.variants import Record, finished, records
 from scs_study.config.schema import cell_from_dict
-from scs_study.data import ImageSet
 from scs_study.evaluation.predictions import evaluate_predictions, predictions
 from scs_study.runs.context import RunContext
 from scs_study.system import files
@@ -58,7 +57,7 @@ def _bout(group: FigureGroup, context: RunContext) -> Bout | None:
     images = context.images(cell.data)
     counts = np.bincount(images.test_labels.numpy(), minlength=len(images.classes))
     chance = float(counts.max() / counts.sum())
-    right = {name: _right(variant, context, images, chance) for name, variant in named}
+    right = {name: right_answers(variant, context, images.test_labels.numpy(), chance) for name, variant in named}
     others = [(name, right[name]) for name, _ in named if name != base[0]]
     delta = METRICS["accuracy"].delta
     assert delta is not None
@@ -68,9 +67,13 @@ def _bout(group: FigureGroup, context: RunContext) -> Bout | None:
     return Bout(group, tuple(comparisons), right, images, counts, chance)
 
 
-def _right(variant: Sequence[Record], context: RunContext, images: ImageSet, chance: float) -> dict[int, Shares]:
-    """How right the network of each finished seed is on each test image; one that diverged is as good as chance."""
-    labels: NDArray[np.int64] = images.test_labels.numpy()
+def right_answers(
+    variant: Sequence[Record], context: RunContext, labels: NDArray[np.int64], chance: float
+) -> dict[int, Shares]:
+    """Return by seed how right each finished network is on each test image, (images,), as its predictions say.
+
+    One that diverged is as good as chance.
+    """
     found: dict[int, Shares] = {}
     evaluations, _ = predictions(variant, context)
     for row in finished(variant):
