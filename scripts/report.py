@@ -48,7 +48,7 @@ NAME = "report.html"
 
 def main(config: DictConfig) -> int:
     """Exit status 0. Raises ValueError for a wrong file of claims, or when no run matches."""
-    every = config.heartbeats
+    every = config.watch
     if every is not None:
         whole("watch", every, 1)
     file = chosen_claims(load_claims(below_project(config.file)), list(config.only))

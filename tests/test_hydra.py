@@ -78,8 +78,10 @@ def test_what_is_composed_for_a_study_is_in_its_cells(study: str, monkeypatch: p
         seen.append(True)
         return 0
 
-    own = load_study(study).base.get("data") == "folder"  # such images are the user's to name
-    monkeypatch.setattr(sys, "argv", ["replicate.py", f"study={study}", *(["data=digits"] if own else [])])
+    chosen, others = load_study(study), []
+    if chosen.base.get("data") == "folder":  # such images are the user's to name, and have settings of their own
+        others = ["data=digits", *(f"{key}=null" for key in chosen.set if key in ("data.validation_share", "data.fit"))]
+    monkeypatch.setattr(sys, "argv", ["replicate.py", f"study={study}", *others])
     with pytest.raises(SystemExit) as exit_:
         run_command(task, "replicate")
     assert exit_.value.code == 0

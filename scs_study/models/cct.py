@@ -152,13 +152,12 @@ class EncoderLayer(nn.Module):
 
 
 class CCT(nn.Module):
-    """The whole network. Its images are standardised inside, so that attacks and maps go on in pixels in [0, 1]."""
+    """The whole network. Coloured images are standardised inside, so that attacks and maps go on in [0, 1]."""
 
     def __init__(self, attention: Callable[[], Attention], num_classes: int, in_channels: int) -> None:
         super().__init__()
-        if in_channels != len(CIFAR10_MEAN):
-            raise ValueError(f"data.channels={in_channels}: CCT standardises three colours")
-        self.standardise = Standardise(CIFAR10_MEAN, CIFAR10_DEVIATION)
+        colours = in_channels == len(CIFAR10_MEAN)
+        self.standardise = Standardise(CIFAR10_MEAN, CIFAR10_DEVIATION) if colours else nn.Identity()
         self.tokenizer = Tokenizer(in_channels)
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, TOKENS, DIM), std=0.2))
         depths = [STOCHASTIC_DEPTH * number / (LAYERS - 1) for number in range(LAYERS)]
