@@ -19,8 +19,6 @@ environment.settle()
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.claims.cells import Runs
-from scs_study.analysis.claims.decide import decide
 from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.command import (
@@ -30,68 +28,45 @@ from scs_study.command import (
     results_folder,
     results_name,
     run_command,
-    settings_to_repeat,
+    study_line,
 )
 from scs_study.config.checks import whole
-from scs_study.experiments.grid import united
-from scs_study.report.gather import Gathered, gathered
-from scs_study.report.page import Section, page_of
+from scs_study.report.gather import gathered
+from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
-from scs_study.report.repeat import commands
-from scs_study.report.runs import progress_of
-from scs_study.report.write import write_page
+from scs_study.report.study import NAME, Reported, of_study, write_report
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 
-NAME = "report.html"
-
 
 def main(config: DictConfig) -> int:
-    """Exit status 0. Raises ValueError for a wrong file of claims, or when no run matches."""
-    every = config.watch
-    if every is not None:
-        whole("watch", every, 1)
-    file = chosen_claims(load_claims(below_project(config.file)), list(config.only))
+    """Return exit status 0. Raises ValueError for a wrong file of claims, or when no run matches."""
+    every = None if config.watch is None else whole("watch", config.watch, 1)
+    claims = chosen_claims(load_claims(below_project(config.file)), list(config.only))
+    benchmark, results = read_benchmark(below_project(config.benchmark)), below_project(config.results)
     printer = find_browser() if config.pdf else ""
     places = [below_project(config.runs), *further_runs(config)]
     while True:
-        title, name, found, sections, line = chosen_sections(config, places)
-        place = results_folder(config, name) / NAME
-        verdicts = decide(file, Runs(found.by_place), read_benchmark(below_project(config.benchmark)))
-        refresh = None if every is None or progress_of(found.frame).whole else every
-        page = page_of(
-            title, sections, found.folders, verdicts, commands(found.frame, line), place, below_project(config.results),
-            refresh,
-        )  # fmt: skip
-        say(f"{page.title}: {page.progress.words}; {page.tally}\n  {write_page(page, place)}")
+        name, reported = chosen(config, places)
+        file = results_folder(config, name) / NAME
+        page = write_report(reported, claims, benchmark, file, results, every)
+        say(f"{page.title}: {page.progress.words}; {page.tally}\n  {file}")
         if printer:
-            say(f"  {print_page(place, printer)}")
-        if refresh is None:
+            say(f"  {print_page(file, printer)}")
+        if every is None or page.refresh is None:
             return 0
-        time.sleep(refresh)
+        time.sleep(every)
 
 
-def chosen_sections(config: DictConfig, places: Sequence[Path]) -> tuple[str, str, Gathered, list[Section], str]:
-    """Return the report's title, its results folder's name, the runs, their sections, and what names them for make."""
-    if config.match:
-        names, name = matching_runs(config, places)
-        found = gathered(dict.fromkeys(names), places)
-        return (
-            f"Runs {config.match}",
-            name,
-            found,
-            [Section(name, f"Runs {config.match}", None, found.frame)],
-            (f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"),
-        )
-    study, made_of = chosen_parts(config)
-    found = gathered({cell.run_name: cell.identity() for cell in united(study, made_of)}, places)
-    sections = []
-    for part in made_of:
-        rows = found.frame[found.frame["run"].isin([cell.run_name for cell in part.cells])]
-        sections.append(Section(part.study.name, part.study.title, part.study.paper, rows))
-    settings = settings_to_repeat()
-    line = f"STUDY={study.name}" + (f" ARGS={shlex.quote(' '.join(map(shlex.quote, settings)))}" if settings else "")
-    return study.title, results_name(study), found, sections, line
+def chosen(config: DictConfig, places: Sequence[Path]) -> tuple[str, Reported]:
+    """Return the name of the results folder, and what the report is of."""
+    if not config.match:
+        study, made_of = chosen_parts(config)
+        return results_name(study), of_study(study, made_of, places, study_line(study))
+    names, name = matching_runs(config, places)
+    found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
+    line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"
+    return name, Reported(title, found, [Section(name, title, None, found.frame)], line)
 
 
 if __name__ == "__main__":

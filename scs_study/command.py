@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -253,6 +254,12 @@ def settings_to_repeat() -> list[str]:
         if (key != "study" and cell_overrides([argument])) or key.startswith("study."):
             found.append(argument)
     return found
+
+
+def study_line(study: Study) -> str:
+    """Return what names the study and the settings of this command for make: STUDY=table3 ARGS=seed=1."""
+    settings = settings_to_repeat()
+    return f"STUDY={study.name}" + (f" ARGS={shlex.quote(' '.join(map(shlex.quote, settings)))}" if settings else "")
 
 
 def refuse_match(config: DictConfig) -> None:
