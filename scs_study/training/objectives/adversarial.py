@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,18 +129,25 @@ class Adversarial:
         return self._noise
 
     def test(self, networks: Mapping[str, nn.Module], batches: Batches, totals: Mapping[str, Tensor]) -> Iterator[None]:
-        """Compare up to EVAL_IMAGES test images with as many samples, of the same noise after every epoch."""
-        noise = self._fixed(batches.device)
-        stride, done = -(-batches.test_images // EVAL_IMAGES), 0
+        """Compare up to EVAL_IMAGES test images with as many samples, of the same noise after every epoch.
+
+        The discriminator sees them as in training, real images and samples apart, in batches of all classes: what its
+        norms keep for evaluation is of both together, and of neither.
+        """
+        stride, kept = -(-batches.test_images // EVAL_IMAGES), []
         for number, (whole, _) in enumerate(batches.test(EVAL_BATCH)):
             yield
-            x = whole[-number * EVAL_BATCH % stride :: stride]
-            if not len(x):
-                continue
+            kept.append(whole[-number * EVAL_BATCH % stride :: stride])
+        real = torch.cat(kept)
+        noise = self._fixed(batches.device)[: len(real)]
+        steps = -(-len(real) // self.recipe.batch_size)
+        for first in range(steps):  # every so-manieth, since the images are ordered by class
+            yield
+            x = real[first::steps].contiguous(memory_format=torch.channels_last)
             with numerics(self.recipe.numerics, x.device):
-                samples = networks[GENERATOR](noise[done : done + len(x)])
-                logits = [networks[DISCRIMINATOR](images) for images in (x, samples)]
-            done += len(x)
+                samples = networks[GENERATOR](noise[first::steps])
+                with _batch_statistics(networks[DISCRIMINATOR]):
+                    logits = [networks[DISCRIMINATOR](images) for images in (x, samples)]
             for kind, each, images in zip(KINDS, logits, (x, samples), strict=True):
                 _add(totals, kind, each.double(), images)
             totals["generator_loss"].add_(_called(logits[1].double(), 1.0, "sum"))
@@ -220,6 +228,20 @@ def grid(images: Tensor) -> bytes:
     content = io.BytesIO()
     Image.fromarray(whole[..., 0] if channels == 1 else whole).save(content, "PNG")
     return content.getvalue()
+
+
+@contextmanager
+def _batch_statistics(network: nn.Module) -> Iterator[None]:
+    """A context in which the network's norms take mean and variance of the batch, and remember nothing of it."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.training, norm.track_running_stats) for norm in norms]
+    try:
+        for norm in norms:
+            norm.training, norm.track_running_stats = True, False
+        yield
+    finally:
+        for norm, (training, track) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats = training, track
 
 
 def _called(logits: Tensor, label: float, reduction: str = "mean") -> Tensor:
