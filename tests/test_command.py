@@ -70,7 +70,7 @@ def test_a_gpu_that_torch_cannot_use_is_told_and_not_passed_over(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["study=qick"], "error: study=qick: not known (did you mean quick?); choose from cifar10_"),
+        (["study=qick"], "error: study=qick: not known (did you mean quick?); choose from "),
         (["study=quick", "train.epcohs=3"], "error: train.epcohs: no such setting (did you mean train.epochs?)"),
         (["layer=scss"], "error: layer=scss: not known (did you mean scs?)"),
         (["study=quick", "layer=[conv"], "error: 'layer=[conv' cannot be read: write key=value"),
