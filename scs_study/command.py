@@ -25,7 +25,6 @@ from scs_study.config.schema import FOLDER, CellConfig
 from scs_study.experiments.applied import GROUPS, apply_settings
 from scs_study.experiments.compose import cell_of, checkpoint_scheme, compose_cell
 from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
-from scs_study.runs.archive import unpacked
 from scs_study.system import files
 from scs_study.system.console import guarded, say
 from scs_study.system.places import CONF, below_project, user_path
@@ -233,6 +232,8 @@ def named_runs(places: Sequence[Path], pattern: str, key: str) -> list[str]:
 
 def further_runs(config: DictConfig) -> list[Path]:
     """Return the folders of runs that `folders` names, records unpacked. Raises ValueError for a missing one."""
+    from scs_study.runs.archive import unpacked  # which needs torch: seconds, for the commands that look at a study
+
     found = []
     for folder in config.folders:
         further = below_project(folder)

@@ -176,12 +176,12 @@ def test_files_of_somebody_else_are_no_damage(runs: Path) -> None:
     code = f"""
 import os
 from pathlib import Path
-from tests.support.work import cell, place
+from tests.support.work import cell, run_context
 from scs_study.runs.run_one import run_cell
 from scs_study.evaluation.trained import load_trained
 from tests.gates import PATIENCE
 runs = Path({str(runs)!r})
-where = place(runs)
+where = run_context(runs)
 os.setgid(65534); os.setuid(65534)
 outcome = run_cell(cell("scs"), where)
 assert outcome.state == "failed", outcome

@@ -105,7 +105,10 @@ def test_a_study_without_a_reader_can_be_stopped_and_loses_nothing(tmp_path: Pat
 def test_ctrl_c_before_the_first_run_is_told_in_a_line(module: str, tmp_path: Path, shut: Callable[..., Gate]) -> None:
     gate = shut(f"import {module}")
     line = command(tmp_path, *QUICK)
-    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as began:
+    with subprocess.Popen(
+        line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
+    ) as began:  # fmt: skip
         os.kill(gate.reached(), signal.SIGINT)
         gate.open()
         _, told = began.communicate(timeout=TIMEOUT)
