@@ -24,7 +24,6 @@ from scs_study.command import (
     results_folder,
     results_name,
     run_command,
-    study_line,
     task_overrides,
 )
 from scs_study.config.schema import choice
@@ -32,6 +31,7 @@ from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.registry import forecast, incomplete, launch
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
+from scs_study.report.repeat import study_line
 from scs_study.report.study import NAME, of_study, write_report
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
@@ -82,7 +82,7 @@ def main(config: DictConfig) -> int:
     say(publish_tables(made_of, frame, runs, folder))
     say(publish_figures(made_of, frame, runs, folder))
     problems = run_analyses(made_of, context, config, folder)
-    reported = of_study(study, made_of, [runs], study_line(study))
+    reported = of_study(study, made_of, [runs], study_line(study, task_overrides()))
     page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
     say(f"{page.tally}\n  {folder / NAME}")
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]

@@ -28,12 +28,13 @@ from scs_study.command import (
     results_folder,
     results_name,
     run_command,
-    study_line,
+    task_overrides,
 )
 from scs_study.config.checks import whole
 from scs_study.report.gather import gathered
 from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
+from scs_study.report.repeat import study_line
 from scs_study.report.study import NAME, Reported, of_study, write_report
 from scs_study.system.console import say
 from scs_study.system.places import below_project
@@ -62,7 +63,7 @@ def chosen(config: DictConfig, places: Sequence[Path]) -> tuple[str, Reported]:
     """Return the name of the results folder, and what the report is of."""
     if not config.match:
         study, made_of = chosen_parts(config)
-        return results_name(study), of_study(study, made_of, places, study_line(study))
+        return results_name(study), of_study(study, made_of, places, study_line(study, task_overrides()))
     names, name = matching_runs(config, places)
     found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
     line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"

@@ -17,33 +17,12 @@ environment.settle()
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.collect import collect
-from scs_study.analysis.publish import study_frame
-from scs_study.analysis.registry import Subject, find_analysis, run_analysis
-from scs_study.command import (
-    FAILED,
-    chosen_study,
-    matching_runs,
-    results_folder,
-    results_name,
-    run_command,
-)
-from scs_study.runs.context import run_context
-from scs_study.training.process import prepare_process
+from scs_study.command import run_alone, run_command
 
 
 def main(config: DictConfig) -> int:
     """Return the exit status: 0 when every finished run could be read. Raises ValueError when no run matches."""
-    prepare_process()
-    analysis, context = find_analysis("saliency"), run_context(config)
-    if config.match:
-        names, name = matching_runs(config)
-        frame = collect(context.runs, names)
-    else:
-        study, cells = chosen_study(config)
-        frame, name = study_frame(cells, context.runs), results_name(study)
-    subject = Subject(frame, context.runs, results_folder(config, name), context, config)
-    return FAILED if run_analysis("saliency", analysis, subject) else 0
+    return run_alone("saliency", config)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -30,6 +29,9 @@ from scs_study.system.console import guarded, say
 from scs_study.system.places import CONF, below_project, user_path
 from scs_study.training import run_dir as run_folder
 from scs_study.training.stopping import Interrupted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -219,6 +221,38 @@ def matching_runs(config: DictConfig, places: Sequence[Path] = ()) -> tuple[list
     return names, results_name(study)
 
 
+def chosen_frame(config: DictConfig) -> tuple[DataFrame, str]:
+    """Return the collected runs that `match` names, or else the study's cells, and the name of the results folder.
+
+    Raises ValueError as `matching_runs` and `chosen_study` do.
+    """
+    from scs_study.analysis.collect import collect  # pandas: seconds, for the commands that only look at a study
+    from scs_study.analysis.publish import study_frame
+
+    runs = below_project(config.runs)
+    if config.match:
+        names, name = matching_runs(config)
+        return collect(runs, names), name
+    study, cells = chosen_study(config)
+    return study_frame(cells, runs), results_name(study)
+
+
+def run_alone(name: str, config: DictConfig) -> int:
+    """Compute and report the analysis `name` of the chosen runs; return the exit status: 0 when all could be read.
+
+    Raises ValueError when no run matches.
+    """
+    from scs_study.analysis.registry import Subject, find_analysis, run_analysis
+    from scs_study.runs.context import run_context
+    from scs_study.training.process import prepare_process
+
+    prepare_process()
+    analysis, context = find_analysis(name), run_context(config)
+    frame, folder = chosen_frame(config)
+    subject = Subject(frame, context.runs, results_folder(config, folder), context, config)
+    return FAILED if run_analysis(name, analysis, subject) else 0
+
+
 def named_runs(places: Sequence[Path], pattern: str, key: str) -> list[str]:
     """Return the names of the runs that match a pattern given for `key`. Raises ValueError when there are none."""
     try:
@@ -243,24 +277,6 @@ def further_runs(config: DictConfig) -> list[Path]:
             raise ValueError(f"folders: {folder}: there is no such folder, nor published records of that name")
         found.append(further)
     return found
-
-
-def settings_to_repeat() -> list[str]:
-    """Return the overrides of the command line that say which runs are meant, less where files lie on this machine."""
-    found = []
-    for argument in task_overrides():
-        key = parse_overrides([argument])[0].key_or_group
-        if key == "init.checkpoint":
-            argument = f"{key}=/path/to/{Path(str(parse_overrides([argument])[0].value())).name}"
-        if (key != "study" and cell_overrides([argument])) or key.startswith("study."):
-            found.append(argument)
-    return found
-
-
-def study_line(study: Study) -> str:
-    """Return what names the study and the settings of this command for make: STUDY=table3 ARGS=seed=1."""
-    settings = settings_to_repeat()
-    return f"STUDY={study.name}" + (f" ARGS={shlex.quote(' '.join(map(shlex.quote, settings)))}" if settings else "")
 
 
 def refuse_match(config: DictConfig) -> None:

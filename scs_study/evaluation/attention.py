@@ -12,7 +12,7 @@ from scs_study.data.batches import to_inputs
 from scs_study.evaluation.cache import load_result, store_result
 from scs_study.evaluation.frozen import frozen
 from scs_study.evaluation.parts import Part, evaluate
-from scs_study.evaluation.trained import Trained, load_trained
+from scs_study.evaluation.trained import Trained, load_each
 from scs_study.models import build_variant, initial_weights
 from scs_study.models.cct import branch_sizes
 from scs_study.runs.context import RunContext
@@ -65,15 +65,9 @@ class BranchSizes:
 
 def branches(rows: Sequence[Mapping[str, Any]], context: RunContext) -> dict[str, BranchSizes]:
     """Return the evaluations of the finished runs among `rows` that can be read, by run name."""
-    found = {}
-    for row in rows:
-        if row["state"] in FINAL_STATES:
-            try:
-                trained = load_trained(context.runs / row["run"])
-            except ValueError:  # evaluate_predictions says it
-                continue
-            found[row["run"]] = BranchSizes(trained, context.images(trained.cell.data))
-    return found
+    # What cannot be read evaluate_predictions says.
+    networks, _ = load_each(context.runs, (row for row in rows if row["state"] in FINAL_STATES))
+    return {each.folder.name: BranchSizes(each, context.images(each.cell.data)) for each in networks}
 
 
 def evaluate_branches(rows: Sequence[Mapping[str, Any]], context: RunContext) -> list[str]:

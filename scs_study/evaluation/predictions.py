@@ -15,7 +15,7 @@ from scs_study.evaluation.cache import Result, load_result, store_result
 from scs_study.evaluation.frozen import frozen
 from scs_study.evaluation.parts import Part, evaluate
 from scs_study.evaluation.robustness.classifier import Classifier
-from scs_study.evaluation.trained import Trained, load_trained
+from scs_study.evaluation.trained import Trained, load_each
 from scs_study.runs.context import RunContext
 from scs_study.training.run_dir import FINAL_STATES
 
@@ -72,17 +72,9 @@ def predictions(rows: Sequence[Mapping[str, Any]], context: RunContext) -> tuple
 
     rows: of a collected frame, missing values None.
     """
-    found, problems = {}, []
-    for row in rows:
-        if row["state"] in FINAL_STATES:
-            try:
-                trained = load_trained(context.runs / row["run"])
-            except ValueError as error:
-                problems.append(str(error))
-                continue
-            images = context.images(trained.cell.data)
-            found[row["run"]] = Predictions(trained, images, context.settings.device)
-    return found, problems
+    networks, problems = load_each(context.runs, (row for row in rows if row["state"] in FINAL_STATES))
+    device = context.settings.device
+    return {each.folder.name: Predictions(each, context.images(each.cell.data), device) for each in networks}, problems
 
 
 def evaluate_predictions(rows: Sequence[Mapping[str, Any]], context: RunContext) -> list[str]:

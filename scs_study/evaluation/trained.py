@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,17 @@ class Trained:
     network: nn.Module
     result: Mapping[str, Any]
     weights: str
+
+
+def load_each(runs: Path, rows: Iterable[Mapping[str, Any]]) -> tuple[list[Trained], list[str]]:
+    """Return the trained networks of collected runs in `runs`, and a sentence for each that cannot be read."""
+    found, problems = [], []
+    for row in rows:
+        try:
+            found.append(load_trained(runs / row["run"]))
+        except ValueError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def load_trained(folder: Path) -> Trained:

@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from scs_study.config.schema import choice
 from scs_study.data import ImageSet
 from scs_study.evaluation.trained import Trained
@@ -59,8 +61,6 @@ def export_run(trained: Trained, images: ImageSet, form: str, to: Path, count: i
 def _write(
     form: str, network: OfPixels, trained: Trained, shape: tuple[int, ...], classes: tuple[str, ...], file: Path
 ) -> Run:
-    import torch
-
     height, width, channels = shape
     if form == "keras":
         if (height, width) != network.size:

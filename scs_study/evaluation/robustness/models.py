@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scs_study.evaluation.trained import Trained, load_trained
+from scs_study.evaluation.trained import Trained, load_each
 
 Row = Mapping[str, Any]
 """A run's row of a collected frame, missing values None."""
@@ -54,12 +54,8 @@ def attacked_models(
     rows: Sequence[Row], columns: Sequence[str], runs: Path
 ) -> tuple[dict[str, AttackedModel], list[str]]:
     """Return the models of the finished runs `rows` by run name, and a message for each that cannot be attacked."""
-    loaded, problems = {}, []
-    for row in rows:
-        try:
-            loaded[row["run"]] = load_trained(runs / row["run"])
-        except ValueError as error:
-            problems.append(str(error))
+    networks, problems = load_each(runs, rows)
+    loaded = {each.folder.name: each for each in networks}
     pairs = sources([row for row in rows if row["run"] in loaded], columns)
     found = {name: AttackedModel(loaded[name], loaded[source] if source else None) for name, source in pairs.items()}
     return found, problems

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scs_study.evaluation.parts import evaluate
 from scs_study.evaluation.saliency.evaluator import SaliencyData, SaliencyEvaluator
 from scs_study.evaluation.saliency.settings import SaliencySettings
-from scs_study.evaluation.trained import load_trained
+from scs_study.evaluation.trained import load_each
 from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 from scs_study.training.run_dir import FINAL_STATES
@@ -46,19 +46,14 @@ def evaluators(
         ValueError: a chosen image is not in the test set.
     """
     found: dict[str, SaliencyEvaluator] = {}
-    problems = []
-    for row in rows:
-        try:
-            trained = load_trained(context.runs / row["run"])
-        except ValueError as error:
-            problems.append(str(error))
-            continue
+    networks, problems = load_each(context.runs, rows)
+    for trained in networks:
         images = context.images(trained.cell.data)
         for number in settings.chosen or ():
             if number >= len(images.test_labels):
                 count = len(images.test_labels)
                 raise ValueError(f"saliency.chosen={number}: the test set has the images 0 to {count - 1}")
-        found[row["run"]] = SaliencyEvaluator(trained, images, settings, context.settings.device)
+        found[trained.folder.name] = SaliencyEvaluator(trained, images, settings, context.settings.device)
     return found, problems
 
 
