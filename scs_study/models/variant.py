@@ -110,8 +110,8 @@ def check_last_batch(cell: CellConfig, train_images: int) -> None:
 @functools.cache
 def _takes_one(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> bool:
     try:
-        with own_random_state(), torch.device("meta"), torch.no_grad():
-            plain_network(arch, ends).train()(torch.empty(1, ends[0], *size))
+        with own_random_state(), torch.no_grad():  # not on "meta", as below
+            plain_network(arch, ends).train()(torch.zeros(1, ends[0], *size))
     except ValueError:  # torch's own, of a norm
         return False
     return True
@@ -129,7 +129,7 @@ def remarks(cells: Iterable[CellConfig]) -> list[str]:
 
 @functools.cache
 def _not_converted(arch: str, ends: tuple[int, int], layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
-    with own_random_state(), torch.device("meta"):
+    with own_random_state():
         return swap(plain_network(arch, ends), layer, *settings).left
 
 
@@ -177,9 +177,10 @@ def _layer_refusal(arch: str, ends: tuple[int, int], layer: LayerConfig) -> str:
 @functools.cache
 def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
     """Why the plain network cannot take such images and classes, in a sentence; "" where it can."""
+    # On "meta" the first ReLU would import torch's compiler, longer than two images take; a network may look at values.
     try:
-        with own_random_state(), torch.device("meta"), torch.no_grad():
-            shape = plain_network(arch, ends).eval()(torch.empty(2, ends[0], *size)).shape
+        with own_random_state(), torch.no_grad():
+            shape = plain_network(arch, ends).eval()(torch.zeros(2, ends[0], *size)).shape
     except ValueError as error:
         return str(error)
     except Exception as error:  # whatever a stranger's network does with images that it cannot take

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,19 +31,25 @@ print(hashlib.sha256(bits).hexdigest(), cpu.kernel_name("auto"))
 """
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, folder: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=PROJECT, env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+        cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=True,
     )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_bits_are_the_same_in_every_process_and_with_every_state_of_the_store(tmp_path: Path) -> None:
-    said = [run(SHA, NUMBA_CACHE_DIR=str(tmp_path)).stdout, run(SHA, NUMBA_CACHE_DIR=str(tmp_path)).stdout]
+    """A copy of the source, such as a submission's to a cluster, compiles nothing that the source has compiled."""
+    copy, store = tmp_path / "copy", tmp_path / "store"
+    shutil.copytree(PROJECT / "scs_study", copy / "scs_study", ignore=shutil.ignore_patterns("__pycache__"))
+    said = [run(SHA, NUMBA_CACHE_DIR=str(store)).stdout]
+    kept = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    assert any(path.suffix == ".nbi" for path in kept)
+    said += [run(SHA, folder, NUMBA_CACHE_DIR=str(store)).stdout for folder in (PROJECT, copy)]
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == kept
     said.append(run(SHA).stdout)
     assert len(set(said)) == 1, said
-    assert any(tmp_path.rglob("*.nbi"))
 
 
 def test_without_numba_torch_computes_the_layers_and_it_is_said_once() -> None:
@@ -77,12 +84,13 @@ def test_the_store_is_where_somebody_may_write(tmp_path: Path, monkeypatch: pyte
     store = compiled.store.__wrapped__
     assert store().parent == tmp_path / "named"
     monkeypatch.delenv("NUMBA_CACHE_DIR")
-    source = store()
-    assert source.parent.name == "__pycache__"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.setattr(compiled, "_beside", lambda: Path("/proc/nowhere"))
-    assert store() == tmp_path / "caches" / "scs_study" / source.name
+    users = store()
+    assert users.parent == tmp_path / "caches" / "scs_study"
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    beside = store()
+    assert (beside.parent.name, beside.name) == ("__pycache__", users.name)
+    monkeypatch.setattr(compiled, "_beside", lambda: Path("/proc/nowhere"))
     with pytest.warns(UserWarning, match="compiled at every start"):
         nowhere = store()
     nowhere.rmdir()
