@@ -1,4 +1,4 @@
-"""What all tests share: one thread, so that two workers fill two cores and numbers do not depend on the machine."""
+"""What all tests share: one thread, so that workers do not crowd each other and numbers do not depend on the machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a slow test come first: begun last, one of them would keep one of the two workers waiting."""
+    """Files with a slow test come first: begun last, one would keep the others waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -137,7 +137,8 @@ def _assign(crew: _Crew, stop: Callable[[], bool]) -> None:
 def _spawn(crew: _Crew, index: int) -> _Member:
     context, devices = crew.context, crew.size.devices
     forkserver = multiprocessing.get_context("forkserver")  # forked from here they could not use CUDA
-    forkserver.set_forkserver_preload([worker.__name__])  # torch takes seconds to import: once, not for every worker
+    # torch takes seconds to import, and what its optimisers import another: once, not for every worker.
+    forkserver.set_forkserver_preload([worker.__name__, "torch._dynamo"])
     ours, theirs = forkserver.Pipe()
     there = replace(context, settings=replace(context.settings, device=devices[index % len(devices)]), _images={})
     process = forkserver.Process(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.jax.test_jax import UNOPTIMISED
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -19,7 +21,7 @@ PROJECT = Path(__file__).parents[2]
 def test_every_check_passes(backend: str) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    environment = {**os.environ, "KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1", "XLA_FLAGS": UNOPTIMISED}
     command = [
         sys.executable,
         "-m",
