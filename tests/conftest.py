@@ -1,4 +1,4 @@
-"""What all tests share: one thread, so that workers do not crowd each other and numbers do not depend on the machine."""
+"""What all tests share: one thread, so that workers do not crowd each other and no number depends on the machine."""
 
 from __future__ import annotations
 

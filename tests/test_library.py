@@ -39,10 +39,10 @@ for layer in (SharpenedCosineSimilarity2d(3, 4, 3), SharpenedDotProduct2d(3, 4, 
 CONVERSION = """
 import torch
 from scs_study.config.schema import LayerConfig
-from scs_study.models import swap
+from scs_study.models import convert
 network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2))
-report = swap(network, LayerConfig("scs", "may2022", None, (1.0, 3.0), 1.0, 1.0, False), "none", "maxabs", "none")
-assert report.swapped == ("0", "1", "2"), report
+report = convert(network, LayerConfig("scs", "may2022", None, (1.0, 3.0), 1.0, 1.0, False), "none", "maxabs", "none")
+assert report.converted == ("0", "1", "2"), report
 network(torch.rand(2, 3, 8, 8)).sum().backward()
 """
 

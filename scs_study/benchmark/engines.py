@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from scs_study.benchmark.step import Contestant
+from scs_study.benchmark.step import BenchmarkCase
 from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet
 from scs_study.models.initialization import InitialWeights, draw
@@ -16,7 +16,7 @@ CALLS = 1_000
 """Epochs that the schedule of a timed run has room for: more than anybody times."""
 
 
-def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: int) -> Contestant:
+def engine_case(name: str, cell: CellConfig, settings: Settings, steps: int) -> BenchmarkCase:
     """Return the cell trained by settings.engine, `steps` full batches a call, and evaluated on as many images.
 
     A GPU is kept busy over many steps at once, so one step alone would say nothing of it.
@@ -34,7 +34,7 @@ def engine_contestant(name: str, cell: CellConfig, settings: Settings, steps: in
     def evaluate() -> None:
         engine.evaluate(_never)
 
-    return Contestant(name, "nhwc", train, evaluate, steps, steps)
+    return BenchmarkCase(name, "nhwc", train, evaluate, steps, steps)
 
 
 def engine_parts(cell: CellConfig, images: ImageSet, settings: Settings) -> Training:

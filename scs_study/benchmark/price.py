@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from scs_study.benchmark.naive import naive_twin
-from scs_study.benchmark.step import Contestant, contestant, measure
+from scs_study.benchmark.step import BenchmarkCase, benchmark_case, measure
 from scs_study.config.schema import CellConfig
 from scs_study.layers import cpu
 from scs_study.models import build_variant
@@ -57,7 +57,7 @@ def price(
     before, first = torch.get_num_threads(), next(iter(cells.values()))
     torch.set_num_threads(threads)
     try:
-        made = _contestants(cells, baseline, batch)
+        made = _cases(cells, baseline, batch)
         timings = measure(made, rounds, CPU, warm_up, time.process_time)
     finally:
         torch.set_num_threads(before)
@@ -76,13 +76,13 @@ def price(
     ]  # fmt: skip
 
 
-def _contestants(cells: Mapping[str, CellConfig], baseline: str, batch: int) -> list[Contestant]:
+def _cases(cells: Mapping[str, CellConfig], baseline: str, batch: int) -> list[BenchmarkCase]:
     made = []
     compiled = cpu.kernel_name(cpu.KERNELS[0]) != cpu.PLAIN
 
     def add(name: str, cell: CellConfig, network: nn.Module, kernels: str = cpu.KERNELS[0]) -> None:
-        each = contestant(name, cell, network, "nhwc", batch, CPU)
-        made.append(Contestant(name, "nhwc", _by(kernels, each.train), _by(kernels, each.evaluate)))
+        each = benchmark_case(name, cell, network, "nhwc", batch, CPU)
+        made.append(BenchmarkCase(name, "nhwc", _by(kernels, each.train), _by(kernels, each.evaluate)))
 
     for name, cell in cells.items():
         add(name, cell, fuse_pools(_network(cell)))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from scs_study.benchmark.engines import engine_contestant
-from scs_study.benchmark.step import Contestant, Timing
+from scs_study.benchmark.engines import engine_case
+from scs_study.benchmark.step import BenchmarkCase, Timing
 from scs_study.config.schema import CellConfig
 from scs_study.training.cuda_stream import on_own_stream
 from scs_study.training.run import Settings
@@ -57,7 +57,7 @@ def _rows(
     rounds: int,
 ) -> list[SideRow]:
     steps = GPU_STEPS if settings.device.type == "cuda" else CPU_STEPS
-    made = [engine_contestant(name, replace(cell, seed=seed), settings, steps) for seed in range(len(threads))]
+    made = [engine_case(name, replace(cell, seed=seed), settings, steps) for seed in range(len(threads))]
     seconds: dict[int, list[float]] = {count: [] for count in counts}
     for number in range(rounds + WARM_UP):
         for count in counts:
@@ -77,10 +77,10 @@ def _rows(
     ]  # fmt: skip
 
 
-def _together(made: Sequence[Contestant], threads: Sequence[Executor], device: torch.device) -> float:
+def _together(made: Sequence[BenchmarkCase], threads: Sequence[Executor], device: torch.device) -> float:
     """Seconds until all of them are done, each in a thread with a stream of its own, as launch.threads has them."""
 
-    def work(each: Contestant) -> None:
+    def work(each: BenchmarkCase) -> None:
         with on_own_stream(device):
             each.train()
 

@@ -38,7 +38,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class BenchmarkCase:
     """A network to time. layout: nchw or nhwc (channels_last), of the input and the weights.
 
     train_steps, eval_steps: how many batches one call of `train` and of `evaluate` works on.
@@ -52,21 +52,21 @@ class Contestant:
     eval_steps: float = 1.0
 
 
-def contestants(cells: Mapping[str, CellConfig], batch_size: int, device: torch.device) -> list[Contestant]:
+def benchmark_cases(cells: Mapping[str, CellConfig], batch_size: int, device: torch.device) -> list[BenchmarkCase]:
     """Return every cell's network in both memory layouts, and a naive twin of each SCS network."""
     made = []
     for name, cell in cells.items():
         for layout in LAYOUTS:
             network = fuse_pools(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
-            made.append(contestant(name, cell, network, layout, batch_size, device))
+            made.append(benchmark_case(name, cell, network, layout, batch_size, device))
             if cell.layer.name == "scs":
                 network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
-                made.append(contestant(f"{name}, naive", cell, network, layout, batch_size, device))
+                made.append(benchmark_case(f"{name}, naive", cell, network, layout, batch_size, device))
     return made
 
 
 def measure(
-    made: list[Contestant],
+    made: list[BenchmarkCase],
     rounds: int,
     device: torch.device,
     warm_up: int = 2,
@@ -87,9 +87,9 @@ def measure(
     return {key: (Timing.of(train), Timing.of(evaluate)) for key, (train, evaluate) in seconds.items()}
 
 
-def contestant(
+def benchmark_case(
     name: str, cell: CellConfig, network: nn.Module, layout: str, batch_size: int, device: torch.device
-) -> Contestant:
+) -> BenchmarkCase:
     """Return the cell's `network`, to be trained and evaluated on one random batch that stays on the device."""
     network = network.to(device=device, memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(0)
@@ -112,7 +112,7 @@ def contestant(
         with torch.no_grad(), numerics(cell.train.numerics, device):
             network(x)
 
-    return Contestant(name, layout, train, evaluate)
+    return BenchmarkCase(name, layout, train, evaluate)
 
 
 def seconds_of(work: Callable[[], None], device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from scs_study.benchmark.cost import floor_seconds, kernel_count, peak_bytes
-from scs_study.benchmark.engines import engine_contestant
-from scs_study.benchmark.step import Contestant, Timing, contestants, measure
+from scs_study.benchmark.engines import engine_case
+from scs_study.benchmark.step import BenchmarkCase, Timing, benchmark_cases, measure
 from scs_study.config.schema import CellConfig
 from scs_study.models import build_variant
 from scs_study.models.initialization import draw
@@ -65,14 +65,14 @@ def bench(
         raise ValueError(f"layers: {BASELINE} must be among them, since the others are compared with it")
     cells = {name: _fitting(cell, device) for name, cell in cells.items()}
     steps = GPU_STEPS if device.type == "cuda" else CPU_STEPS
-    made: list[tuple[str, str, Contestant]] = []
+    made: list[tuple[str, str, BenchmarkCase]] = []
     for engine in engines:
         if engine == NETWORK:
             batch = next(iter(cells.values())).train.batch_size
-            made += [(each.name, engine, each) for each in contestants(cells, batch, device)]
+            made += [(each.name, engine, each) for each in benchmark_cases(cells, batch, device)]
         else:
             settings = Settings(device, engine)
-            made += [(name, engine, engine_contestant(name, cell, settings, steps)) for name, cell in cells.items()]
+            made += [(name, engine, engine_case(name, cell, settings, steps)) for name, cell in cells.items()]
     renamed = [replace(each, name=f"{name}|{engine}") for name, engine, each in made]
     # In its first call an engine allocates all it needs; a graph that is replayed allocates nothing.
     peaks = [peak_bytes(each.train, device) for each in renamed]
@@ -91,7 +91,7 @@ def _row(
     name: str,
     engine: str,
     cell: CellConfig,
-    timed: Contestant,
+    timed: BenchmarkCase,
     timing: tuple[Timing, Timing],
     base: list[tuple[Timing, Timing]],
     peak: int,

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from scs_study.benchmark.step import Contestant, contestant, seconds_of
+from scs_study.benchmark.step import BenchmarkCase, benchmark_case, seconds_of
 from scs_study.config.schema import DRAWN, CellConfig
 from scs_study.data import Batches, ImageSet
 from scs_study.models import ARCHITECTURES, build_variant, layer_paths
@@ -153,12 +153,12 @@ def _times(cell: CellConfig, network: nn.Module, device: torch.device) -> tuple[
     batch = cell.train.batch_size
     if device.type == "cpu":
         batch = min(batch, max(2, PIXELS // cell.data.pixels))
-    timed = contestant(cell.arch, cell, network, "nhwc", batch, device)
+    timed = benchmark_case(cell.arch, cell, network, "nhwc", batch, device)
     with numerics(cell.train.numerics, device):
         return _least(timed, 0, device) / batch, _least(timed, 1, device) / batch
 
 
-def _least(timed: Contestant, index: int, device: torch.device) -> float:
+def _least(timed: BenchmarkCase, index: int, device: torch.device) -> float:
     work = (timed.train, timed.evaluate)[index]
     return min([seconds_of(work, device) for _ in range(STEPS + 1)][1:])
 

@@ -1,4 +1,4 @@
-"""Turns a convolutional network into a variant: its convolutions, pools, activations and norms swapped in place."""
+"""Turns a convolutional network into a variant: its convolutions, pools, activations and norms converted in place."""
 
 from __future__ import annotations
 
@@ -30,38 +30,40 @@ CONV_CALLS = (F.conv2d, torch.conv2d)
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What was swapped, and what was left although a variant wants it swapped: module paths, the latter with a reason.
+    """What was converted, and what was left although a variant wants it otherwise: module paths, the latter with a reason.
 
-    unbiased: those of the swapped whose bias is gone, since neither SCS nor SDP has one (systems.md 1.1, 7).
+    unbiased: those of the converted whose bias is gone, since neither SCS nor SDP has one (systems.md 1.1, 7).
     A function that is called in a forward method (F.relu) is no module: it is found by tracing, and named by its call.
     """
 
-    swapped: tuple[str, ...]
+    converted: tuple[str, ...]
     left: tuple[tuple[str, str], ...]
     unbiased: tuple[str, ...]
 
 
-def swap(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> ConversionReport:
-    """Return what was swapped in `network`, which is changed in place.
+def convert(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> ConversionReport:
+    """Return what was converted in `network`, which is changed in place.
 
     Kernel size, stride, padding, dilation, groups, device, dtype and whether it learns are carried over; so is the
     weight, times `layer.weight_scale`.
     """
-    # Before anything is swapped: a forward method may ask a module of the network for more than its output.
+    # Before anything is converted: a forward method may ask a module of the network for more than its output.
     calls = list(_calls(network, layer, activation, pooling, norm))
-    report = swap_modules(network, layer, activation, pooling, norm)
+    report = convert_modules(network, layer, activation, pooling, norm)
     told = {path for path, _ in report.left}
     found = [(path, why) for path, why in calls if path not in told]
-    return ConversionReport(report.swapped, (*report.left, *found), report.unbiased)
+    return ConversionReport(report.converted, (*report.left, *found), report.unbiased)
 
 
-def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str) -> ConversionReport:
-    """Return what `swap` returns, but for calls of functions, which it does not look for: tracing changes how every
+def convert_modules(
+    network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str
+) -> ConversionReport:
+    """Return what `convert` returns, but for calls of functions, which it does not look for: tracing changes how every
     module of the process is called, and other runs may be in it.
 
     A module that stands in several places is replaced by one and the same in each.
     """
-    swapped: list[str] = []
+    converted: list[str] = []
     left: list[tuple[str, str]] = []
     unbiased: list[str] = []
     replacements: dict[int, nn.Module | None] = {}
@@ -77,10 +79,10 @@ def swap_modules(network: nn.Module, layer: LayerConfig, activation: str, poolin
             continue
         if replacement is not None:
             network.set_submodule(path, replacement, strict=True)
-            swapped.append(path)
+            converted.append(path)
             if _lost_bias(module, replacement):
                 unbiased.append(path)
-    return ConversionReport(tuple(swapped), tuple(left), tuple(unbiased))
+    return ConversionReport(tuple(converted), tuple(left), tuple(unbiased))
 
 
 class _CannotSwap(Exception):
@@ -156,7 +158,7 @@ class _Tracer(fx.Tracer):
 def _calls(
     network: nn.Module, layer: LayerConfig, activation: str, pooling: str, norm: str
 ) -> Iterator[tuple[str, str]]:
-    """The calls of functions in forward methods that a variant wants swapped, and which are no modules to swap."""
+    """The calls of functions in forward methods that a variant wants converted, and which are no modules."""
     wanted: dict[object, str] = {}
     if activation == "none":
         wanted |= dict.fromkeys(ACTIVATION_CALLS, "an activation")

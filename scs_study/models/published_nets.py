@@ -81,7 +81,7 @@ def batchelor_scsnet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
 
 
 class Stem(nn.Conv2d):
-    """A convolution that stays one: what swaps layers leaves subclasses of nn.Conv2d alone, and says so."""
+    """A convolution that stays one: what converts layers leaves subclasses of nn.Conv2d alone, and says so."""
 
 
 def batchelor_resnet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The network of a cell: its architecture, swapped into the variant, with the shared initial weights in it."""
+"""The network of a cell: its architecture, converted into the variant, with the shared initial weights in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION, CellConfig, Lay
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES, PairArchitecture, plain_network
-from scs_study.models.conversion import swap, swap_modules
+from scs_study.models.conversion import convert, convert_modules
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.outside import adopt
 from scs_study.models.pretrained import check_fit
@@ -49,7 +49,7 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
     Every tensor that the variant has in common with the plain network is a copy of the shared one (times
     layer.weight_scale for replaced kernels); a learned p starts at low + (high - low) * the shared draw.
     """
-    network = _swapped(cell, {name: value for name, value in shared.items() if not name.endswith(UNIT_P)})
+    network = _converted(cell, {name: value for name, value in shared.items() if not name.endswith(UNIT_P)})
     spec = LAYERS[cell.layer.name]
     if cell.layer.p_init is not None and spec.start_p is not None:
         low, high = cell.layer.p_init
@@ -61,7 +61,7 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
 
 def restore_variant(cell: CellConfig, trained: Mapping[str, Tensor]) -> nn.Module:
     """Return the network of `cell` on the CPU with the `trained` weights of one of its runs (weights.safetensors)."""
-    network = _swapped(cell, None)
+    network = _converted(cell, None)
     check_fit(trained, network.state_dict(), cell.arch, cell.run_name, "weights")
     network.load_state_dict(trained)
     return network
@@ -79,7 +79,7 @@ def _names(cell: CellConfig) -> dict[str, str]:
 
 
 def not_converted(cell: CellConfig) -> tuple[tuple[str, str], ...]:
-    """Return what the variant wants swapped and keeps nevertheless: module paths and reasons (ConversionReport)."""
+    """Return what the variant wants converted and keeps nevertheless: module paths and reasons (ConversionReport)."""
     return _not_converted(cell.arch, cell.data.ends, cell.layer, cell.activation, cell.pooling, cell.norm)
 
 
@@ -118,7 +118,7 @@ def _takes_one(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> bool:
 
 
 def remarks(cells: Iterable[CellConfig]) -> list[str]:
-    """Return a sentence for everything that a variant among `cells` wants swapped and keeps nevertheless, each once."""
+    """Return a sentence for all that a variant among `cells` wants converted and keeps nevertheless, each once."""
     found = {
         f"{cell.arch}: {path or 'the network'}: {reason}": None
         for cell in cells
@@ -130,17 +130,17 @@ def remarks(cells: Iterable[CellConfig]) -> list[str]:
 @functools.cache
 def _not_converted(arch: str, ends: tuple[int, int], layer: LayerConfig, *settings: str) -> tuple[tuple[str, str], ...]:
     with own_random_state():
-        return swap(plain_network(arch, ends), layer, *settings).left
+        return convert(plain_network(arch, ends), layer, *settings).left
 
 
-def _swapped(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
+def _converted(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Module:
     check_cell(cell)
     network = build(cell.arch, cell.seed, cell.data.ends)
     # The layers that replace others draw weights, which are overwritten at once, and what they alone have: that stays.
     with own_random_state(derived(f"layers {cell.arch} {cell.seed}")):
         if plain is not None:
             network.load_state_dict(plain)
-        swap_modules(network, cell.layer, cell.activation, cell.pooling, cell.norm)
+        convert_modules(network, cell.layer, cell.activation, cell.pooling, cell.norm)
     return network
 
 
@@ -165,7 +165,7 @@ def _layer_refusal(arch: str, ends: tuple[int, int], layer: LayerConfig) -> str:
     """Why the layer cannot stand where the plain network has its convolutions, in a sentence; "" where it can."""
     try:
         with own_random_state(0):
-            swap_modules(plain_network(arch, ends), layer, "relu", "max", "batchnorm")
+            convert_modules(plain_network(arch, ends), layer, "relu", "max", "batchnorm")
     except ValueError as error:
         return str(error)
     except Exception as error:  # whatever a stranger's layer does with nn.Conv2d's arguments

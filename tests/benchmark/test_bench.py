@@ -15,7 +15,7 @@ from scs_study.analysis.plots.benchmark import bench_chart
 from scs_study.benchmark import epoch, table
 from scs_study.benchmark import side as side_module
 from scs_study.benchmark.cost import floor_seconds, kernel_count, peak_bytes
-from scs_study.benchmark.step import Timing, contestant
+from scs_study.benchmark.step import Timing, benchmark_case
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
 from scs_study.config.schema import CellConfig
@@ -62,7 +62,7 @@ def test_without_its_baseline_a_bench_is_refused() -> None:
 
 def test_a_batch_that_a_cpu_would_take_minutes_for_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(table, "contestants", lambda cells, batch, device: seen.append(batch) or [])
+    monkeypatch.setattr(table, "benchmark_cases", lambda cells, batch, device: seen.append(batch) or [])
     bench({BASELINE: cell("conv", batch=1000)}, [NETWORK], CPU, 1, warm_up=0)
     resnet = compose_cell({"arch": "resnet18", "layer": "conv", "data": "cifar10_224"}, {"train.batch_size": 128}, 0)
     bench({BASELINE: resnet}, [NETWORK], CPU, 1, warm_up=0)
@@ -136,7 +136,7 @@ def test_a_network_is_timed_in_its_own_precision() -> None:
     small = replace(cell("conv"), train=replace(cell("conv").train, numerics="bf16"))
     network = nn.Sequential(nn.Conv2d(3, 10, 32), nn.Flatten())
     network[0].register_forward_hook(lambda module, inputs, y: seen.append(y.dtype))
-    case = contestant("bf16", small, network, "nhwc", 2, CPU)
+    case = benchmark_case("bf16", small, network, "nhwc", 2, CPU)
     case.train()
     case.evaluate()
     assert seen == [torch.bfloat16] * 2

@@ -1,4 +1,4 @@
-"""The bench compares like with like, and times every contestant."""
+"""The bench compares like with like, and times every case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scs_study.benchmark.naive import NaiveMaxAbsPool2d, NaiveSharpenedCosineSimilarity2d
-from scs_study.benchmark.step import Timing, contestants, measure
+from scs_study.benchmark.step import Timing, benchmark_cases, measure
 from scs_study.experiments.compose import compose_cell
 from scs_study.layers import MaxAbsPool2d, SharpenedCosineSimilarity2d
 
@@ -35,9 +35,9 @@ def test_the_naive_pool_computes_the_same_function_and_gradients() -> None:
     assert torch.equal(fast, slow)
 
 
-def test_every_contestant_is_timed_in_both_layouts() -> None:
+def test_every_case_is_timed_in_both_layouts() -> None:
     cells = {name: compose_cell({"arch": "rohrer68k", "layer": name}, {}, 0) for name in ("conv", "scs")}
-    made = contestants(cells, 4, torch.device("cpu"))
+    made = benchmark_cases(cells, 4, torch.device("cpu"))
     timings = measure(made, 2, torch.device("cpu"))
     assert set(timings) == {(n, layout) for n in ("conv", "scs", "scs, naive") for layout in ("nchw", "nhwc")}
     assert all(0 < timing.low <= timing.median <= timing.high for pair in timings.values() for timing in pair)
