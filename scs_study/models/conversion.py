@@ -30,7 +30,7 @@ CONV_CALLS = (F.conv2d, torch.conv2d)
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What was converted, and what was left although a variant wants it otherwise: module paths, the latter with a reason.
+    """What was converted, and what was left although a variant has it otherwise: module paths; of the latter, reasons.
 
     unbiased: those of the converted whose bias is gone, since neither SCS nor SDP has one (systems.md 1.1, 7).
     A function that is called in a forward method (F.relu) is no module: it is found by tracing, and named by its call.
