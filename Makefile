@@ -1,5 +1,6 @@
 # Every target sets up what it needs: `make replicate` and `make test` work in a fresh clone.
-#   STUDY=name    the study (conf/study), quick unless said     LAUNCH=name   how it is run (conf/launch)
+#   STUDY=name    the study (conf/study), quick unless said; of a report several, STUDY=table3,table4
+#   LAUNCH=name   how it is run (conf/launch)
 #   SWEEP=name    the sweep over p (conf/sweep), quick unless said         PORT=8080     of the dashboard
 #   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
 #   ROOT=folder   headtohead's images, a folder for each class     ARCH=name   and its network, resnet20 unless said
@@ -25,6 +26,10 @@ ARGS ?=
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+comma := ,
+space := $() $()
+# STUDY=table3,table4 as overrides: study=table3 also=[table4]
+studies = study=$(firstword $(subst $(comma), ,$(1)))$(if $(findstring $(comma),$(1)), 'also=[$(subst $(space),$(comma),$(wordlist 2,99,$(subst $(comma), ,$(1))))]')
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(MAKEFILE_LIST) | tr -d ':')
@@ -66,8 +71,8 @@ claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUD
 compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
 	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)
 
-report: $(STAMP) ## a study as one page, offline: verdicts, tables, curves, runs, recipe: make report STUDY=table3
-	@$(PYTHON) scripts/report.py study=$(STUDY) $(ARGS)
+report: $(STAMP) ## studies as one page, offline: verdicts, tables, curves, runs, recipe: make report STUDY=table3,table4
+	@$(PYTHON) scripts/report.py $(call studies,$(STUDY)) $(ARGS)
 
 tensorboard: $(STAMP) ## epochs of runs as event files: make tensorboard STUDY=table3, or ARGS="match='rohrer68k-*'"
 	@$(PYTHON) scripts/to_tensorboard.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)

@@ -3,6 +3,7 @@
 python scripts/claims.py                                                 (all runs of the folder)
 python scripts/claims.py 'match=rohrer47k-*' runs=elsewhere only=[1,6]   (any runs, by their names)
 python scripts/claims.py 'folders=[results/cifar10_4ep/records.jsonl.gz]'   (and published records, or further folders)
+python scripts/claims.py published=true       (of everything published in results/: results/claims, README.md)
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from scs_study.command import (
     run_command,
     task_overrides,
 )
+from scs_study.report.published import publish_verdicts
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 
@@ -40,15 +42,29 @@ from scs_study.system.places import below_project
 def main(config: DictConfig) -> int:
     """Return exit status 0. Raises ValueError for a wrong file of claims, or when no run matches."""
     file = chosen_claims(load_claims(below_project(config.file)), list(config.only))
-    frames, name = chosen_frames(config)
-    verdicts = decide(file, Runs(frames), read_benchmark(below_project(config.benchmark)))
-    folder = results_folder(config, name) / "tables"
+    benchmark = read_benchmark(below_project(config.benchmark))
+    if config.published:
+        check_alone(config)
+        verdicts, paths = publish_verdicts(file, below_project(config.results), benchmark)
+    else:
+        frames, name = chosen_frames(config)
+        verdicts = decide(file, Runs(frames), benchmark)
+        paths = list(write_claims(verdicts, results_folder(config, name) / "tables", file.title))
     for verdict in verdicts:
         say(f"{verdict.claim.id:>3}  {verdict.word:<26} {verdict.claim.sentence}")
     say(f"\n{file.title}: {tally(verdicts)}")
-    for path in write_claims(verdicts, folder, file.title):
+    for path in paths:
         say(f"  {path}")
     return 0
+
+
+def check_alone(config: DictConfig) -> None:
+    """Raise ValueError where published=true stands beside what chooses other runs, or fewer claims."""
+    others = {"match": config.match, "folders": list(config.folders), "only": list(config.only)}
+    given = [key for key, value in others.items() if value]
+    given += ["study"] if any(override.startswith("study=") for override in task_overrides()) else []
+    if given:
+        raise ValueError(f"{given[0]} has no effect beside published=true, which takes all records and all claims")
 
 
 def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:

@@ -1,5 +1,7 @@
 """Leaves in results/<study> what belongs in the repository: tables, PNG figures and the records of its finished runs.
 
+The verdicts of all that is published then (results/claims) and the tables that pages show follow.
+
 python scripts/publish.py study=grid_20ep seed=0    (one compressed file of records, no path or host name in it)
 python scripts/publish.py study=grid_20ep unpack=FOLDER    (the published runs as run folders, for the other commands)
 """
@@ -16,9 +18,13 @@ environment.settle()
 
 from omegaconf import DictConfig
 
+from scs_study.analysis.claims.load import load_claims
+from scs_study.analysis.claims.speed import read_benchmark
+from scs_study.analysis.claims.table import tally
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.command import chosen_parts, results_folder, run_command
 from scs_study.experiments.grid import united
+from scs_study.report.published import publish_verdicts
 from scs_study.runs.archive import RECORDS, pack, unpack
 from scs_study.runs.state import run_states
 from scs_study.system.console import say
@@ -46,6 +52,8 @@ def main(config: DictConfig) -> int:
         path.unlink()
     pack(runs, done, folder / RECORDS)
     say(f"  {folder / RECORDS}: {len(done)} runs")
+    verdicts, paths = publish_verdicts(load_claims(), below_project(config.results), read_benchmark())
+    say("\n".join([tally(verdicts), *(f"  {path}" for path in paths)]))
     return 0
 
 

@@ -31,8 +31,9 @@ from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.registry import forecast, incomplete, launch
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
+from scs_study.report.gather import collected
 from scs_study.report.repeat import study_line
-from scs_study.report.study import NAME, of_study, write_report
+from scs_study.report.study import NAME, Chosen, of_studies, write_report
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.system.console import lost, say
@@ -82,7 +83,8 @@ def main(config: DictConfig) -> int:
     say(publish_tables(made_of, frame, runs, folder))
     say(publish_figures(made_of, frame, runs, folder))
     problems = run_analyses(made_of, context, config, folder)
-    reported = of_study(study, made_of, [runs], study_line(study, task_overrides()))
+    chosen = Chosen(study, made_of, folder, study_line(study, task_overrides()))
+    reported = of_studies([chosen], collected(frame, runs))
     page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
     say(f"{page.tally}\n  {folder / NAME}")
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]

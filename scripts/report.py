@@ -1,5 +1,6 @@
 """Writes the report of a study, one HTML file that opens offline: python scripts/report.py study=table3
 
+python scripts/report.py study=table3 also=[table4]    (several studies on one page)
 python scripts/report.py 'match=rohrer68k-*'    (any runs, by their names)
 python scripts/report.py study=cifar10_4ep 'folders=[results/cifar10_4ep/records.jsonl.gz]'   (published ones too)
 """
@@ -29,14 +30,17 @@ from scs_study.command import (
     results_name,
     run_command,
     task_overrides,
+    with_root,
 )
 from scs_study.config.checks import whole
+from scs_study.experiments.grid import Part, Study, load_study, parts
 from scs_study.report.gather import gathered
 from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
-from scs_study.report.repeat import study_line
-from scs_study.report.study import NAME, Reported, of_study, write_report
+from scs_study.report.repeat import commands, study_line
+from scs_study.report.study import NAME, Chosen, Reported, find_studies, of_studies, write_report
 from scs_study.system.console import say
+from scs_study.system.files import shortened
 from scs_study.system.places import below_project
 
 
@@ -48,9 +52,9 @@ def main(config: DictConfig) -> int:
     printer = find_browser() if config.pdf else ""
     places = [below_project(config.runs), *further_runs(config)]
     while True:
-        name, reported = chosen(config, places)
+        name, shown = reported(config, places)
         file = results_folder(config, name) / NAME
-        page = write_report(reported, claims, benchmark, file, results, every)
+        page = write_report(shown, claims, benchmark, file, results, every)
         say(f"{page.title}: {page.progress.words}; {page.tally}\n  {file}")
         if printer:
             say(f"  {print_page(file, printer)}")
@@ -59,15 +63,37 @@ def main(config: DictConfig) -> int:
         time.sleep(every)
 
 
-def chosen(config: DictConfig, places: Sequence[Path]) -> tuple[str, Reported]:
+def reported(config: DictConfig, places: Sequence[Path]) -> tuple[str, Reported]:
     """Return the name of the results folder, and what the report is of."""
-    if not config.match:
-        study, made_of = chosen_parts(config)
-        return results_name(study), of_study(study, made_of, places, study_line(study, task_overrides()))
-    names, name = matching_runs(config, places)
-    found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
-    line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"
-    return name, Reported(title, found, [Section(name, title, None, found.frame)], line)
+    if config.match:
+        if config.also:
+            raise ValueError(f"also={list(config.also)} has no effect beside match, which takes runs by their names")
+        names, name = matching_runs(config, places)
+        found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
+        line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"
+        return name, Reported(
+            title, "Report of runs", found, [Section(name, title, None, found.frame)], commands(found.frame, [], line)
+        )
+    studies = [(results_name(study), study, made_of) for study, made_of in chosen_studies(config)]
+    chosen = [
+        Chosen(study, made_of, results_folder(config, name), study_line(study, task_overrides()))
+        for name, study, made_of in studies
+    ]
+    return shortened("+".join(name for name, _, _ in studies)), of_studies(chosen, find_studies(chosen, places))
+
+
+def chosen_studies(config: DictConfig) -> list[tuple[Study, list[Part]]]:
+    """Return the study that the command line chose and those of `also`, each once, with its parts.
+
+    Raises ValueError for settings of a study (study.seeds=2), which would be of the first alone.
+    """
+    first = chosen_parts(config)
+    further = [str(name) for name in dict.fromkeys(config.also) if name != first[0].name]
+    if further and (own := [each for each in task_overrides() if each.lstrip("+~").startswith("study.")]):
+        raise ValueError(
+            f"{own[0]} is a setting of one study, and these are {1 + len(further)}: write it in conf/study"
+        )
+    return [first, *((study, parts(study, with_root(config))) for study in map(load_study, further))]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from scs_study.analysis.claims.rules import Estimate, estimate, finding
 from scs_study.analysis.claims.schema import METRICS, Test
 from scs_study.analysis.headtohead.report import right_answers
-from scs_study.analysis.headtohead.verdict import DECIDES, Comparison, compare
+from scs_study.analysis.headtohead.verdict import DECIDES, DELTA, Comparison, compare
 from scs_study.analysis.registry import Analysis, Subject
 from scs_study.analysis.table_writer import terminal_text, write_table
 from scs_study.analysis.variants import Record, finished, recipe_words, records
@@ -41,10 +41,8 @@ def report(subject: Subject) -> tuple[Path, ...]:
     labels = subject.context.images(branches(by_arch[SOFTMAX], subject.context).popitem()[1].run.cell.data).test_labels
     chance = float(labels.bincount().max()) / len(labels)
     right = {name: right_answers(rows, subject.context, labels.numpy(), chance) for name, rows in by_arch.items()}
-    delta = METRICS["accuracy"].delta
-    assert delta is not None
     others = [(name, of_seed) for name, of_seed in right.items() if name != SOFTMAX]
-    comparisons = {c.a: c for c in compare((SOFTMAX, right[SOFTMAX]), others, chance, delta)}
+    comparisons = {c.a: c for c in compare((SOFTMAX, right[SOFTMAX]), others, chance, DELTA)}
     rows = []
     for name, runs in by_arch.items():
         sizes = [found for each in branches(runs, subject.context).values() if (found := each.sizes()) is not None]

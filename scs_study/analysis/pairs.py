@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,18 +56,31 @@ def short_label(row: Record, extra: Sequence[str]) -> str:
     return " ".join([str(row["architecture"]), layer, *settings])
 
 
-def pair_table(frame: pd.DataFrame, runs: Path, folder: Path, name: str) -> tuple[str, tuple[Path, ...]]:
-    """Return the table of adversarial runs as text, and the paths of its files in `folder`; write them."""
+@dataclass(frozen=True)
+class PairTable:
+    """The table of adversarial runs. values: of each run for machines, as of `machine`."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    machine: tuple[str, ...]
+    values: tuple[tuple[object, ...], ...]
+
+
+def pairs_of(frame: pd.DataFrame, folders: Mapping[str, Path]) -> PairTable:
+    """Return the table of adversarial runs. folders: where each run lies."""
     rows, values, notes = [], [], []
     for words, group in _groups(frame):
-        last = [lines.iloc[-1] for row in group if len(lines := history(runs / row["run"]).dropna(subset="test_loss"))]
+        told = [(row, history(folders[row["run"]])) for row in group]
+        last = [known.iloc[-1] for _, lines in told if len(known := lines.dropna(subset="test_loss"))]
         cells = [_shown([float(each[key]) for each in last], decimals) for key, _, decimals in SHOWN]
         epochs = spans(int(each["epoch"]) for each in last)
-        rows.append([words, spans(row["seed"] for row in group), state_words(group), epochs, *cells])
+        rows.append((words, spans(row["seed"] for row in group), state_words(group), epochs, *cells))
         values += [
             (words, row["run"], row["seed"], row["state"], row["parameters"], *(each[key] for key, _, _ in SHOWN))
-            for row in group
-            for each in history(runs / row["run"]).tail(1).to_dict("records")
+            for row, lines in told
+            for each in lines.tail(1).to_dict("records")
         ]
         notes += [f"{row['run']}: {row['message']}." for row in group if row["message"]]
     caption = (
@@ -75,11 +89,19 @@ def pair_table(frame: pd.DataFrame, runs: Path, folder: Path, name: str) -> tupl
         "variance, and the Fréchet distance of 8x8 pixel means. Mean over seeds, its 95 % interval from three on. "
         f"{recipe_words([row for _, group in _groups(frame) for row in group])}."
     )
-    heads = ["variant", "seeds", "state", "epochs", *(words for _, words, _ in SHOWN)]
+    heads = ("variant", "seeds", "state", "epochs", *(words for _, words, _ in SHOWN))
     machine = ("variant", "run", "seed", "state", "parameters", *(key for key, _, _ in SHOWN))
-    paths = write_table(folder, name, caption, (heads, rows), (machine, values), notes)
-    text = "\n\n".join([caption, terminal_text(heads, rows, "l" * 4 + "r" * len(SHOWN)), *notes])
-    return text, paths
+    return PairTable(caption, heads, tuple(rows), tuple(notes), machine, tuple(values))
+
+
+def pair_table(frame: pd.DataFrame, runs: Path, folder: Path, name: str) -> tuple[str, tuple[Path, ...]]:
+    """Return the table of adversarial runs as text, and the paths of its files in `folder`; write them."""
+    built = pairs_of(frame, {run: runs / run for run in frame["run"]})
+    paths = write_table(
+        folder, name, built.caption, (built.heads, built.rows), (built.machine, built.values), built.notes
+    )
+    text = terminal_text(built.heads, built.rows, "l" * 4 + "r" * len(SHOWN))
+    return "\n\n".join([built.caption, text, *built.notes]), paths
 
 
 def _shown(values: Sequence[float], decimals: int) -> str:

@@ -29,7 +29,10 @@ WORDS = 22
 
 @dataclass(frozen=True)
 class Line:
-    """One environment: our estimate, its interval (NaN where there is none), the seeds, the paper's (least, most)."""
+    """One environment: our estimate, its interval (NaN where there is none), the seeds, the paper's (least, most).
+
+    schedule: "20 of 800 epochs", "" where none matters.
+    """
 
     words: str
     mean: float
@@ -37,6 +40,7 @@ class Line:
     high: float
     seeds: tuple[float, ...] = ()
     paper: tuple[float, float] = (math.nan, math.nan)
+    schedule: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,12 @@ class Plot:
 def forests(verdict: Verdict) -> list[Plot]:
     """Return a plot for each test of a claim that has an estimate with a size; [] for one that has none."""
     plots: list[Plot] = []
-    for test, lines in _tests(verdict):
+    for test, lines in lines_of(verdict):
         if lines:
             bands = "the quartiles" if verdict.ratios else ""
             name = f"claim{verdict.claim.id}-{len(plots)}"
             chart = forest(lines, axis_words(test), *limit_of(test), name, verdict.claim.sentence, bands)
-            plots.append(Plot(chart, _sides(test, verdict)))
+            plots.append(Plot(chart, sides(test, verdict)))
     return plots
 
 
@@ -95,7 +99,8 @@ def forest(lines: Sequence[Line], axis: str, limit: float, side: str, name: str,
         return inline_svg(figure, name, f"Forest plot: {label}")
 
 
-def _tests(verdict: Verdict) -> Iterator[tuple[Test, list[Line]]]:
+def lines_of(verdict: Verdict) -> Iterator[tuple[Test, list[Line]]]:
+    """Return for each test of a claim its lines: the environments that have an estimate with a size."""
     if verdict.ratios:
         yield from _ratios(verdict)
         return
@@ -137,8 +142,8 @@ def _paper_ratio(test: Test, ratio: Ratio) -> tuple[float, float]:
     return (min(found), max(found)) if found else (math.nan, math.nan)
 
 
-def _sides(test: Test, verdict: Verdict) -> str:
-    """What a and b are, where the environments do not change it."""
+def sides(test: Test, verdict: Verdict) -> str:
+    """Return what a and b are, where the environments do not change it."""
     if verdict.ratios:
         return f"a: {test.bench['a']}; b: {test.bench['b']}"
     places = [p.environment for p in verdict.parts if p.test == test and p.environment.choice is None and p.finding]
@@ -171,7 +176,8 @@ def limit_of(test: Test) -> tuple[float, str]:
 def _line(part: Part, test: Test) -> Line:
     found = part.found
     seeds = found.values if len(found.values) > 1 and test.rule not in ("slope", "plateau") else ()
-    return Line(part.environment.words, found.mean, found.low, found.high, tuple(seeds), part.paper)
+    schedule = f"{part.epochs} of {part.environment.full_epochs} epochs" if part.epochs else ""
+    return Line(part.environment.words, found.mean, found.low, found.high, tuple(seeds), part.paper, schedule)
 
 
 def _legend(lines: Sequence[Line], limit: float, bands: str) -> list[tuple[Line2D, bool]]:

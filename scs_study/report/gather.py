@@ -21,6 +21,11 @@ class Gathered:
     by_place: Mapping[Path, pd.DataFrame]
 
 
+def collected(frame: pd.DataFrame, runs: Path) -> Gathered:
+    """Return runs that were collected from one folder already."""
+    return Gathered(frame, {name: runs / name for name in frame["run"]}, {runs: frame})
+
+
 def gathered(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[Path]) -> Gathered:
     """Return the runs `planned` (run name -> identity, None: what its folder says), each from the first that has it.
 

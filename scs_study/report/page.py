@@ -11,49 +11,46 @@ from markupsafe import Markup
 
 from scs_study.analysis.claims.decide import Verdict
 from scs_study.analysis.claims.table import tally
-from scs_study.analysis.forms import to_cells
-from scs_study.analysis.tables import table
+from scs_study.analysis.pairs import apart
 from scs_study.analysis.variants import records, show, spans
 from scs_study.report.curves import curve_charts
+from scs_study.report.figures import Picture, pictures
 from scs_study.report.public import public
 from scs_study.report.runs import Progress, Recipe, Run, computed_with, private_names, progress_of, recipes_of, runs_of
+from scs_study.report.sheets import Sheet, own_sheets, written_sheets
 from scs_study.report.verdicts import Card, cards
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a study: its title, the paper's table that it replicates (None: none), its runs."""
+    """A part of a study: its title, the paper's table that it replicates (None: none), its runs.
+
+    name: no other section's. results: the folder that its figures and tables lie in, None where it has none. own: the
+    name of the table there that the page makes itself.
+    """
 
     name: str
     title: str
     paper: str | None
     frame: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table on the page. right: for each column whether it is of numbers."""
-
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    right: tuple[bool, ...]
-    above: tuple[str, ...]
-    notes: tuple[str, ...]
+    results: Path | None = None
+    own: str = ""
 
 
 @dataclass(frozen=True)
 class Content:
     """A section as it is shown.
 
-    runs: those that have begun, with each whether it is the first of the page, which links lead to. missing: names of
-    the others.
+    sheets: its tables. pictures: the figures of its analyses. runs: those that have begun, with each whether it is the
+    first of the page, which links lead to. missing: names of the others.
     """
 
     name: str
     title: str
     progress: Progress
-    sheet: Sheet
+    sheets: tuple[Sheet, ...]
     curves: tuple[tuple[str, Markup], ...]
+    pictures: tuple[Picture, ...]
     runs: tuple[tuple[Run, bool], ...]
     missing: tuple[str, ...]
 
@@ -66,6 +63,7 @@ class Page:
     """
 
     title: str
+    kind: str
     progress: Progress
     facts: tuple[tuple[str, str], ...]
     tally: str
@@ -79,9 +77,20 @@ class Page:
     runs: tuple[str, ...]
     refresh: int | None
 
+    @property
+    def curved(self) -> bool:
+        """Whether a section has curves: adversarial runs have no accuracy."""
+        return any(section.curves for section in self.sections)
+
+    @property
+    def drawn(self) -> int:
+        """How many pictures the sections have."""
+        return sum(len(section.pictures) for section in self.sections)
+
 
 def page_of(
     title: str,
+    kind: str,
     sections: Sequence[Section],
     folders: Mapping[str, Path],
     verdicts: Sequence[Verdict],
@@ -92,8 +101,8 @@ def page_of(
 ) -> Page:
     """Return the Page of a study's sections.
 
-    folders: where each run lies. commands: those that repeat it. file: the page's; results: the folder of all results.
-    refresh: as of Page.
+    kind: what the page is, in a few words. folders: where each run lies. commands: those that repeat it. file: the
+    page's; results: the folder of all results. refresh: as of Page.
     """
     together = _united(sections)
     names = private_names(folders.values())
@@ -101,6 +110,7 @@ def page_of(
     seen: set[str] = set()
     return Page(
         title=title,
+        kind=kind,
         progress=progress_of(together),
         facts=tuple(_facts(together)),
         tally=tally(verdicts),
@@ -119,25 +129,20 @@ def page_of(
 def _content(
     section: Section, folders: Mapping[str, Path], names: set[str], file: Path, results: Path, seen: set[str]
 ) -> Content:
-    built = table(section.frame, section.paper)
-    above, heads, rows, align = to_cells(built)
-    sheet = Sheet(
-        heads=tuple(heads),
-        rows=tuple(tuple(public(value, names).replace(" ± ", "\u00a0±\u00a0") for value in row) for row in rows),
-        right=tuple(letter == "r" for letter in align),
-        above=tuple(public(text, names) for text in above),
-        notes=tuple(public(text, names) for text in built.footnotes),
-    )
+    sheets = own_sheets(section.frame, section.paper, folders, names)
+    sheets += written_sheets(section.results, section.own, names)
     runs = tuple(
         Run(**{**vars(run), "message": public(run.message, names), "device": public(run.device, names)})
         for run in runs_of(section.frame, folders, file, results)
     )
-    curves = tuple(curve_charts(section.frame, folders, f"curves-{section.name}"))
+    curves = tuple(curve_charts(apart(section.frame)[0], folders, f"curves-{section.name}"))
     begun = [run for run in runs if run.state != "missing"]
     first = tuple((run, run.name not in seen) for run in begun)
     seen |= {run.name for run in begun}
     missing = tuple(run.name for run in runs if run.state == "missing")
-    return Content(section.name, section.title, progress_of(section.frame), sheet, curves, first, missing)
+    drawn = tuple(pictures(section.results, section.frame, f"figure-{section.name}", names))
+    progress = progress_of(section.frame)
+    return Content(section.name, section.title, progress, tuple(sheets), curves, drawn, first, missing)
 
 
 def _united(sections: Sequence[Section]) -> pd.DataFrame:

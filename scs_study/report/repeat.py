@@ -13,18 +13,17 @@ from scs_study.config.overrides import parse_overrides
 from scs_study.experiments.grid import Study, cell_overrides
 
 
-def commands(frame: pd.DataFrame, line: str) -> list[str]:
-    """Return the commands that compute the runs of a frame again, and the page. line: what names them (STUDY=table3).
+def commands(frame: pd.DataFrame, studies: Sequence[str], page: str) -> list[str]:
+    """Return the commands that compute the runs of a frame again, and the page.
 
+    studies: what names each study for make (STUDY=table3); page: what names them all, or any runs (ARGS="match='...'").
     A commit is named where all runs are of one that had no changed files.
     """
     known = {str(row["commit"]) for row in records(frame) if row["commit"]}
     found = []
     if len(known) == 1 and not set(" +") & set(only := known.pop()):
         found.append(f"git checkout {only}")
-    if "match=" not in line:
-        found.append(f"make replicate {line}")
-    return [*found, f"make report {line}"]
+    return [*found, *(f"make replicate {line}" for line in studies), f"make report {page}"]
 
 
 def settings_to_repeat(overrides: Sequence[str]) -> list[str]:
@@ -43,3 +42,10 @@ def study_line(study: Study, overrides: Sequence[str]) -> str:
     """Return what names the study and the settings of a command line for make: STUDY=table3 ARGS=seed=1."""
     settings = settings_to_repeat(overrides)
     return f"STUDY={study.name}" + (f" ARGS={shlex.quote(' '.join(map(shlex.quote, settings)))}" if settings else "")
+
+
+def study_lines(lines: Sequence[str]) -> str:
+    """Return what names several studies of the same settings for make: STUDY=table3,table4 ARGS=seed=1."""
+    names = [line.partition(" ")[0].removeprefix("STUDY=") for line in lines]
+    _, gap, settings = lines[0].partition(" ")
+    return f"STUDY={','.join(names)}{gap}{settings}"

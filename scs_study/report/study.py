@@ -11,10 +11,12 @@ import pandas as pd
 from scs_study.analysis.claims.cells import Runs
 from scs_study.analysis.claims.decide import decide
 from scs_study.analysis.claims.schema import ClaimFile
+from scs_study.analysis.registry import results_of
+from scs_study.config.schema import CellConfig
 from scs_study.experiments.grid import Part, Study, united
 from scs_study.report.gather import Gathered, gathered
 from scs_study.report.page import Page, Section, page_of
-from scs_study.report.repeat import commands
+from scs_study.report.repeat import commands, study_lines
 from scs_study.report.runs import progress_of
 from scs_study.report.write import write_page
 
@@ -23,22 +25,64 @@ NAME = "report.html"
 
 @dataclass(frozen=True)
 class Reported:
-    """What a report is of. line: what names its runs for make, such as STUDY=table3."""
+    """What a report is of. kind: in a few words. repeat: the commands that compute its runs and write it again."""
 
     title: str
+    kind: str
     found: Gathered
     sections: Sequence[Section]
+    repeat: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A study with its parts. results: its folder in results/. line: what names it for make, such as STUDY=table3."""
+
+    study: Study
+    made_of: Sequence[Part]
+    results: Path
     line: str
 
+    @property
+    def cells(self) -> list[CellConfig]:
+        """Its cells, each once."""
+        return united(self.study, self.made_of)
 
-def of_study(study: Study, made_of: Sequence[Part], places: Sequence[Path], line: str) -> Reported:
-    """Return a study's runs in `places`, a section a part, for a report. Raises ValueError when none has begun."""
-    found = gathered({cell.run_name: cell.identity() for cell in united(study, made_of)}, places)
+
+def find_studies(chosen: Sequence[Chosen], places: Sequence[Path]) -> Gathered:
+    """Return the runs of studies, each from the first place that has it. Raises ValueError when none has begun."""
+    return gathered({cell.run_name: cell.identity() for each in chosen for cell in each.cells}, places)
+
+
+def of_studies(chosen: Sequence[Chosen], found: Gathered) -> Reported:
+    """Return what a report of studies is of: a section for each of their parts. found: their runs."""
+    several = len(chosen) > 1
+    lines = [each.line for each in chosen]
+    return Reported(
+        title=", ".join(each.study.name for each in chosen) if several else chosen[0].study.title,
+        kind=f"Report of {len(chosen)} studies" if several else "Report of a study",
+        found=found,
+        sections=[section for each in chosen for section in _sections(each, found.frame, several)],
+        repeat=commands(found.frame, lines, study_lines(lines)),
+    )
+
+
+def _sections(chosen: Chosen, frame: pd.DataFrame, several: bool) -> list[Section]:
+    """The sections of a study; where there are several, a part that has another name is told whose it is."""
     sections = []
-    for part in made_of:
-        rows = found.frame[found.frame["run"].isin([cell.run_name for cell in part.cells])]
-        sections.append(Section(part.study.name, part.study.title, part.study.paper, rows))
-    return Reported(study.title, found, sections, line)
+    for part in chosen.made_of:
+        own = not several or part.study.name == chosen.study.name
+        sections.append(
+            Section(
+                name=part.study.name if own else f"{chosen.study.name}-{part.study.name}",
+                title=part.study.title if own else f"{chosen.study.name}: {part.study.title}",
+                paper=part.study.paper,
+                frame=frame[frame["run"].isin([cell.run_name for cell in part.cells])],
+                results=results_of(part, chosen.made_of, chosen.results),
+                own=part.study.paper or part.study.name,
+            )
+        )
+    return sections
 
 
 def write_report(
@@ -52,7 +96,16 @@ def write_report(
     found = reported.found
     verdicts = decide(claims, Runs(found.by_place), benchmark)
     refresh = None if progress_of(found.frame).whole else every
-    lines = commands(found.frame, reported.line)
-    page = page_of(reported.title, reported.sections, found.folders, verdicts, lines, file, results, refresh)
+    page = page_of(
+        reported.title,
+        reported.kind,
+        reported.sections,
+        found.folders,
+        verdicts,
+        reported.repeat,
+        file,
+        results,
+        refresh,
+    )
     write_page(page, file)
     return page

@@ -14,7 +14,10 @@ from scs_study.report.forest import Plot, forests
 
 @dataclass(frozen=True)
 class Card:
-    """A claim on the page. kind: of its badge (yes, no, undecided, leaning, depends, none). facts: (name, value)."""
+    """A claim on the page. kind: of its badge (yes, no, undecided, leaning, depends, none). facts: (name, value).
+
+    rules: each with the reason for its margin.
+    """
 
     id: int
     sentence: str
@@ -23,7 +26,7 @@ class Card:
     kind: str
     estimate: str
     facts: tuple[tuple[str, str], ...]
-    rules: tuple[str, ...]
+    rules: tuple[tuple[str, str], ...]
     plots: tuple[Plot, ...]
     notes: tuple[str, ...]
     missing: str
@@ -74,7 +77,7 @@ def _card(verdict: Verdict) -> Card:
         kind=kind_of(verdict),
         estimate=estimate,
         facts=tuple((name, value) for name, value in facts if value),
-        rules=tuple(dict.fromkeys(rule_words(each) for each in claim.tests)),
+        rules=tuple(dict.fromkeys((rule_words(each), each.why) for each in claim.tests)),
         plots=tuple(forests(verdict)),
         notes=verdict.notes,
         missing=missing(verdict),

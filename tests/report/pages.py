@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from scs_study.analysis.claims.cells import Runs
 from scs_study.analysis.claims.decide import decide
 from scs_study.analysis.claims.load import load_claims
@@ -44,11 +47,19 @@ def write_study(runs: Path, planned: Sequence[CellConfig]) -> None:
             write_run(runs, cell, curve)
 
 
+def write_figures(folder: Path, kinds: Sequence[str] = ("saliency", "pgd", "curves"), width: int = 1000) -> None:
+    """Pictures with the names that the analyses of the study give theirs, of noise, which no format makes small."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        noise = np.random.default_rng(0).integers(0, 256, (width // 2, width, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / "figures" / f"{kind}-rohrer25k-cifar10.png")
+
+
 def page(root: Path, planned: Sequence[CellConfig], title: str = TITLE) -> Page:
     """The page of the runs in root/runs, for root/results/study/report.html."""
     found = gathered({cell.run_name: cell.identity() for cell in planned}, [root / "runs"])
     verdicts = decide(load_claims(), Runs(found.by_place), read_benchmark())
-    sections = [Section("study", title, "table3", found.frame)]
-    lines = commands(found.frame, "STUDY=study")
+    sections = [Section("study", title, "table3", found.frame, root / "results" / "study")]
+    lines = commands(found.frame, ["STUDY=study"], "STUDY=study")
     file = root / "results" / "study" / "report.html"
-    return page_of(title, sections, found.folders, verdicts, lines, file, root / "results")
+    return page_of(title, "Report of a study", sections, found.folders, verdicts, lines, file, root / "results")

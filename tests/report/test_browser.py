@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scs_study.report.write import write_page
-from tests.report.pages import TITLE, cells, page, write_study
+from tests.report.pages import TITLE, cells, page, write_figures, write_study
 from tests.support.browser import WHY_NOT, Browser, browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
@@ -21,6 +21,7 @@ COLUMN = (
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     write_study(root / "runs", cells())
+    write_figures(root / "results" / "study")
     return write_page(page(root, cells()), root / "results" / "study" / "report.html")
 
 
@@ -38,7 +39,7 @@ def test_it_is_quiet_asks_for_nothing_and_fits(opened: Browser, file: Path, widt
     assert opened.run("return document.title").startswith(TITLE)
     assert opened.screenshot(tmp_path / "page.png").stat().st_size > 10_000
     assert opened.console() == []
-    assert opened.requests() == [file.resolve().as_uri()]
+    assert [address for address in opened.requests() if not address.startswith("data:")] == [file.resolve().as_uri()]
 
 
 def test_every_chart_is_drawn_and_legible_on_a_phone(opened: Browser, file: Path) -> None:
@@ -64,6 +65,41 @@ def test_without_javascript_everything_can_be_read(opened: Browser, file: Path) 
     assert count(f"{elements}.filter(e => e.getBoundingClientRect().height > 0).length") == count(f"{elements}.length")
     assert count(f"{elements}.length") > 100
     assert count("document.querySelectorAll('button, input').length") == 0
+
+
+@pytest.mark.parametrize("chart", ["#figures img", "#curves svg", "#verdicts svg"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_figure_is_enlarged_and_closed_without_javascript(
+    opened: Browser, file: Path, width: int, chart: str
+) -> None:
+    def value(expression: str) -> float:
+        return float(opened.cdp("Runtime.evaluate", expression=expression)["result"]["value"])
+
+    def follow(link: str) -> None:
+        """What a browser does of itself where a link is clicked."""
+        opened.cdp("Runtime.evaluate", expression=f"{link}.click()")
+
+    opened.open(file, width, scripts=False)
+    size, drawn = (
+        f"document.querySelector('{chart}').getBoundingClientRect().width",
+        f"document.querySelector('{chart}')",
+    )
+    before = value(size)
+    follow(f"{drawn}.closest('a')")
+    assert value(size) > before
+    assert value(size) >= 890
+    assert value(f"+(document.querySelector('.zoom:target') === {drawn}.closest('figure'))") == 1
+    follow("document.querySelector('.zoom:target .close')")
+    assert value(size) == before
+
+
+def test_pointing_at_a_figure_names_its_runs(opened: Browser, file: Path) -> None:
+    opened.open(file)
+    (named, *_) = opened.run("return [...document.querySelectorAll('#figures img')].map(i => i.title)")
+    lines = opened.run("return [...document.querySelectorAll('#curves svg title')].map(t => t.textContent)")
+    rows = opened.run("return [...document.querySelectorAll('#runs tr[id]')].map(r => r.id)")
+    assert set(named.split("\n")) == set(rows)
+    assert set(rows) & set(lines)
 
 
 def test_a_click_on_a_head_sorts_and_words_filter(opened: Browser, file: Path) -> None:

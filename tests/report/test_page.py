@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import json
 import re
 import socket
 from collections import Counter
@@ -13,12 +14,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from scs_study.analysis.pairs import SHOWN
+from scs_study.analysis.table_writer import write_table
 from scs_study.experiments.grid import load_study, parts
 from scs_study.report.gather import gathered
 from scs_study.report.page import Page, Section, page_of
+from scs_study.report.sheets import written_sheets
 from scs_study.report.write import html_of
 from tests.analysis.run_folders import learning_curve, write_run
-from tests.report.pages import TITLE, cells, page, write_study
+from tests.report.pages import TITLE, cells, page, write_figures, write_study
+from tests.support.pairs import digits_cell
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 
@@ -65,6 +70,7 @@ class Read(HTMLParser):
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("machine") / "somewhere"
     write_study(folder / "runs", cells())
+    write_figures(folder / "results" / "study")
     return folder
 
 
@@ -147,7 +153,7 @@ def test_folders_elsewhere_are_not_linked(root: Path) -> None:
     found = gathered({cell.run_name: cell.identity() for cell in planned}, [root / "runs"])
     elsewhere = root.parent / "another" / "results"
     sections = [Section("study", "t", None, found.frame)]
-    shown = page_of("t", sections, found.folders, [], [], elsewhere / "study" / "report.html", elsewhere)
+    shown = page_of("t", "k", sections, found.folders, [], [], elsewhere / "study" / "report.html", elsewhere)
     assert [run.link for run, _ in shown.sections[0].runs] == [None] * 3
 
 
@@ -159,6 +165,58 @@ def test_the_recipe_says_where_it_departs(shown: Page) -> None:
     (recipe,) = shown.recipes
     assert recipe.departures == ("12 epochs, not 800",)
     assert len(recipe.variants) == 10
+
+
+def test_the_figures_of_the_analyses_are_in_the_page_with_the_names_of_their_runs(shown: Page, read: Read) -> None:
+    (section,) = shown.sections
+    assert [picture.file.stem.partition("-")[0] for picture in section.pictures] == ["saliency", "pgd"]
+    assert len(read.sources) == 2
+    assert all(source.startswith("data:image/") for source in read.sources)
+    assert section.pictures[0].title.startswith("Saliency maps: rohrer25k on cifar10")
+    assert set(section.pictures[0].runs) == {run.name for run, _ in section.runs}
+    assert list(read.ids).index("curves") < list(read.ids).index("figures") < list(read.ids).index("runs")
+
+
+def test_what_the_analyses_have_written_is_read_back_as_it_was(tmp_path: Path) -> None:
+    cells_ = [["a|b", "1.5 [0.2, 2.8]"], ["*bold* <i>", "-2.0"]]
+    write_table(
+        tmp_path / "tables", "robustness-short", "Above | all.", (["what", "x"], cells_), (["what"], []), ["Below."]
+    )
+    write_table(tmp_path / "tables", "table3", "The study's own.", (["what"], [["x"]]), (["what"], []))
+    (found,) = written_sheets(tmp_path, "table3", ())
+    assert found.title == "Robustness: short"
+    assert (found.above, found.notes) == (("Above | all.",), ("Below.",))
+    assert found.heads == ("what", "x")
+    assert [list(row) for row in found.rows] == cells_
+    assert found.right == (False, True)
+
+
+def test_adversarial_runs_have_their_table_and_no_accuracy(tmp_path: Path) -> None:
+    planned = digits_cell("dcgan")
+    folder = write_run(tmp_path / "runs", planned, [0.5])
+    numbers = {key: 0.25 for key, _, _ in SHOWN} | {"epoch": 1, "eval_seconds": 0.5}
+    (folder / "history.jsonl").write_text(json.dumps(numbers) + "\n")
+    write_figures(tmp_path / "results" / "study", ["samples"])
+    shown = page(tmp_path, [planned])
+    (sheet,) = shown.sections[0].sheets
+    assert sheet.heads[0] == "variant"
+    assert sheet.rows[0][0] == "dcgan conv"
+    assert shown.sections[0].curves == ()
+    assert [picture.title.partition(":")[0] for picture in shown.sections[0].pictures] == ["Samples of the generators"]
+    assert "Samples of the generators" in html_of(shown)
+
+
+def test_pictures_become_smaller_and_fewer_until_a_page_can_be_sent(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "study"
+    write_study(tmp_path / "runs", cells((0,)))
+    write_figures(folder, [f"saliency-{number}" for number in range(8)], width=1600)
+    whole = page(tmp_path, cells((0,)))
+    assert whole.drawn == 8
+    text = html_of(whole)
+    assert len(text.encode()) < 5_000_000
+    shown = len(Read(text).sources)
+    assert 0 < shown <= 8
+    assert ("more, for which a page has no room" in text) == (shown < 8)
 
 
 def test_a_study_of_no_claim_has_a_page_too(tmp_path: Path) -> None:
@@ -198,7 +256,14 @@ def test_the_papers_whole_study_stays_below_five_megabytes(tmp_path: Path) -> No
         for p in made_of
     ]
     shown = page_of(
-        "paper", sections, found.folders, [], [], tmp_path / "results/paper/report.html", tmp_path / "results"
+        "paper",
+        "all of it",
+        sections,
+        found.folders,
+        [],
+        [],
+        tmp_path / "results/paper/report.html",
+        tmp_path / "results",
     )
     text = html_of(shown)
     assert len(text.encode()) < 4_000_000  # leaves a megabyte to 39 claims

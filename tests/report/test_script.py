@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from scs_study.experiments.compose import PROJECT
+from scs_study.experiments.grid import load_study
 from scs_study.report.pdf import find_browser
 from scs_study.runs.archive import RECORDS, pack
-from tests.analysis.run_folders import cell, write_run
+from tests.analysis.run_folders import cell, learning_curve, write_run
 from tests.gates import PATIENCE
+from tests.report.pages import cells
 from tests.support.browser import CHROMIUM
 
 
@@ -36,6 +39,30 @@ def test_a_page_of_runs_by_name_and_of_published_records(tmp_path: Path) -> None
     assert str(tmp_path) not in text
     if CHROMIUM is not None:
         assert (tmp_path / "results" / "matched" / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.slow
+def test_several_studies_are_one_page_with_one_section_of_verdicts(tmp_path: Path) -> None:
+    planned = [*cells((0,))[:4], *(dataclasses.replace(c, arch="rohrer47k") for c in cells((0,))[:4])]
+    for number, planned_cell in enumerate(planned):
+        write_run(tmp_path / "runs", planned_cell, learning_curve(0.7, planned_cell.train.epochs, number))
+    line = [
+        *(sys.executable, str(PROJECT / "scripts" / "report.py"), "study=table3", "also=[table4,table3]", "seed=0"),
+        *("train.epochs=12", f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'results'}"),
+    ]
+    found = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert found.returncode == 0, found.stderr
+    (file,) = (tmp_path / "results").rglob("report.html")
+    text = file.read_text()
+    assert text.count('id="verdicts"') == 1
+    assert "Report of 2 studies" in text
+    assert all(f">{load_study(name).title}<" in text for name in ("table3", "table4"))
+    for name in ("table3", "table4"):
+        assert f"make replicate STUDY={name} ARGS=&#39;seed=0 train.epochs=12&#39;" in text
+    assert "make report STUDY=table3,table4 ARGS=&#39;seed=0 train.epochs=12&#39;" in text
+    refused = subprocess.run([*line, "study.seeds=2"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert refused.returncode == 2
+    assert "study.seeds=2 is a setting of one study" in refused.stderr
 
 
 def test_without_a_browser_a_pdf_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,9 +154,23 @@ def environments(file: ClaimFile, test: Test, changed: Choice | None = None) -> 
             usual = [_side(test, common, point, name, None) for name in ("a", "b")]
             if [cell.config for side in usual for cell in side] == [cell.config for cell in (*a, *b)]:
                 continue
+        else:
+            _check_starts(test, (*a, *b))
         words = str(place["label"]) if "label" in place else _words(a[0].config, point)
         found.append(Environment(words, a, b, a[0].config.train.epochs, changed))
     return found
+
+
+def _check_starts(test: Test, cells: Sequence[Cell]) -> None:
+    """Raise ValueError where SCS and SharpenedSDP are compared from different starts of p, which is a difference of its
+    own: the start alone moves what is measured by as much as the layer does. Time does not depend on it.
+    """
+    starts = {c.layer.name: (c.layer.p, c.layer.p_init) for c in (cell.config for cell in cells)}
+    apart = "scs" in starts and "sdp" in starts and starts["scs"] != starts["sdp"]
+    if apart and test.metric.source not in ("bench", "files"):
+        raise ValueError(
+            f"{test.metric.name}: SCS and SharpenedSDP are judged from different starts of p: set layer.p_init for both"
+        )
 
 
 def _side(test: Test, common: Settings, point: Settings, name: str, changed: Choice | None) -> tuple[Cell, ...]:

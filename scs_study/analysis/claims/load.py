@@ -24,6 +24,8 @@ from scs_study.analysis.claims.schema import (
     Choice,
     Claim,
     ClaimFile,
+    Margin,
+    Metric,
     Settings,
     Test,
 )
@@ -33,11 +35,16 @@ from scs_study.system.places import PAPER
 PATH = PAPER / "claims.yaml"
 """The claims of the paper and its sources."""
 NAME = re.compile(r"[a-z0-9_]+")
-_FILE = ("title", "base", "chance", "dead_margin", "images", "attacks", "choices", "families", "environments", "claims")
+_FILE = ("title", "base", "chance", "margins", "images", "attacks", "choices", "families", "environments", "claims")
+DEAD = "dead"
+"""Among the margins: how far above chance a network still counts as dead."""
+_MARGIN = ("delta", "why")
+_OWN = ("delta", "bounds", "bound")
+"""The numbers of a test that need a reason."""
 _CLAIM = ("id", "name", "source", "section", "sentence", "paper", "overall", "n", "tests")
 _CLAIM_MAY = ("family", "controls", "choices", "gated", "fresh", "awaits", "command", "reason")
 _TEST = ("metric", "rule", "where", "a")
-_TEST_MAY = ("b", "delta", "bounds", "bound", "across", "set", "epochs", "best", "eps", "bench")
+_TEST_MAY = ("b", "delta", "bounds", "bound", "across", "set", "epochs", "best", "eps", "bench", "why")
 _BEST = ("side", "over", "seeds", "metric")
 
 
@@ -76,7 +83,10 @@ def claim_file(values: Any) -> ClaimFile:
     }
     families = {str(key): str(text) for key, text in _mapping("families", top["families"]).items()}
     entries = _list("claims", top["claims"])
-    claims = tuple(_claim(number, entry, places, choices, families) for number, entry in enumerate(entries, start=1))
+    margins = _margins(top["margins"])
+    claims = tuple(
+        _claim(number, entry, places, choices, families, margins) for number, entry in enumerate(entries, start=1)
+    )
     for key in ("id", "name"):
         seen: set[Any] = set()
         for claim in claims:
@@ -90,7 +100,8 @@ def claim_file(values: Any) -> ClaimFile:
         title=_text("title", top["title"]),
         base=_settings("base", top["base"]),
         chance=_number("chance", top["chance"]),
-        dead_margin=_number("dead_margin", top["dead_margin"]),
+        dead_margin=margins[DEAD],
+        margins={name: margin for name, margin in margins.items() if name != DEAD},
         images=whole("images", top["images"], 1),
         attacks=attacks,
         choices=choices,
@@ -105,6 +116,7 @@ def _claim(
     places: Mapping[str, Sequence[Settings]],
     choices: Mapping[str, Sequence[Choice]],
     families: Mapping[str, str],
+    margins: Mapping[str, Margin],
 ) -> Claim:
     given = _mapping(f"claim number {number}", entry)
     here = f"claim {given.get('id', f'number {number}')}"
@@ -118,7 +130,7 @@ def _claim(
     if not isinstance(values.get("gated", True), bool):
         raise ValueError(f"{here}: gated={values['gated']}: must be true or false")
     tests = [
-        _test(f"{here}, test {k}", test, places)
+        _test(f"{here}, test {k}", test, places, margins)
         for k, test in enumerate(_list(f"{here}: tests", values["tests"]), start=1)
     ]
     fresh = tuple(whole(f"{here}: fresh", seed, 0) for seed in _list(f"{here}: fresh", values.get("fresh", [])))
@@ -141,7 +153,37 @@ def _claim(
     )
 
 
-def _test(here: str, entry: Any, places: Mapping[str, Sequence[Settings]]) -> Test:
+def _margins(entry: Any) -> dict[str, Margin]:
+    """The margins by measure, and that of dead networks, each with its reason."""
+    found = {}
+    for name, value in _mapping("margins", entry).items():
+        here = f"margins.{choice('margins', name, (*METRICS, DEAD))}"
+        given = _group(here, value, _MARGIN, ())
+        found[str(name)] = Margin(
+            _number(f"{here}.delta", given["delta"], open_low=True), _text(f"{here}.why", given["why"])
+        )
+    if DEAD not in found:
+        raise ValueError(f"margins: {DEAD} not set: how far above chance a network counts as dead, and why")
+    return found
+
+
+def _why(here: str, values: Mapping[str, Any], metric: Metric, margins: Mapping[str, Margin]) -> str:
+    """The reason for the numbers that a test goes by, its own or its measure's."""
+    own = [key for key in _OWN if values.get(key) is not None]
+    if own and values.get("why") is None:
+        raise ValueError(f"{here}: {own[0]}={values[own[0]]}: say why, so that a reader can judge it")
+    if values.get("why") is not None and not own:
+        raise ValueError(f"{here}: why=...: it gives the reason for a delta, bounds or bound, and there is none")
+    if own:
+        return _text(f"{here}: why", values["why"])
+    if metric.source == "files":  # bits agree or do not
+        return ""
+    if metric.name not in margins:
+        raise ValueError(f"{here}: margins has no {metric.name}: say which difference of it matters, and why")
+    return margins[metric.name].why
+
+
+def _test(here: str, entry: Any, places: Mapping[str, Sequence[Settings]], margins: Mapping[str, Margin]) -> Test:
     values = _group(here, _mapping(here, entry), _TEST, _TEST_MAY)
     metric = METRICS[choice(f"{here}: metric", values["metric"], METRICS)]
     rule = choice(f"{here}: rule", values["rule"], RULES)
@@ -153,15 +195,17 @@ def _test(here: str, entry: Any, places: Mapping[str, Sequence[Settings]]) -> Te
             where.append(_settings(f"{here}: where", place))
     if not where:
         raise ValueError(f"{here}: where=[]: name at least one environment")
-    delta = metric.delta if values.get("delta") is None else _number(f"{here}: delta", values["delta"], open_low=True)
-    if delta is None and rule in NEEDS_DELTA:
-        raise ValueError(f"{here}: rule {rule} on {metric.name} needs a delta")
+    usual = margins[metric.name].delta if metric.name in margins else None
+    delta = usual if values.get("delta") is None else _number(f"{here}: delta", values["delta"], open_low=True)
     if rule in NEEDS_BOUND and values.get("bound") is None:
         raise ValueError(f"{here}: rule {rule} needs a bound")
     sides = {key: _side(f"{here}: {key}", values.get(key, [])) for key in ("a", "b")}
     _check_sides(here, rule, metric.pair, sides)
     if (metric.name in ("pgd_accuracy", "worst_accuracy")) != (values.get("eps") is not None):
         raise ValueError(f"{here}: eps is for pgd_accuracy and worst_accuracy, which need one (in 255ths)")
+    why = _why(here, values, metric, margins)
+    if delta is None and rule in NEEDS_DELTA:
+        raise ValueError(f"{here}: rule {rule} on {metric.name} needs a delta")
     across = {
         str(axis): tuple(_list(f"{here}: across.{axis}", points))
         for axis, points in _mapping(f"{here}: across", values.get("across", {})).items()
@@ -186,6 +230,7 @@ def _test(here: str, entry: Any, places: Mapping[str, Sequence[Settings]]) -> Te
         best=None if values.get("best") is None else _best(here, values["best"]),
         eps=None if values.get("eps") is None else _number(f"{here}: eps", values["eps"], open_low=True),
         bench={str(k): str(v) for k, v in _mapping(f"{here}: bench", values.get("bench", {})).items()},
+        why=why,
     )
 
 

@@ -54,7 +54,7 @@ def last_epochs(epochs: int) -> int:
 
 def is_dead(row: Record, file: ClaimFile) -> bool:
     """Return whether a run diverged or ended at chance."""
-    return bool(row["state"] == "diverged" or endpoint(row, file) <= file.chance + file.dead_margin)
+    return bool(row["state"] == "diverged" or endpoint(row, file) <= file.chance + file.dead_margin.delta)
 
 
 def _accuracies(row: Record) -> NDArray[np.float64]:

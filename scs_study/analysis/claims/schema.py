@@ -42,7 +42,7 @@ class Metric:
 
     source: the file of a run, or the analysis, that it comes from ("history", "steps", "layers", "saliency",
     "robustness", "files", "bench"). lowest, highest: what a value can be. images: measured image by image.
-    pair: of two runs together. delta: the difference that matters (protocol 5), None where a rule must say it.
+    pair: of two runs together.
     """
 
     name: str
@@ -51,7 +51,6 @@ class Metric:
     source: str
     lowest: float
     highest: float
-    delta: float | None
     images: bool = False
     pair: bool = False
 
@@ -60,24 +59,32 @@ _INFINITE = math.inf
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "test accuracy, mean of the last five epochs", "%", "history", 0, 100, 1.0),
-        Metric("epochs_to_99", "epochs to 99 % of the final accuracy", "% of the schedule", "history", 0, 100, 5.0),
-        Metric("log_growth", "log of end / start of the weight norms", "", "steps", -_INFINITE, _INFINITE, 0.05),
-        Metric("log_norm", "log of the weight norms at the end", "", "steps", -_INFINITE, _INFINITE, 0.05),
-        Metric("norm_tau", "Kendall's tau of 50-step means of the weight norms", "", "steps", -1, 1, 0.05),
-        Metric("p_monotone", "kernels whose p goes one way", "%", "layers", 0, 100, 5.0),
-        Metric("p_range", "range of a kernel's p over the epochs", "", "layers", 0, _INFINITE, 0.1),
-        Metric("gini", "Gini index of the saliency maps", "", "saliency", 0, 1, 0.02, images=True),
-        Metric("insertion", "insertion curve beyond a random order", "", "saliency", -1, 1, 0.02, images=True),
-        Metric("map_similarity", "rank correlation of maps", "", "saliency", -1, 1, 0.05, images=True, pair=True),
-        Metric("pgd_accuracy", "accuracy under PGD", "%", "robustness", 0, 100, 2.0, images=True),
-        Metric("worst_accuracy", "accuracy under the worst attack", "%", "robustness", 0, 100, 2.0, images=True),
-        Metric("kept", "right answers kept, mean over PGD's radii", "%", "robustness", 0, 100, 2.0, images=True),
-        Metric("bits", "everything a run recorded", "", "files", 0, 1, None),
-        Metric("train_time", "time of a training step", "x", "bench", 0, _INFINITE, 0.05),
-        Metric("eval_time", "time of an evaluation step", "x", "bench", 0, _INFINITE, 0.05),
+        Metric("accuracy", "test accuracy, mean of the last five epochs", "%", "history", 0, 100),
+        Metric("epochs_to_99", "epochs to 99 % of the final accuracy", "% of the schedule", "history", 0, 100),
+        Metric("log_growth", "log of end / start of the weight norms", "", "steps", -_INFINITE, _INFINITE),
+        Metric("log_norm", "log of the weight norms at the end", "", "steps", -_INFINITE, _INFINITE),
+        Metric("norm_tau", "Kendall's tau of 50-step means of the weight norms", "", "steps", -1, 1),
+        Metric("p_monotone", "kernels whose p goes one way", "%", "layers", 0, 100),
+        Metric("p_range", "range of a kernel's p over the epochs", "", "layers", 0, _INFINITE),
+        Metric("gini", "Gini index of the saliency maps", "", "saliency", 0, 1, images=True),
+        Metric("insertion", "insertion curve beyond a random order", "", "saliency", -1, 1, images=True),
+        Metric("map_similarity", "rank correlation of maps", "", "saliency", -1, 1, images=True, pair=True),
+        Metric("pgd_accuracy", "accuracy under PGD", "%", "robustness", 0, 100, images=True),
+        Metric("worst_accuracy", "accuracy under the worst attack", "%", "robustness", 0, 100, images=True),
+        Metric("kept", "right answers kept, mean over PGD's radii", "%", "robustness", 0, 100, images=True),
+        Metric("bits", "everything a run recorded", "", "files", 0, 1),
+        Metric("train_time", "time of a training step", "x", "bench", 0, _INFINITE),
+        Metric("eval_time", "time of an evaluation step", "x", "bench", 0, _INFINITE),
     )
 }
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The difference that matters in a measure, in its unit, and why that one: a source, or what it was measured by."""
+
+    delta: float
+    why: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Test:
     where: settings of both sides, an environment each. across: further axes of both sides, or of one (a.pooling).
     set: settings of all cells. epochs: the full schedule, None for the paper's. eps: of an attack, in 255ths.
     bench: rows of the benchmark for each side (architecture and variant), where the metric comes from there.
+    why: where its delta, bounds or bound come from.
     """
 
     __test__ = False  # not pytest's
@@ -119,6 +127,7 @@ class Test:
     best: Best | None
     eps: float | None
     bench: Mapping[str, str]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,14 +180,16 @@ class Claim:
 class ClaimFile:
     """The claims of a source with what they share.
 
-    chance: accuracy of a dead network, in %; dead_margin: how near to it one counts as dead. images: test images that
+    chance: accuracy of a dead network, in %; dead_margin: how near to it one counts as dead. margins: by measure,
+    unless a test has its own. images: test images that
     a claim about maps or attacks needs. attacks: least budgets by attack (steps, or queries) for a worst case.
     """
 
     title: str
     base: Settings
     chance: float
-    dead_margin: float
+    dead_margin: Margin
+    margins: Mapping[str, Margin]
     images: int
     attacks: Mapping[str, int]
     choices: Mapping[str, tuple[Choice, ...]]

@@ -48,6 +48,7 @@ def verdict_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
                 "n": verdict.n,
                 "paper": claim.paper,
                 "rule": "; ".join(dict.fromkeys(rule_words(test) for test in claim.tests)),
+                "margins": "; ".join(dict.fromkeys(test.why for test in claim.tests if test.why)),
                 "overall": claim.overall,
                 "family": claim.family,
                 "controls": "; ".join(claim.controls),

@@ -16,7 +16,9 @@ import pandas as pd
 from scs_study.analysis.collect import USUAL, identity_columns
 from scs_study.analysis.variants import Record, setting, short, show, variants, varying
 
+Group = tuple[Record, ...]
 Groups = Sequence[Sequence[Record]]
+START = "layer.p_init"
 
 VARIANT = ("layer", "activation", "pooling")
 NAMED_BY = {"architecture": "arch", "layer": "layer", "data": "data"}
@@ -76,7 +78,7 @@ def matched(a: Side, b: Side) -> Matched:
     by_key: dict[tuple[Any, ...], list[tuple[Record, ...]]] = {}
     for group in b.variants:
         by_key.setdefault(key(group[0]), []).append(group)
-    found = [(left, right) for left in a.variants for right in by_key.get(key(left[0]), [])]
+    found = _from_one_start([(left, right) for left in a.variants for right in by_key.get(key(left[0]), [])])
     different = [(left, right) for left, right in found if not _same(left, right)]
     if not different:
         raise ValueError(_nothing(a, b, bool(found)))
@@ -87,10 +89,12 @@ def matched(a: Side, b: Side) -> Matched:
             name for name in where if name not in USUAL
         ]
     tell_a, tell_b = (_told(s, told, where) for s in (a, b))
-    pairs = tuple(
-        Pair(_words(left[0], where), _words(left[0], tell_a), _words(right[0], tell_b), left, right)
-        for left, right in different
-    )
+    pairs = []
+    for left, right in different:
+        start = [] if _starts_alike(left, right) else [START]
+        told_a, told_b = ([*tell, *(name for name in start if name not in tell)] for tell in (tell_a, tell_b))
+        words = _words(left[0], where), _words(left[0], told_a), _words(right[0], told_b)
+        pairs.append(Pair(*words, left, right))
     alone = [
         f"{s.name}: {_words(group[0], _all_of(s))}"
         for s, there in ((a, [left for left, _ in found]), (b, [right for _, right in found]))
@@ -98,7 +102,7 @@ def matched(a: Side, b: Side) -> Matched:
         if not any(group is other for other in there)
     ]
     constant = [name for name in USUAL[:-1] if name in common and name not in where]
-    return Matched(pairs, tuple(_without_owned(told)), _words(different[0][0][0], constant), tuple(alone))
+    return Matched(tuple(pairs), tuple(_without_owned(told)), _words(different[0][0][0], constant), tuple(alone))
 
 
 def _complete(side: Side, columns: Sequence[str]) -> Side:
@@ -133,6 +137,22 @@ def _compared_within_layers(a: Side, b: Side, columns: Sequence[str]) -> dict[st
 
 def _values(groups: Groups, name: str) -> set[Any]:
     return {group[0][name] for group in groups}
+
+
+def _starts_alike(left: Sequence[Record], right: Sequence[Record]) -> bool:
+    """Whether p starts from the same place in both, or one of them has none."""
+    starts = left[0].get(START), right[0].get(START)
+    return None in starts or starts[0] == starts[1]
+
+
+def _from_one_start(pairs: Sequence[tuple[Group, Group]]) -> list[tuple[Group, Group]]:
+    """The pairs without those of unequal starts of p whose variants have a counterpart that starts alike.
+
+    SCS starts from U(1, 3) and SharpenedSDP from 1 unless it is said: that is a difference of its own.
+    """
+    equal = [pair for pair in pairs if _starts_alike(*pair)]
+    lefts, rights = ({id(pair[side]) for pair in equal} for side in (0, 1))
+    return [p for p in pairs if _starts_alike(*p) or not (id(p[0]) in lefts or id(p[1]) in rights)]
 
 
 def _same(left: Sequence[Record], right: Sequence[Record]) -> bool:

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scs_study.analysis.claims.schema import METRICS
 from scs_study.analysis.headtohead.page import Bout, pairs_text, write_page
-from scs_study.analysis.headtohead.verdict import Shares, compare
+from scs_study.analysis.headtohead.verdict import DELTA, Shares, compare
 from scs_study.analysis.plots.style import FigureGroup, figure_groups
 from scs_study.analysis.registry import Analysis, Subject
 from scs_study.analysis.variants import Record, finished, records
@@ -59,9 +58,7 @@ def _bout(group: FigureGroup, context: RunContext) -> Bout | None:
     chance = float(counts.max() / counts.sum())
     right = {name: right_answers(variant, context, images.test_labels.numpy(), chance) for name, variant in named}
     others = [(name, right[name]) for name, _ in named if name != base[0]]
-    delta = METRICS["accuracy"].delta
-    assert delta is not None
-    comparisons = compare((base[0], right[base[0]]), others, chance, delta)
+    comparisons = compare((base[0], right[base[0]]), others, chance, DELTA)
     if not comparisons:
         return None
     return Bout(group, tuple(comparisons), right, images, counts, chance)

@@ -18,6 +18,8 @@ from scs_study.analysis.claims.schema import METRICS, Test
 from scs_study.analysis.statistics.hypotheses import ALPHA, holm
 from scs_study.analysis.statistics.summary import FEWEST
 
+DELTA = 1.0
+"""Points of accuracy that matter, as in the claims (a test holds them equal): why, says results/paper/claims.yaml."""
 DECIDES = 6
 """Seeds from which a verdict is one (the claims take as many); below, it is a leaning."""
 WORDS = {

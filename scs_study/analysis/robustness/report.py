@@ -14,7 +14,7 @@ from scs_study.analysis.plots.style import figure_groups
 from scs_study.analysis.registry import Analysis, Subject
 from scs_study.analysis.robustness.curves import curves, together
 from scs_study.analysis.robustness.results import AttackResult, attack_result
-from scs_study.analysis.robustness.table import robustness_table
+from scs_study.analysis.robustness.table import robustness_table, seeds_table
 from scs_study.analysis.variants import variants, varying
 from scs_study.config.groups import load_option, options
 from scs_study.evaluation.robustness.evaluator import attack
@@ -70,6 +70,9 @@ def report(
     if settings.check_eps:
         extra = varying(groups, identity_columns(frame))
         paths += robustness_table(list(results.values()), settings, extra, folder / "tables", f"{NAME}{suffix}")
+        members = [[results[row["run"]] for row in group if row["run"] in results] for group in groups]
+        known = [each for each in members if each]
+        paths += seeds_table(known, settings, extra, folder / "tables", f"{NAME}-seeds{suffix}")
     return tuple(paths)
 
 

@@ -24,7 +24,14 @@ from scs_study.evaluation.robustness.identity import (
     identity,
     pgd_mask,
 )
-from scs_study.evaluation.robustness.masking import Verdict, constant_prediction, verdict
+from scs_study.evaluation.robustness.masking import (
+    Flags,
+    Verdict,
+    after_all,
+    constant_prediction,
+    left_right,
+    verdict,
+)
 from scs_study.evaluation.robustness.models import AttackedModel
 from scs_study.evaluation.robustness.settings import Robustness
 
@@ -69,6 +76,16 @@ class AttackResult:
             )
             for number, radius in enumerate(settings.check_eps)
         ]
+
+    def right_after(self, settings: Robustness, radius: float) -> tuple[Flags, Flags | None]:
+        """Return at a radius of the additional attacks which images are right after PGD and after all, (images,).
+
+        The latter is None where an attack that there should be has not been made yet.
+        """
+        images = additional_images(len(self.pgd), settings)
+        index, additional_index = settings.eps.index(radius) - 1, settings.check_eps.index(radius)
+        survivors, taken = left_right(self.right[:images], self.pgd[:images], self.additional, index, additional_index)
+        return survivors, None if any(each is None for each in taken.values()) else after_all(survivors, taken)
 
 
 def attack_result(row: Record, model: AttackedModel, settings: Robustness) -> AttackResult | None:

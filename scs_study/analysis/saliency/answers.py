@@ -42,7 +42,8 @@ class Answer:
     """An answer to "is the first number larger than the second", over pairs of variants.
 
     kind: "resemblance" (rank correlations of maps) or "sparsity" (Gini indices). seeds: that all pairs have.
-    interval: of the mean difference, from a bootstrap over seeds and then images; NaN below three seeds.
+    interval: of the mean difference, from a bootstrap over seeds and then images; NaN below three seeds. confounded:
+    whether SCS and SharpenedSDP start from different p in all of its pairs.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Answer:
     together: Pair
     seeds: int
     interval: tuple[float, float]
+    confounded: bool = False
 
     @property
     def verdict(self) -> str:
@@ -63,6 +65,8 @@ class Answer:
         more, less = sum(pair.low > 0 for pair in pairs), sum(pair.high < 0 for pair in pairs)
         if not pairs:
             return "no pair to compare"
+        if self.confounded:
+            return "undecided: p starts elsewhere in SCS than in SharpenedSDP"
         if self.seeds < LEAST_SEEDS:
             return f"undecided: {self.seeds} of {LEAST_SEEDS} seeds"
         if more and less:
@@ -72,6 +76,16 @@ class Answer:
         if less and self.interval[1] < 0:
             return f"no, less ({less} of {len(pairs)} pairs)"
         return "undecided"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two variants' numbers, and whether the exponents of SCS and SharpenedSDP in it start from the same place."""
+
+    label: str
+    a: BySeed
+    b: BySeed
+    equal: bool
 
 
 def answers(groups: Sequence[Sequence[SaliencyResult]], labels: Sequence[str], seed: int = 0) -> tuple[Answer, ...]:
@@ -91,34 +105,38 @@ def _resemblance(named: Named, seed: int) -> Answer | None:
     Each SCS variant beside the SharpenedSDP of the same activation and pooling and the convolution with ReLU of the
     same pooling, or the baseline where there is none.
     """
-    pairs = []
+    pairs: list[Pairing] = []
     for scs, words in (each for each in named if each[0][0].row["layer"] == "scs"):
         row = scs[0].row
         convs = [conv for conv, _ in named if is_variant(conv[0].row, ("conv", "relu", row["pooling"]))]
         convs = convs or [conv for conv, _ in named if is_variant(conv[0].row, BASELINE)]
         for sdp, others in (each for each in named if _alike(each[0][0].row, row, "sdp")):
             if convs:
-                pairs.append((f"{words}: {others}, {_words(convs[0])}", _like(scs, sdp), _like(scs, convs[0])))
+                label = f"{words}: {others}, {_words(convs[0])}"
+                pairs.append(Pairing(label, _like(scs, sdp), _like(scs, convs[0]), _from_one_start(sdp[0].row, row)))
     question = "maps of SharpenedSDP resemble those of SCS more than a convolution's do"
     return _answer("resemblance", question, pairs, seed)
 
 
 def _sparsity(named: Named, a: str, b: str, seed: int) -> Answer | None:
     """Return the answer to: are maps of layer `a` sparser than those of `b` (at equal settings, or the baseline)?"""
-    pairs = []
+    pairs: list[Pairing] = []
     for mine, words in named:
         for other, others in named:
             row, against = mine[0].row, other[0].row
             fits = is_variant(against, BASELINE) if b == "conv" else _alike(against, row, b)
             if row["layer"] == a and fits:
-                pairs.append((f"{words}, {others}", _gini(mine), _gini(other)))
+                equal = b == "conv" or _from_one_start(row, against)
+                pairs.append(Pairing(f"{words}, {others}", _gini(mine), _gini(other), equal))
     return _answer("sparsity", f"{LAYER_WORDS[a]} is sparser than {LAYER_WORDS[b]}", pairs, seed)
 
 
-def _answer(kind: str, question: str, pairs: Sequence[tuple[str, BySeed, BySeed]], seed: int) -> Answer | None:
-    pairs = [(label, a, b) for label, a, b in pairs if a.keys() & b.keys()]
-    if not pairs:
+def _answer(kind: str, question: str, found: Sequence[Pairing], seed: int) -> Answer | None:
+    known = [each for each in found if each.a.keys() & each.b.keys()]
+    if not known:
         return None
+    equal = [each for each in known if each.equal]
+    pairs = [(each.label, each.a, each.b) for each in equal or known]
     differences = [{s: a[s] - b[s] for s in sorted(a.keys() & b.keys())} for _, a, b in pairs]
     columns = [mean_of(list(each.values())) for each in differences]
     estimates = bootstrap(np.stack([*columns, mean_of(columns)], axis=1), seed)
@@ -130,7 +148,7 @@ def _answer(kind: str, question: str, pairs: Sequence[tuple[str, BySeed, BySeed]
     seeds = sorted(set.intersection(*(set(each) for each in differences)))
     means = [mean_of([each[s] for each in differences]) for s in seeds]
     interval = two_level_interval(np.stack(means), [LEVEL])[0] if seeds else (np.nan, np.nan)
-    return Answer(kind, question, tuple(built), together, len(seeds), interval)
+    return Answer(kind, question, tuple(built), together, len(seeds), interval, not equal)
 
 
 def _like(a: Sequence[SaliencyResult], b: Sequence[SaliencyResult]) -> dict[int, Values]:
@@ -150,6 +168,11 @@ def _gini(group: Sequence[SaliencyResult]) -> dict[int, Values]:
 
 def _alike(row: Mapping[str, object], other: Mapping[str, object], layer: str) -> bool:
     return row["layer"] == layer and all(row[key] == other[key] for key in ("activation", "pooling"))
+
+
+def _from_one_start(row: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether p starts alike in both: the start alone moves the Gini index as much as the layer does."""
+    return all(row.get(key) == other.get(key) for key in ("layer.p", "layer.p_init"))
 
 
 def _words(group: Sequence[SaliencyResult]) -> str:

@@ -170,9 +170,10 @@ def _answers(
         f"What the paper says of saliency maps (4.4, 5.2), asked of these: {title}. {_kind(settings)}. First, does one "
         f"map resemble another: mean rank correlation of the pixels of an SCS map with those of SharpenedSDP's at the "
         f"same activation and pooling (first), and of a convolution's with ReLU at the same pooling (second). Then, "
-        f"which is sparser: mean Gini index of the first and of the second. Both on the same images; differences with "
-        f"95 % bootstrap intervals over {spans(counts)} images. Yes or no from {LEAST_SEEDS} seeds on, where the "
-        f"interval of all pairs over seeds and images leaves out 0 and no single pair says the opposite."
+        f"which is sparser: mean Gini index of the first and of the second. SCS and SharpenedSDP are compared where p "
+        f"starts alike in both; where no pair has that, their difference answers nothing. Both on the same images; "
+        f"differences with 95 % bootstrap intervals over {spans(counts)} images. Yes or no from {LEAST_SEEDS} seeds "
+        f"on, where the interval of all pairs over seeds and images leaves out 0 and no single pair says the opposite."
     )
     machine = ["kind", "question", "pair", "first", "second", "mean", "low", "high", "images"]
     machine += ["low_over_seeds", "high_over_seeds", "seeds", "verdict"]

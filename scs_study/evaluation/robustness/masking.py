@@ -17,6 +17,8 @@ from scs_study.evaluation.robustness.batches import FirstEps
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.settings import WORDS
 
+Flags = NDArray[np.bool_]
+
 MUCH_ZERO = 0.05
 """The share of images without any gradient from which a network is flagged by it alone."""
 
@@ -59,17 +61,9 @@ def verdict(
     margin: the share of all images that an additional attack may find beyond PGD. constant: of `constant_prediction`.
     """
     images = len(right)
-    survivors = right & ((pgd == NEVER) | (pgd > index))
-    robust = survivors.copy()
-    found: dict[str, int | None] = {}
-    for name, first_eps in additional.items():
-        if first_eps is None:
-            found[name] = None
-            continue
-        assert len(first_eps) == images
-        taken = survivors & (first_eps != NEVER) & (first_eps <= additional_index)
-        found[name] = int(taken.sum())
-        robust &= ~taken
+    survivors, taken = left_right(right, pgd, additional, index, additional_index)
+    found = {name: None if each is None else int(each.sum()) for name, each in taken.items()}
+    robust = after_all(survivors, taken)
     flags = [
         f"{WORDS[name]} +{100 * count / images:.1f}"
         for name, count in found.items()
@@ -91,6 +85,31 @@ def verdict(
         all(count is not None for count in found.values()),
         tuple(flags),
     )
+
+
+def left_right(
+    right: Flags, pgd: FirstEps, additional: Mapping[str, FirstEps | None], index: int, additional_index: int
+) -> tuple[Flags, dict[str, Flags | None]]:
+    """Return at a radius which images are right after PGD, and by attack which of those it fooled; bool (images,).
+
+    None for an attack that has not been made (on all images) yet. The arguments: as of `verdict`.
+    """
+    survivors = right & ((pgd == NEVER) | (pgd > index))
+    taken: dict[str, Flags | None] = {}
+    for name, first_eps in additional.items():
+        assert first_eps is None or len(first_eps) == len(right)
+        fooled = None if first_eps is None else (first_eps != NEVER) & (first_eps <= additional_index)
+        taken[name] = None if fooled is None else survivors & fooled
+    return survivors, taken
+
+
+def after_all(survivors: Flags, taken: Mapping[str, Flags | None]) -> Flags:
+    """Return which images are right after PGD and all attacks that have been made."""
+    robust = survivors.copy()
+    for each in taken.values():
+        if each is not None:
+            robust &= ~each
+    return robust
 
 
 def constant_prediction(predicted: NDArray[np.int64], classes: int) -> float | None:

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting and filtering of tables. Without it the page lacks nothing else.
+// Sorting and filtering of tables; Escape closes what is enlarged. Without it the page lacks nothing else.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -37,6 +37,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     table.parentElement.before(filter);
   }
 }
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") document.querySelector(".zoom:target .close")?.click();
+});
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });

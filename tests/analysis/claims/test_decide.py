@@ -33,6 +33,15 @@ RELU, NONE = (
 )
 
 
+MARGINS = {
+    name: {"delta": delta, "why": "made up"}
+    for name, delta in (
+        ("dead", 2.0), ("accuracy", 1.0), ("pgd_accuracy", 2.0), ("worst_accuracy", 2.0), ("kept", 2.0), ("gini", 0.02),
+        ("insertion", 0.02), ("train_time", 0.05),
+    )
+}  # fmt: skip
+
+
 def judged(runs: Path, benchmark: pd.DataFrame | None = None, top: dict | None = None, **entry: object) -> Verdict:
     """The verdict of one claim about rohrer25k on digits: test keys in `test`, the others the claim's."""
     test = {"metric": "accuracy", "rule": "superior_by", "where": ["here"], "a": RELU, "b": NONE, "epochs": EPOCHS}
@@ -41,7 +50,7 @@ def judged(runs: Path, benchmark: pd.DataFrame | None = None, top: dict | None =
              "overall": "always", "n": 6, "tests": tests, **entry}  # fmt: skip
     values = {
         "title": "A paper", "base": {"data": "digits", "data.flip": True, "train": "paper"},
-        "chance": 10.0, "dead_margin": 2.0,
+        "chance": 10.0, "margins": MARGINS,
         "images": 100, "attacks": {"pgd": 10}, "families": {"G": "all"}, "claims": [claim],
         "choices": {"init": {"uniform weights": {"init": "uniform"}}},
         "environments": {"here": [{"arch": "rohrer25k"}], "two": [{"arch": "rohrer25k"}, {"arch": "rohrer47k"}]},
@@ -92,8 +101,8 @@ def test_none_is_not_supported_and_a_small_one_is_superior_but_not_by_delta(tmp_
     assert judged(tmp_path, test={"rule": "superior"}).word == "supported"
     assert judged(tmp_path, test={"rule": "equivalent"}).word == "supported"
     assert judged(tmp_path, test={"rule": "noninferior"}).word == "supported"
-    assert judged(tmp_path, test={"rule": "at_most", "bound": 1.0}).word == "supported"
-    assert judged(tmp_path, test={"rule": "equivalent", "bounds": [3, 4]}).word == "not supported"
+    assert judged(tmp_path, test={"rule": "at_most", "bound": 1.0, "why": "w"}).word == "supported"
+    assert judged(tmp_path, test={"rule": "equivalent", "bounds": [3, 4], "why": "w"}).word == "not supported"
 
 
 def test_a_noisy_difference_of_the_margins_size_is_undecided(tmp_path):
@@ -275,7 +284,7 @@ def test_holm_holds_a_family_to_account(tmp_path):
     ]  # fmt: skip
     values = {
         "title": "A paper", "base": {"data": "digits", "data.flip": True, "train": "paper"},
-        "chance": 10.0, "dead_margin": 2.0,
+        "chance": 10.0, "margins": MARGINS,
         "images": 100, "attacks": {"pgd": 10}, "families": {"G": "all"}, "claims": many, "choices": {},
         "environments": {"here": [{"arch": "rohrer25k"}]},
     }  # fmt: skip
@@ -320,7 +329,7 @@ def test_a_plateau_over_p(tmp_path, starts, word):
         level = 0.8 - 0.2 * max(0.0, math.log(starts / p))
         ends = {s: level + draw.gauss(0, 0.005) for s in range(3)}
         write(tmp_path, ends, layer="scs", activation="none", pooling="maxabs", layer__p=p, layer__p_init=None)
-    test = {"rule": "plateau", "bound": 1.25, "delta": 2.0, "across": {"a.layer.p": grid}, "b": [],
+    test = {"rule": "plateau", "bound": 1.25, "delta": 2.0, "why": "w", "across": {"a.layer.p": grid}, "b": [],
             "a": {"layer": "scs", "activation": "none", "pooling": "maxabs", "layer.p_init": None}}  # fmt: skip
     verdict = judged(tmp_path, test=test, n=3)
     assert verdict.word == word

@@ -8,6 +8,7 @@ import pytest
 from scs_study.analysis.claims.cells import choices_of, environments
 from scs_study.analysis.claims.load import chosen_claims, claim_file, load_claims
 from scs_study.analysis.claims.schema import METRICS, RULES
+from scs_study.analysis.headtohead.verdict import DELTA
 from scs_study.experiments.compose import PROJECT
 
 CLAIM = {
@@ -33,7 +34,7 @@ FILE = {
     "title": "A paper",
     "base": {"data": "digits", "train": "paper"},
     "chance": 10.0,
-    "dead_margin": 2.0,
+    "margins": {name: {"delta": delta, "why": "made up"} for name, delta in (("accuracy", 1.0), ("dead", 2.0))},
     "images": 1000,
     "attacks": {"square": 5000},
     "choices": {"init": {"uniform weights": {"init": "uniform"}}},
@@ -91,8 +92,14 @@ def test_enough_seeds_for_what_is_to_be_shown():
         ("claims.0.tests.0.where", [], "name at least one environment"),
         ("claims.0.tests.0.a", {"layr": "conv"}, "claim 7, test 1: a=layr: not known .did you mean layer"),
         ("claims.0.tests.0.a", [], "name at least one cell"),
-        ("claims.0.tests.0.delta", -1, "delta=-1: must be a number of at least 0"),
-        ("claims.0.tests.0.bounds", [2, 1], "low must be below high"),
+        ("claims.0.tests.0.delta", 2.0, "claim 7, test 1: delta=2.0: say why"),
+        ("claims.0.tests.0.why", "as I like", "claim 7, test 1: why=...: it gives the reason for a delta"),
+        ("margins.accuracy.delta", 0, "margins.accuracy.delta=0: must be above 0"),
+        ("margins.accuracy.why", " ", "margins.accuracy.why: ' ': must be a text"),
+        ("margins.accuracy.why", KeyError, "margins.accuracy: why not set"),
+        ("margins.accuracy", KeyError, "claim 7, test 1: margins has no accuracy: say which difference of it matters"),
+        ("margins.acuracy", {"delta": 1, "why": "w"}, "margins=acuracy: not known .did you mean accuracy"),
+        ("margins.dead", KeyError, "margins: dead not set: how far above chance"),
         ("claims.0.tests.0.rule", "at_least", "rule at_least needs a bound"),
         ("claims.0.tests.0.rule", "dead", "rule dead looks at a alone"),
         ("claims.0.tests.0.metric", "worst_accuracy", "eps is for pgd_accuracy and worst_accuracy, which need one"),
@@ -117,10 +124,40 @@ def test_a_wrong_entry_is_refused_in_one_sentence(path, value, sentence):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [({"delta": -1}, "delta=-1: must be a number of at least 0"), ({"bounds": [2, 1]}, "low must be below high")],
+)
+def test_a_margin_that_cannot_be_is_refused(numbers, sentence):
+    values = changed("claims.0.tests.0.why", "because")
+    values["claims"][0]["tests"][0] |= numbers
+    with pytest.raises(ValueError, match=sentence):
+        claim_file(values)
+
+
+def test_every_margin_says_where_it_comes_from():
+    file = load_claims()
+    assert all(margin.why for margin in (*file.margins.values(), file.dead_margin))
+    assert all(test.why for claim in file.claims for test in claim.tests if test.rule != "identity")
+    assert file.margins["accuracy"].delta == DELTA, "head to head goes by the same one"
+
+
 def test_a_cell_that_cannot_be_is_refused_when_it_is_composed():
     file = claim_file(changed("claims.0.tests.0.a", {"layer": "convolution"}))
     with pytest.raises(ValueError, match="layer=convolution: not known"):
         environments(file, file.claims[0].tests[0])
+
+
+def test_scs_and_sharpened_sdp_are_judged_from_equal_starts_of_p_alone():
+    sdp = {"layer": "sdp", "activation": "none", "pooling": "max"}
+    values = changed("claims.0.tests.0.a", {**sdp, "layer": "scs"})
+    values["claims"][0]["tests"][0]["b"] = sdp
+    file = claim_file(values)
+    with pytest.raises(ValueError, match=r"from different starts of p: set layer\.p_init for both"):
+        environments(file, file.claims[0].tests[0])
+    values["claims"][0]["tests"][0]["a"]["layer.p_init"] = [1.0, 1.0]
+    file = claim_file(values)
+    assert environments(file, file.claims[0].tests[0])
 
 
 def test_what_is_no_yaml_is_refused_with_its_line(tmp_path: Path):

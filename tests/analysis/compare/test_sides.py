@@ -57,6 +57,18 @@ def test_of_variants_that_both_sides_have_each_stands_beside_its_own(tmp_path: P
     assert found.alone == ("A: rohrer25k sdp relu max",)
 
 
+def test_scs_and_sharpened_sdp_stand_side_by_side_from_equal_starts_of_p(tmp_path: Path) -> None:
+    both = {"wide": (1.0, 3.0), "one": (1.0, 1.0)}
+    scs = {name: cell("scs", layer__p_init=start) for name, start in both.items()}
+    sdp = {name: cell("sdp", layer__p_init=start) for name, start in both.items()}
+    found = match(tmp_path, [scs["wide"], scs["one"]], [sdp["one"]])
+    assert [(len(found.pairs), pair.a[0]["layer.p_init"]) for pair in found.pairs] == [(1, (1.0, 1.0))]
+    assert len(found.alone) == 1
+    assert len(match(tmp_path, list(scs.values()), list(sdp.values())).pairs) == 2
+    (only,) = match(tmp_path, [scs["wide"]], [sdp["one"]]).pairs
+    assert (only.a_words, only.b_words) == ("scs relu max p_init=1-3", "sdp relu max p_init=1-1")
+
+
 def test_the_same_runs_are_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the same runs"):
         match(tmp_path, [cell(seed=0), cell(seed=1)], [cell(seed=1), cell(seed=2)])

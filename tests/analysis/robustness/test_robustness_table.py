@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scs_study.analysis.robustness.results import AttackResult
-from scs_study.analysis.robustness.table import robustness_table
+from scs_study.analysis.robustness.table import robustness_table, seeds_table
+from scs_study.analysis.statistics.summary import interval
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
 from scs_study.experiments.compose import load_option, options
@@ -21,15 +23,16 @@ def settings(**changed: Any) -> Robustness:
     return robustness_of({**load_option("attack", "pgd"), **changed})
 
 
-def run(layer: str, right: int, pgd: list[int], square: list[int] | None, zero: int) -> AttackResult:
+def run(layer: str, right: int, pgd: list[int], square: list[int] | None, zero: int, seed: int = 0) -> AttackResult:
     """40 images of which the first `right` are right; pgd, square: how many of them fell at each radius."""
 
     def fell(counts: list[int]) -> np.ndarray:
         indices = [index for index, count in enumerate(counts) for _ in range(count)]
         return np.array([*indices, *[NEVER] * (40 - len(indices))])
 
-    row = {"run": f"{layer}-0", "architecture": "rohrer25k", "layer": layer, "activation": "none", "pooling": "max",
-           "seed": 0, "data": "digits", "epochs": 3}  # fmt: skip
+    row = {"run": f"{layer}-{seed}", "architecture": "rohrer25k", "layer": layer, "pooling": "max", "norm": "none",
+           "activation": "relu" if layer == "conv" else "none", "image_size": 32, "init": "conv2d",
+           "seed": seed, "data": "digits", "epochs": 3}  # fmt: skip
     checks = {"square": None if square is None else np.roll(fell(square), 20), "transfer": fell([0, 0])}
     gone = np.where(np.arange(40) < zero, 0, NEVER)
     return AttackResult(row, np.arange(40) < right, fell(pgd), checks, gone, "conv-0", 123.456)
@@ -43,6 +46,25 @@ def test_the_table_is_the_golden_one(tmp_path: Path) -> None:
         assert path.read_text() == golden.read_text(), (
             f"{path.name} is another one; compare, and copy it if it is right"
         )
+
+
+def test_a_planted_difference_stands_in_the_table_of_seeds_with_the_wider_interval(tmp_path: Path) -> None:
+    """SCS keeps ten images of forty more, give or take one; a seed without its convolution is in no difference."""
+    which = settings(eps=[0, 1], check_eps=[1], checks=["square", "transfer"], check_images=None)
+    convolutions = [run("conv", 40, [20 + seed % 2], [0, 0], 0, seed) for seed in range(5)]
+    ours = [run("scs", 40, [10 - seed % 2], [0, 0], 0, seed) for seed in range(6)]
+    paths = seeds_table([convolutions, ours], which, (), tmp_path, "robustness-seeds")
+    frame = pd.read_csv(next(path for path in paths if path.suffix == ".csv"))
+    assert frame["measure"].tolist() == ["pgd", "pgd", "worst", "worst"]
+    assert frame["to_baseline"].isna().tolist() == [True, False, True, False]
+    mean, low, high, pairs = frame.loc[1, ["to_baseline", "to_baseline_low", "to_baseline_high", "pairs"]]
+    assert mean == pytest.approx(100 * (5 * 10 + 4) / (5 * 40))
+    assert pairs == 5
+    assert 10 < low < mean < high < 45
+    by_seed = interval([25, 30, 25, 30, 25])
+    assert low < by_seed[0], "forty images say less than the five seeds agree"
+    assert high > by_seed[1]
+    assert seeds_table([convolutions[:1], ours[:1]], which, (), tmp_path, "one") == ()
 
 
 @pytest.mark.parametrize(

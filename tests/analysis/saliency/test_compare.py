@@ -175,6 +175,21 @@ def test_what_the_paper_says_is_asked_first() -> None:
     assert all(each.kind == "sparsity" for each in answers(plain, labels(plain))), "no maps are cached"
 
 
+def test_scs_and_sharpened_sdp_are_compared_where_p_starts_alike_and_else_nothing_is_answered() -> None:
+    def start(group: list[SaliencyResult], *p: float) -> list[SaliencyResult]:
+        return [SaliencyResult({**result.row, "layer.p": None, "layer.p_init": p}, result.data) for result in group]
+
+    wide, one = (start(several("scs", "none", "max", gini), *p) for gini, p in ((0.7, (1.0, 3.0)), (0.5, (1.0, 1.0))))
+    sdp = start(several("sdp", "none", "max", 0.6), 1.0, 1.0)
+    question = "SCS is sparser than SharpenedSDP"
+    confounded = answer(question, wide, sdp)
+    assert confounded.verdict == "undecided: p starts elsewhere in SCS than in SharpenedSDP"
+    assert confounded.together.difference.mean == pytest.approx(0.1, abs=0.02), "the difference is shown all the same"
+    equal = answer(question, wide, one, sdp)
+    assert len(equal.pairs) == 1
+    assert equal.verdict == "no, less (1 of 1 pairs)"
+
+
 NUMBER = r"\d+\.\d+(?:e-?\d+)?"
 
 

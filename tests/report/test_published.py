@@ -1,0 +1,44 @@
+"""What README says of all claims is what the published records say, and `make publish` keeps it so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scs_study.analysis.claims.load import load_claims
+from scs_study.analysis.claims.speed import read_benchmark
+from scs_study.experiments.compose import PROJECT
+from scs_study.report.embed import embed
+from scs_study.report.published import NAME, publish_verdicts
+from scs_study.runs.archive import RECORDS
+
+RESULTS = PROJECT / "results"
+
+
+@pytest.mark.slow
+def test_the_verdicts_are_a_function_of_the_records(tmp_path: Path) -> None:
+    """When it fails: make claims ARGS=published=true."""
+    for archive in RESULTS.rglob(RECORDS):
+        place = tmp_path / archive.relative_to(RESULTS)
+        place.parent.mkdir(parents=True)
+        place.write_bytes(archive.read_bytes())
+    verdicts, paths = publish_verdicts(load_claims(), tmp_path, read_benchmark())
+    assert len(verdicts) == len(load_claims().claims)
+    assert {path.name for path in paths} >= {f"{NAME}.md", f"{NAME}.png", "claims.md", "claims-comparisons.csv"}
+    for path in paths:
+        there = RESULTS / path.relative_to(tmp_path)
+        assert path.suffix == ".png" or path.read_bytes() == there.read_bytes(), there
+        assert there.is_file()
+
+
+def test_a_page_shows_the_table_as_it_is_now(tmp_path: Path) -> None:
+    page, table = tmp_path / "page.md", tmp_path / "tables" / "one.md"
+    table.parent.mkdir()
+    table.write_text("new \\1\n")
+    around = "before\n<!-- tables/one.md, a test holds them equal -->\n{}<!-- end -->\nafter\n"
+    other = around.replace("one.md", "none.md").format("kept\n")
+    page.write_text(around.format("old\n") + other)
+    assert embed([page], tmp_path) == [page]
+    assert page.read_text() == around.format("new \\1\n") + other
+    assert embed([page], tmp_path) == []
