@@ -1,7 +1,7 @@
 # Every target sets up what it needs: `make replicate` and `make test` work in a fresh clone.
 #   STUDY=name    the study (conf/study), quick unless said; of a report several, STUDY=table3,table4
 #   LAUNCH=name   how it is run (conf/launch)
-#   SWEEP=name    the sweep over p (conf/sweep), quick unless said         PORT=8080     of the dashboard
+#   SWEEP=name    the sweep (conf/sweep), quick unless said                 PORT=8080     of the dashboard
 #   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
 #   ROOT=folder   headtohead's images, a folder for each class     ARCH=name   and its network, resnet20 unless said
 #   SEEDS=6       headtohead's pairs of networks                   DATA=name   another data set (conf/data) than a folder
@@ -42,8 +42,8 @@ replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=tab
 headtohead: $(STAMP) ## convolution against SCS on your own images: make headtohead ROOT=my/images ARCH=resnet20
 	@$(PYTHON) scripts/replicate.py study=headtohead data=$(DATA) $(if $(ROOT),'data.root=$(ROOT)') arch=$(ARCH) study.seeds=$(SEEDS) saliency=glance launch=$(LAUNCH) $(ARGS)
 
-sweep: $(STAMP) ## one fixed p for all layers, searched by Optuna: make sweep SWEEP=rohrer100k ARGS="workers=2"
-	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) launch=$(LAUNCH) $(ARGS)
+sweep: $(STAMP) ## settings searched by Optuna, one fixed p for all layers or any others: make sweep SWEEP=mnist_small ARGS="workers=2"
+	@$(PYTHON) scripts/sweep.py sweep=$(SWEEP) launch=$(LAUNCH) $(ARGS)
 
 status: $(STAMP) ## where every cell of a study stands
 	@$(PYTHON) scripts/status.py study=$(STUDY) $(ARGS)
@@ -78,12 +78,15 @@ tensorboard: $(STAMP) ## epochs of runs as event files: make tensorboard STUDY=t
 	@$(PYTHON) scripts/to_tensorboard.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
 
 dashboard: $(STAMP) ## Optuna's dashboard on a sweep, at http://127.0.0.1:$(PORT)/
-	@$(PYTHON) scripts/p_sweep.py sweep=$(SWEEP) dashboard=$(PORT) $(ARGS)
+	@$(PYTHON) scripts/sweep.py sweep=$(SWEEP) dashboard=$(PORT) $(ARGS)
 
 ##@ Look into finished runs
 
 saliency: $(STAMP) ## saliency maps of a study's finished runs, their figure and their numbers
 	@$(PYTHON) scripts/saliency.py study=$(STUDY) $(ARGS)
+
+maps: $(STAMP) ## kernels and feature maps of finished runs: make maps STUDY=mnist_small, or ARGS="match='tied12-*'"
+	@$(PYTHON) scripts/feature_maps.py study=$(STUDY) $(ARGS)
 
 robustness: $(STAMP) ## attack a study's finished runs: make robustness STUDY=cifar10_short ARGS="attack=short"
 	@$(PYTHON) scripts/robustness.py study=$(STUDY) $(ARGS)

@@ -1,4 +1,4 @@
-"""Cancels what a study has sent to SLURM, and nothing else: python scripts/cancel.py study=quick | p_sweep=NAME
+"""Cancels what a study has sent to SLURM, and nothing else: python scripts/cancel.py study=quick | sweep_name=NAME
 
 Runs in progress write a checkpoint first; `make replicate` continues them.
 """
@@ -16,6 +16,7 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import chosen_study, refuse_match, run_command
+from scs_study.config.command_line import sweep_name
 from scs_study.launch.code_snapshot import cancel, submissions
 from scs_study.system.console import say
 from scs_study.system.places import below_project
@@ -24,20 +25,20 @@ from scs_study.system.places import below_project
 def main(config: DictConfig) -> int:
     """Return exit status 0."""
     runs = below_project(config.runs)
-    if config.p_sweep is None:
+    if config.sweep_name is None:
         refuse_match(config)
         name = chosen_study(config)[0].name
     else:
         # Imported here: Optuna takes a while, for this alone.
         from scs_study.launch.sweep import label
 
-        name = label(str(config.p_sweep))
+        name = label(str(config.sweep_name))
         if not submissions(runs, name):
-            raise ValueError(f"p_sweep={config.p_sweep}: no such sweep was sent to SLURM from {runs}")
+            raise ValueError(f"sweep_name={config.sweep_name}: no such sweep was sent to SLURM from {runs}")
     numbers = cancel(runs, name)
     say(f"cancelled {len(numbers)} jobs: {' '.join(numbers)}" if numbers else f"{name} has no jobs in SLURM")
     return 0
 
 
 if __name__ == "__main__":
-    run_command(main, "status")
+    run_command(main, "status", flags=sweep_name(sys.argv))

@@ -1,7 +1,7 @@
 """Prints where every cell of a study stands, and its cluster jobs: python scripts/status.py study=quick [--wait]
 
 Cells are listed as their settings name them; whether their networks can be built is asked when they are to be run.
-Of a sweep over p: p_sweep=NAME, the name that scripts/p_sweep.py prints.
+Of a sweep: sweep_name=NAME, the name that scripts/sweep.py prints.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import FAILED, chosen_study, refuse_match, run_command
+from scs_study.config.command_line import sweep_name
 from scs_study.experiments.grid import with_sources
 from scs_study.launch.monitor import monitor_study
 from scs_study.launch.status import jobs_text, status_text
@@ -29,8 +30,8 @@ def main(config: DictConfig) -> int:
     """Return the exit status: 0, or 1 after waiting when cells are left without a result, or when nobody could be
     told.
     """
-    if config.p_sweep is not None:
-        return of_sweep(str(config.p_sweep), config.storage, below_project(config.runs), config.wait)
+    if config.sweep_name is not None:
+        return of_sweep(str(config.sweep_name), config.storage, below_project(config.runs), config.wait)
     refuse_match(config)
     study, chosen = chosen_study(config)
     cells = with_sources(chosen)
@@ -55,4 +56,4 @@ def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "status", flags={"--wait": "wait=true"})
+    run_command(main, "status", flags={"--wait": "wait=true", **sweep_name(sys.argv)})

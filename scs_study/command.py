@@ -158,6 +158,7 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
     from scs_study.evaluation.fidelity.settings import fidelity_of
     from scs_study.evaluation.robustness.settings import robustness_of
     from scs_study.evaluation.saliency.settings import saliency_of
+    from scs_study.experiments.sweep.settings import sweep_of
     from scs_study.launch.registry import check_launch
     from scs_study.models import check_cell
     from scs_study.runs.context import run_context
@@ -165,18 +166,17 @@ def _check_shown(config: str, arguments: Sequence[str]) -> None:
 
     with open_dict(values):
         del values["hydra"]
-    for cell in chosen_study(values)[1] if "study" in values else [cell_of(values)]:
+    for cell in chosen_study(values)[1] if "study" in values else () if "sweep" in values else [cell_of(values)]:
         check_cell(cell)
         check_objective(cell)
+    if "sweep" in values:
+        sweep_of(str(HydraConfig.get().runtime.choices["sweep"]), values.sweep, with_root(values))
     there = run_context(values)
     if "launch" in values:
         check_launch(values, there)
-    if "saliency" in values:
-        saliency_of(values.saliency)
-    if "attack" in values:
-        robustness_of(values.attack)
-    if "fidelity" in values:
-        fidelity_of(values.fidelity)
+    for group, check in (("saliency", saliency_of), ("attack", robustness_of), ("fidelity", fidelity_of)):
+        if group in values:
+            check(values[group])
 
 
 def task_overrides() -> list[str]:

@@ -10,7 +10,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 FREE_TEXT = (
-    "runs", "results", "data.root", "init.checkpoint", "match", "name", "p_sweep", "storage", "launch.python", "a", "b",
+    "runs", "results", "data.root", "init.checkpoint", "match", "name", "sweep_name", "storage", "launch.python",
+    "sweep.space", "a", "b",
 )  # fmt: skip
 """The settings whose values are nothing but text."""
 _OVERRIDE = re.compile(rf"(\+{{0,2}}(?:{'|'.join(map(re.escape, FREE_TEXT))}))=(.*)", re.DOTALL)
@@ -37,6 +38,6 @@ def quoted(argument: str, multirun: bool) -> str:
                 return argument
         else:
             value, given_quotes = read.value(), text[:1] in ("'", '"')
-            if value is None or given_quotes or str(value) == text:
+            if value is None or given_quotes or (str(value) == text and not isinstance(value, (dict, list))):
                 return argument
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"

@@ -152,6 +152,13 @@ def study_defaults() -> Mapping[str, Any]:
 
 
 @functools.cache
+def sweep_defaults() -> Mapping[str, Any]:
+    """Return what a sweep need not say (conf/sweep_defaults.yaml)."""
+    defaults: dict[str, Any] = _raw("sweep_defaults")["sweep"]
+    return defaults
+
+
+@functools.cache
 def layer_defaults() -> Mapping[str, Any]:
     """Return what a layer's file need not say (conf/layer_defaults.yaml)."""
     defaults: dict[str, Any] = _raw("layer_defaults")["layer"]
@@ -160,7 +167,7 @@ def layer_defaults() -> Mapping[str, Any]:
 
 def settings_of(group: str) -> list[str]:
     """Return the dotted settings of a group that its choices name."""
-    names = set(study_defaults()) if group == "study" else set()
+    names = set({"study": study_defaults, "sweep": sweep_defaults}.get(group, dict)())
     for option in options(group):
         with contextlib.suppress(ValueError):  # a broken file matters to those who choose it
             values = load_option(group, option)

@@ -15,8 +15,7 @@ GROUPS = ("study", "sweep")
 
 
 def apply_settings(group: str, name: str, chosen: Collection[str]) -> None:
-    """Give Hydra the settings of a study or sweep, as <group>_settings/<name>; conf/replicate.yaml and p_sweep.yaml use
-    them.
+    """Give Hydra the settings of a study or sweep, as <group>_settings/<name>, for conf/replicate.yaml and sweep.yaml.
 
     An axis of one value is a setting too. chosen: the groups in which the command line chooses, which are left alone.
     Raises ValueError in one sentence for a file that is broken.

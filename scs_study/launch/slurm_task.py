@@ -57,11 +57,10 @@ def _source(submission: Submission, index: int, context: RunContext) -> WorkSour
     if "sweep" not in settings:
         return GridSource.of(submission.packs[index], context.runs, WAIT_TIMEOUT)
     # Imported here: Optuna takes a while, for this alone.
-    from scs_study.experiments.sweep.settings import Sweep
+    from scs_study.experiments.sweep.settings import sweep_from
     from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 
-    sweep = Sweep(**{**settings["sweep"], "seeds": tuple(settings["sweep"]["seeds"])})
-    plan = SweepPlan(sweep, settings["name"], settings["url"] or os.environ.get(URL))
+    plan = SweepPlan(sweep_from(settings["sweep"]), settings["name"], settings["url"] or os.environ.get(URL))
     return SweepSource.of(plan, context.runs, context.retry_failed)
 
 

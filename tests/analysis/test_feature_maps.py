@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from scs_study.analysis.collect import collect
-from scs_study.analysis.feature_maps import FILE, compute, feature_maps, report
+from scs_study.analysis.feature_maps import FILE, KERNELS, compute, feature_maps, kernels, report
 from scs_study.analysis.registry import Subject
 from scs_study.evaluation.trained import load_trained
 from scs_study.models.tied import tied12
@@ -38,7 +40,35 @@ def test_maps_are_kept_beside_the_run_and_drawn_from_there(tmp_path: Path) -> No
     first = kept["001 conv1"]
     assert torch.equal(first, feature_maps(trained.network, kept["000 image"][None])["conv1"])
     assert notes["weights"] == trained.weights
-    picture, _ = report(Subject(subject.frame, where.runs, tmp_path / "results"))
-    pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
-    assert ((pixels[..., 0] - pixels[..., 2]) > 60).any(), "positive matches are orange"
-    assert ((pixels[..., 2] - pixels[..., 1]) > 40).any(), "negative ones violet"
+    layers, _ = load_tensors(where.runs / one.run_name / KERNELS)
+    weights = trained.network.get_submodule("conv1").weight
+    assert isinstance(weights, torch.Tensor)
+    assert torch.equal(layers["000 conv1"], weights)
+    pictures = report(Subject(subject.frame, where.runs, tmp_path / "results"))
+    drawn = [path for path in pictures if path.suffix == ".png"]
+    assert [path.name.partition("-")[0] for path in drawn] == ["kernels", "maps"]
+    for picture in drawn:
+        pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+        assert ((pixels[..., 0] - pixels[..., 2]) > 60).any(), "positive matches are orange"
+        assert ((pixels[..., 2] - pixels[..., 1]) > 40).any(), "negative ones violet"
+
+
+def test_the_lowest_seed_of_a_study_is_drawn_and_every_run_that_is_named(tmp_path: Path) -> None:
+    where = run_context(tmp_path / "runs")
+    for seed in (0, 1):
+        run_cell(dataclasses.replace(cell("scs", epochs=1), seed=seed), where)
+    frame = collect(where.runs)
+    for config, number in ((None, 1), (OmegaConf.create({"match": "*"}), 2)):
+        subject = Subject(frame, where.runs, tmp_path / "results", where, config)
+        assert compute(subject) == []
+        assert len(report(subject)) == number * 4  # kernels and maps, as PNG and PDF
+
+
+def test_layers_without_kernels_have_none() -> None:
+    assert [tuple(values.shape) for values in kernels(tied12()).values()] == [
+        (12, 1, 3, 3),
+        (12, 1, 3, 3),
+        (12, 12, 1, 1),
+        (12, 1, 4, 4),
+    ]
+    assert kernels(torch.nn.Sequential(torch.nn.ReLU())) == {}

@@ -37,7 +37,7 @@ def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name
     sweep += ["sweep.trials=3", "sweep.warmup=1", "sweep.pruner=none", f"results={results}"]
     small += [f"launch.python={listening_python(tmp_path)}"]
     gate = shut(f"{runs}/*/{run_folder.HISTORY}")
-    sent = command("p_sweep.py", runs, *sweep, *small, "launch.at_once=1", "workers=2", "--detach")
+    sent = command("sweep.py", runs, *sweep, *small, "launch.at_once=1", "workers=2", "--detach")
     jobs = live_jobs(runs, f"sweep_{NAME}")
     assert len(jobs) == 2
     assert all(job.number in sent.stdout for job in jobs)
@@ -51,7 +51,7 @@ def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name
     until(lambda: "queued again (restart 1)" in logs(runs, warned), every=EVERY)
     start_now(warned)
 
-    waited = command("status.py", runs, f"p_sweep={NAME}", "--wait")
+    waited = command("status.py", runs, f"sweep_name={NAME}", "--wait")
     trials = waited.stdout.strip().splitlines()[-1]
     assert trials.startswith(f"{NAME}: trials: 3 complete"), waited.stdout
     assert trials.endswith("jobs: none")

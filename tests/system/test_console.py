@@ -151,7 +151,7 @@ def test_a_sweep_whose_reader_goes_away_finishes_its_trials(tmp_path: Path) -> N
         "arch=rohrer68k",
         "train.epochs=1",
     ]
-    line = command(tmp_path, *recipe, "engine.device=cpu", "engine.threads=1", script="p_sweep.py")
+    line = command(tmp_path, *recipe, "engine.device=cpu", "engine.threads=1", script="sweep.py")
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

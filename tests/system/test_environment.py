@@ -85,9 +85,9 @@ def test_processes_of_a_command_run_its_code_and_figures_are_drawn(somebody_else
 
 def test_a_sweep_draws_whatever_a_notebook_says(tmp_path: Path) -> None:
     """Optuna imports matplotlib as soon as it is imported itself."""
-    command = [sys.executable, PROJECT / "scripts/p_sweep.py", "sweep.trials=0", f"runs={tmp_path}/runs"]
+    command = [sys.executable, PROJECT / "scripts/sweep.py", "sweep.trials=0", f"runs={tmp_path}/runs"]
     done = run(command, tmp_path, MPLBACKEND=NOTEBOOK)
-    assert (done.returncode, done.stderr) == (2, "error: sweep.trials=0: must be a whole number, at least 1\n")
+    assert (done.returncode, done.stderr) == (2, "error: sweep.trials=0: must be at least 1\n")
 
 
 def set_up(checkout: Path, *settings: str) -> None:

@@ -1,4 +1,4 @@
-"""A sweep's trials as rows: what the storage knows (p, seed, pruned) and what the run folders know (all else)."""
+"""A sweep's trials as rows: what the storage knows (point, seed, pruned) and what the run folders know (all else)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from scs_study.experiments.sweep.sampler import RETRY_OF
+from scs_study.experiments.sweep.sampler import RETRY_OF, drawn
 from scs_study.experiments.sweep.scheduler import MESSAGE
-from scs_study.experiments.sweep.settings import Sweep
+from scs_study.experiments.sweep.settings import PARAMETERS, Point, Sweep
+from scs_study.experiments.sweep.source import RESULTS
 from scs_study.runs.state import run_state
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
 FINISHED = ("done", "pruned", "diverged")
-"""States of a row whose accuracy says something about its p."""
+"""States of a row whose accuracy says something about its point."""
+REFUSED = "refused"
+"""The state of a row whose settings refuse each other."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One trial; a trial that took another one's place is the same row.
 
-    state: done, pruned, diverged, failed, running, interrupted or waiting. curve: the best test accuracy (a fraction)
-    so far after epochs 1, 2, ... of `planned`. number: the trial's number in the study; attempts: how many trials of
-    the study this row took. message: one sentence where something went wrong.
+    state: done, pruned, diverged, failed, running, interrupted, waiting or refused. curve: the best accuracy (a
+    fraction) so far after epochs 1, 2, ... of `planned`. number: the trial's number in the study; attempts: how many
+    trials of the study this row took. message: one sentence where something went wrong. parameters: of the network,
+    None before the run has a result.
     """
 
-    p: float
+    point: Point
     seed: int
     state: str
     curve: tuple[float, ...]
@@ -37,10 +41,11 @@ class Row:
     attempts: int
     run: str
     message: str
+    parameters: int | None = None
 
     @property
     def accuracy(self) -> float | None:
-        """The best test accuracy so far (the paper's "Val. Acc.", a maximum over the epochs), None before any epoch."""
+        """The best accuracy so far (the paper's "Val. Acc.", a maximum over the epochs), None before any epoch."""
         return self.curve[-1] if self.curve else None
 
     @property
@@ -50,7 +55,7 @@ class Row:
 
 
 def rows_of(trials: Iterable[FrozenTrial], sweep: Sweep, runs: Path) -> list[Row]:
-    """Return the rows of a study, by p and seed. A trial that no worker has begun yet has no p and no row."""
+    """Return the rows of a study, by point and seed. A trial that no worker has begun yet has no point and no row."""
     trials = list(trials)
     replaced = {trial.user_attrs[RETRY_OF]: trial for trial in trials if RETRY_OF in trial.user_attrs}
     rows: list[Row] = []
@@ -60,14 +65,30 @@ def rows_of(trials: Iterable[FrozenTrial], sweep: Sweep, runs: Path) -> list[Row
         last, attempts = first, 1
         while last.number in replaced:
             last, attempts = replaced[last.number], attempts + 1
-        params = {**last.system_attrs.get("fixed_params", {}), **last.params}
-        if {"p", "seed"} <= params.keys():
-            rows.append(_row(last, params["p"], params["seed"], attempts, sweep, runs))
-    return sorted(rows, key=lambda row: (row.p, row.seed, row.number))
+        tried = drawn({**last.system_attrs.get("fixed_params", {}), **last.params}, sweep)
+        if tried is not None:
+            rows.append(_row(last, *tried, attempts, sweep, runs))
+    places = {each.name: each.place for each in sweep.dimensions}
+    return sorted(
+        rows, key=lambda row: (*(place(row.point[name]) for name, place in places.items()), row.seed, row.number)
+    )
 
 
-def _row(trial: FrozenTrial, p: float, seed: int, attempts: int, sweep: Sweep, runs: Path) -> Row:
-    cell = sweep.cell(p, seed)
+def by_point(rows: Iterable[Row], sweep: Sweep) -> list[list[Row]]:
+    """Return the rows that are done, those of a point (of several seeds) together."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.state == "done" and row.accuracy is not None:
+            groups.setdefault(sweep.words(row.point), []).append(row)
+    return list(groups.values())
+
+
+def _row(trial: FrozenTrial, point: Point, seed: int, attempts: int, sweep: Sweep, runs: Path) -> Row:
+    message = trial.user_attrs.get(MESSAGE, "")
+    try:
+        cell = sweep.cell(point, seed)
+    except ValueError as error:
+        return Row(point, seed, REFUSED, (), 0, trial.number, attempts, "", message or str(error))
     state = run_state(runs, cell)
     # The run has the last word: a pruned trial's run may have been finished since, for another study.
     if state.final:
@@ -81,7 +102,7 @@ def _row(trial: FrozenTrial, p: float, seed: int, attempts: int, sweep: Sweep, r
     else:
         word = state.state
     return Row(
-        p=cell.layer.p if cell.layer.p is not None else p,
+        point=point,
         seed=seed,
         state=word,
         curve=_curve(runs / cell.run_name),
@@ -89,8 +110,15 @@ def _row(trial: FrozenTrial, p: float, seed: int, attempts: int, sweep: Sweep, r
         number=trial.number,
         attempts=attempts,
         run=cell.run_name,
-        message=trial.user_attrs.get(MESSAGE, "") or state.message if word in ("failed", "diverged") else "",
+        message=message or state.message if word in ("failed", "diverged") else "",
+        parameters=_parameters(runs / cell.run_name) if PARAMETERS in sweep.objectives else None,
     )
+
+
+def _parameters(folder: Path) -> int | None:
+    path = folder / run_folder.RESULT
+    count: int | None = files.read_json(path)[RESULTS[PARAMETERS]] if path.exists() else None
+    return count
 
 
 def _curve(folder: Path) -> tuple[float, ...]:

@@ -3,52 +3,77 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from scs_study.analysis.sweep.rows import Row
 from scs_study.analysis.table_writer import csv_text, markdown_text
-from scs_study.experiments.sweep.settings import Sweep
+from scs_study.experiments.sweep.settings import PARAMETERS, Sweep
+from scs_study.experiments.sweep.space import Dimension
 
 ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "waiting")
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Return the rows as CSV: accuracy is a fraction at full precision, empty before the first epoch."""
-    heads = ("p", "seed", "state", "accuracy", "epochs", "epochs_planned", "trial", "attempts", "run")
-    values = [(r.p, r.seed, r.state, r.accuracy, r.epochs, r.planned, r.number, r.attempts, r.run) for r in rows]
+def to_csv(rows: Sequence[Row], sweep: Sweep, front: Collection[str] = ()) -> str:
+    """Return the rows as CSV: accuracy is a fraction at full precision, empty before the first epoch.
+
+    front: the words of the points that are on the front, of a sweep for two objectives.
+    """
+    two = PARAMETERS in sweep.objectives
+    heads = [each.name for each in sweep.dimensions] + ["seed", "state", "accuracy"] + ["parameters", "front"] * two
+    heads += ["epochs", "epochs_planned", "trial", "attempts", "run"]
+    values = []
+    for row in rows:
+        known = [_plain(each, row) for each in sweep.dimensions] + [row.seed, row.state, row.accuracy]
+        known += [row.parameters, _mark(row, sweep, front)] * two
+        values.append([*known, row.epochs, row.planned, row.number, row.attempts, row.run])
     return csv_text(heads, values)
 
 
-def to_markdown(rows: Sequence[Row], caption: str, notes: Sequence[str]) -> str:
-    """Return the rows as Markdown, with the caption above and the notes below; accuracy in %."""
-    heads = ("p", "accuracy %", "epochs", "state", "seed", "trial", "run")
-    cells = [
-        (
-            f"{row.p:g}",
-            "" if row.accuracy is None else f"{100 * row.accuracy:.2f}",
-            f"{row.epochs}/{row.planned}",
-            row.state,
-            str(row.seed),
-            str(row.number),
-            row.run,
-        )
-        for row in rows
-    ]
-    messages = [f"p = {row.p:g}, seed {row.seed}: {row.state}: {row.message}" for row in rows if row.message]
-    return markdown_text([caption], heads, cells, [*messages, *notes], "rrrlrrl")
+def to_markdown(
+    rows: Sequence[Row], sweep: Sweep, caption: str, notes: Sequence[str], front: Collection[str] = ()
+) -> str:
+    """Return the rows as Markdown, with the caption above and the notes below; accuracy in %. front: as in `to_csv`."""
+    two = PARAMETERS in sweep.objectives
+    heads = [each.name for each in sweep.dimensions] + ["accuracy %"] + ["parameters", "front"] * two
+    heads += ["epochs", "state", "seed", "trial", "run"]
+    sides = "".join("l" if each.values else "r" for each in sweep.dimensions) + "r" + "rl" * two + "rlrrl"
+    cells = []
+    for row in rows:
+        known = [each.words(row.point[each.name]) for each in sweep.dimensions]
+        known.append("" if row.accuracy is None else f"{100 * row.accuracy:.2f}")
+        known += [_count(row.parameters), _mark(row, sweep, front)] * two
+        cells.append([*known, f"{row.epochs}/{row.planned}", row.state, str(row.seed), str(row.number), row.run])
+    messages = [f"{_words(row, sweep)}, seed {row.seed}: {row.state}: {row.message}" for row in rows if row.message]
+    return markdown_text([caption], heads, cells, [*messages, *notes], sides)
 
 
 def caption(rows: Sequence[Row], sweep: Sweep) -> str:
-    """Return what the rows are: title, data, recipe, how p was chosen and pruned, how many are in which state."""
-    cell = sweep.cell(sweep.low, sweep.seeds[0])
-    chosen = "TPE" if sweep.sampler == "tpe" else f"a grid of {sweep.points}"
+    """Return what the rows are: title, data, recipe, what varied and how, how it was pruned, how many are in which
+    state.
+    """
+    cell = sweep.first
+    same = {
+        "arch": cell.arch,
+        "data": f"{cell.data.name} at {cell.data.size_words} pixels",
+        "train.epochs": f"{cell.train.epochs} epoch{'' if cell.train.epochs == 1 else 's'} a trial",
+    }
+    what = ", ".join(words for key, words in same.items() if key not in sweep.space)
+    grid = f"a grid of {len(sweep.grid) // len(sweep.seeds)}" if sweep.sampler == "grid" else ""
     pruner = {"median": "median pruning", "hyperband": "Hyperband", "none": "no pruning"}[sweep.pruner]
-    epochs = f"{cell.train.epochs} epoch{'' if cell.train.epochs == 1 else 's'} a trial"
+    images = "highest test accuracy so far"
+    if sweep.judged_by != "test":
+        images = f"highest so far on {sweep.judged_by} images; no test image was looked at"
     return (
-        f"{sweep.title}: {cell.arch}, {cell.data.name} at {cell.data.size_words} pixels, {epochs}; p from "
-        f"{sweep.low:g} to {sweep.high:g} by {chosen}, {pruner}; {counts(rows, sweep.total)}. "
-        "Accuracy is the highest test accuracy so far."
+        f"{sweep.title}: {what}; {_and([span(each) for each in sweep.dimensions])} by {grid or 'TPE'}, {pruner}; "
+        f"{counts(rows, sweep.total)}. Accuracy is the {images}."
     )
+
+
+def span(dimension: Dimension) -> str:
+    """Return what a dimension goes over, in words."""
+    if dimension.values:
+        return f"{dimension.name} of {', '.join(dimension.words(value) for value in dimension.values)}"
+    return f"{dimension.name} from {dimension.words(dimension.low)} to {dimension.words(dimension.high)}"
 
 
 def counts(rows: Sequence[Row], total: int) -> str:
@@ -57,3 +82,24 @@ def counts(rows: Sequence[Row], total: int) -> str:
     words = [f"{states[state]} {state}" for state in ORDER if states[state]]
     words += [f"{number} {state}" for state, number in states.items() if state not in ORDER]
     return f"{total} trials: " + (", ".join(words) if words else "none begun")
+
+
+def _words(row: Row, sweep: Sweep) -> str:
+    return ", ".join(f"{each.name} = {each.words(row.point[each.name])}" for each in sweep.dimensions)
+
+
+def _plain(each: Dimension, row: Row) -> object:
+    value = row.point[each.name]
+    return each.words(value) if isinstance(value, list) else value
+
+
+def _mark(row: Row, sweep: Sweep, front: Collection[str]) -> str:
+    return "yes" if row.state == "done" and sweep.words(row.point) in front else ""
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{'; '.join(words[:-1])} and {words[-1]}"

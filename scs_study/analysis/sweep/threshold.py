@@ -1,9 +1,10 @@
 """Is every p above some value about as good (paper C.2: "above or near")? A threshold, and how sure it is.
 
-A trial's shortfall is the best accuracy that any p reached after as many epochs, less its own; a p's is the mean over
-its trials. So a pruned trial is compared at the epoch it was given up, and neither left out nor taken for its final
-worth. A p is about as good if its shortfall is at most the margin. The threshold lies between the largest p that is
-not, and the next larger p tested, provided that all larger ones are.
+Of any sweep over one range; p is its value here, as in the paper. A trial's shortfall is the best accuracy that any p
+reached after as many epochs, less its own; a p's is the mean over its trials. So a pruned trial is compared at the
+epoch it was given up, and neither left out nor taken for its final worth. A p is about as good if its shortfall is at
+most the margin. The threshold lies between the largest p that is not, and the next larger p tested, provided that all
+larger ones are.
 
 The interval comes from resampling the trials with replacement: from the 2.5 % quantile of the lower end to the 97.5 %
 quantile of the upper end. So it contains the distance between neighbouring p's, which resampling alone would hide.
@@ -29,7 +30,8 @@ LEAST = 5
 
 @dataclass(frozen=True)
 class Threshold:
-    """bad: the largest p that falls short, 0 if none does; good: the next p above it, inf if the largest p falls short.
+    """bad: the largest p that falls short, -inf if none does; good: the next p above it, inf if the largest p falls
+    short.
 
     low, high: the interval; share: the part of the resamplings in which a threshold lies within the range. best_p,
     best_accuracy: the p of the highest mean accuracy, and that; near: the p within the margin; p_count, trials, seeds,
@@ -51,27 +53,31 @@ class Threshold:
     margin: float
 
 
-def threshold(rows: Sequence[Row], margin: float) -> Threshold | None:
-    """Return the threshold of finished rows, None for fewer than LEAST different p or none done. margin: a share."""
+def threshold(rows: Sequence[Row], name: str, margin: float) -> Threshold | None:
+    """Return the threshold of finished rows in what is called `name`, None for fewer than LEAST different p or none
+    done. margin: a share.
+    """
     used = [row for row in rows if row.state in FINISHED]
-    values = np.array(sorted({row.p for row in used}))
+    tried = [float(row.point[name]) for row in used]
+    values = np.array(sorted(set(tried)))
     if len(values) < LEAST or not any(row.state == "done" for row in used):
         return None
-    members = np.array([[row.p == p for row in used] for p in values], dtype=np.float64)
+    members = np.array([[each == p for each in tried] for p in values], dtype=np.float64)
     reached, curves = _curves(used)
     tested, short = _short(members, np.ones(len(used)), reached, curves, used, values, margin)
     bad, good = _edge(tested, short)
     draws = np.random.default_rng(0).multinomial(len(used), np.full(len(used), 1 / len(used)), size=SAMPLES)
     edges = np.array([_edge(*_short(members, draw, reached, curves, used, values, margin)) for draw in draws])
     tail = (1 - LEVEL) / 2
-    finals = {p: np.mean([row.curve[-1] for row in used if row.p == p and row.state == "done"] or [0]) for p in values}
+    done = [(p, row.curve[-1]) for p, row in zip(tried, used, strict=True) if row.state == "done"]
+    finals = {p: np.mean([accuracy for each, accuracy in done if each == p] or [0]) for p in values}
     best = max(finals, key=lambda p: finals[p])
     return Threshold(
         bad=bad,
         good=good,
         low=float(np.quantile(edges[:, 0], tail, method="inverted_cdf")),
         high=float(np.quantile(edges[:, 1], 1 - tail, method="inverted_cdf")),
-        share=float(np.mean((edges[:, 0] > 0) & np.isfinite(edges[:, 1]))),
+        share=float(np.mean(np.isfinite(edges).all(axis=1))),
         best_p=float(best),
         best_accuracy=float(finals[best]),
         near=tuple(float(p) for p in tested[~short]),
@@ -113,35 +119,36 @@ def _short(
 
 
 def _edge(tested: NDArray[np.float64], short: NDArray[np.bool_]) -> tuple[float, float]:
-    bad = float(tested[short].max(initial=0.0))
+    bad = float(tested[short].max(initial=-math.inf))
     return bad, float(tested[tested > bad].min(initial=math.inf))
 
 
-def answer(found: Threshold | None) -> str:
-    """Return the answer to the paper's question in plain words, with what it rests on."""
+def answer(found: Threshold | None, name: str) -> str:
+    """Return the answer to the paper's question in plain words, with what it rests on. name: what p is called."""
     if found is None:
-        return f"No answer yet: fewer than {LEAST} different p have finished or been pruned."
+        return f"No answer yet: fewer than {LEAST} different {name} have finished or been pruned."
     points = f"{100 * found.margin:g} points"
-    best = f"the best ({100 * found.best_accuracy:.2f} % at p = {found.best_p:g})"
+    best = f"the best ({100 * found.best_accuracy:.2f} % at {name} = {found.best_p:g})"
     if math.isinf(found.good):
         span = f", from {found.near[0]:g} to {found.near[-1]:g}" if found.near else ""
         first = (
-            f"No: the largest p that was tried, {found.bad:g}, is not within {points} of {best}; {len(found.near)} of "
-            f"{found.p_count} p are{span}."
+            f"No: the largest {name} that was tried, {found.bad:g}, is not within {points} of {best}; "
+            f"{len(found.near)} of {found.p_count} {name} are{span}."
         )
-    elif found.bad == 0:
+    elif math.isinf(found.bad):
         first = (
-            f"No threshold in this range: every p that was tried, from {found.good:g} up, is within {points} of {best}."
+            f"No threshold in this range: every {name} that was tried, from {found.good:g} up, is within {points} of "
+            f"{best}."
         )
     else:
         first = (
-            f"Yes: every p from {found.good:g} up is within {points} of {best}, and {found.bad:g} is not; "
+            f"Yes: every {name} from {found.good:g} up is within {points} of {best}, and {found.bad:g} is not; "
             f"the threshold lies between {found.bad:g} and {found.good:g}, 95 % interval {_interval(found)}."
         )
     seeds = "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
     basis = (
-        f"Rests on {found.trials} trials with {found.p_count} different p and {seeds}; {found.pruned} were pruned and "
-        f"are compared at the epoch they were pruned after. Of {SAMPLES} resamplings of the trials, "
+        f"Rests on {found.trials} trials with {found.p_count} different {name} and {seeds}; {found.pruned} were pruned "
+        f"and are compared at the epoch they were pruned after. Of {SAMPLES} resamplings of the trials, "
         f"{100 * found.share:.0f} % have a threshold within the range"
     )
     unseen = "; they do not contain the spread over seeds" if found.seeds == 1 else ""
@@ -149,6 +156,6 @@ def answer(found: Threshold | None) -> str:
 
 
 def _interval(found: Threshold) -> str:
-    low = f"{found.low:g}" if found.low > 0 else "below the range tried"
+    low = f"{found.low:g}" if math.isfinite(found.low) else "below the range tried"
     high = f"{found.high:g}" if math.isfinite(found.high) else "above the range tried"
     return f"{low} to {high}"

@@ -1,4 +1,4 @@
-"""How Optuna chooses the next p, and when it gives a trial up."""
+"""How Optuna chooses the next point, and when it gives a trial up."""
 
 from __future__ import annotations
 
@@ -6,23 +6,54 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 
-from scs_study.experiments.sweep.settings import HYPERBAND_FACTOR, Sweep, rounded
+from scs_study.experiments.sweep.settings import HYPERBAND_FACTOR, Point, Sweep
+from scs_study.experiments.sweep.space import Dimension, rounded
 
 RETRY_OF = "retry_of"
-"""The attribute of a trial that took up the p of another one: that one's number."""
+"""The attribute of a trial that took up the point of another one: that one's number."""
+SEED = "seed"
+"""The seed of the weights, a parameter of every trial that is never optimised."""
+
+
+def draw(trial: Trial, sweep: Sweep) -> tuple[Point, int]:
+    """Return the point and the seed that a trial tries, as its study's sampler draws them, or as they were queued."""
+    point = {each.name: each.value(_suggested(trial, each)) for each in sweep.dimensions}
+    seed = trial.suggest_categorical(SEED, list(sweep.seeds))
+    assert isinstance(seed, int)
+    return point, seed
+
+
+def drawn(params: Mapping[str, Any], sweep: Sweep) -> tuple[Point, int] | None:
+    """Return the point and the seed of a trial with these parameters, None where it has not got them all yet."""
+    if not {SEED, *(each.name for each in sweep.dimensions)} <= params.keys():
+        return None
+    return {each.name: each.value(params[each.name]) for each in sweep.dimensions}, params[SEED]
+
+
+def queued(point: Point, seed: int, sweep: Sweep) -> dict[str, Any]:
+    """Return the parameters of a trial that is to try this point."""
+    return {**{each.name: each.drawn(point[each.name]) for each in sweep.dimensions}, SEED: seed}
+
+
+def _suggested(trial: Trial, each: Dimension) -> Any:
+    if each.values:
+        return trial.suggest_categorical(each.name, list(each.labels))
+    if each.whole:
+        return trial.suggest_int(each.name, int(each.low), int(each.high), log=each.log)
+    return trial.suggest_float(each.name, each.low, each.high, log=each.log)
 
 
 class RoundedTPE(BaseSampler):
-    """Optuna's TPE, with p kept to a few digits, and with a draw that depends on no process's memory.
+    """Optuna's TPE, with numbers kept to a few digits, and with a draw that depends on no process's memory.
 
     A draw is a function of the sweep's seed, the trial's number and the trials in the study. So workers of the same
-    settings do not draw the same p's, and one worker draws the same ones however often it was interrupted.
+    settings do not draw the same points, and one worker draws the same ones however often it was interrupted.
     """
 
     def __init__(self, sweep: Sweep) -> None:
@@ -30,25 +61,26 @@ class RoundedTPE(BaseSampler):
         self._startup = sweep.tpe_startup
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """{"p": its distribution} once a trial has it. The seed of the weights is no parameter to optimise."""
+        """Return the distributions of what varies once a trial has it. The seed of the weights is none to optimise."""
         space = self._tpe(study, trial).infer_relative_search_space(study, trial)
-        return {name: distribution for name, distribution in space.items() if name == "p"}
+        return {name: distribution for name, distribution in space.items() if name != SEED}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """{"p": value} as TPE draws it, rounded; {} before it has seen enough trials."""
-        return _round_p(self._tpe(study, trial).sample_relative(study, trial, search_space))
+        """Return a value for each of them as TPE draws it, rounded; {} before it has seen enough trials."""
+        values = self._tpe(study, trial).sample_relative(study, trial, search_space)
+        return {name: _kept(value, search_space[name]) for name, value in values.items()}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return one parameter's value, p rounded."""
+        """Return one parameter's value, rounded."""
         value = self._tpe(study, trial).sample_independent(study, trial, param_name, param_distribution)
-        return _round_p({param_name: value})[param_name]
+        return _kept(value, param_distribution)
 
     def _tpe(self, study: Study, trial: FrozenTrial) -> TPESampler:
-        # Trials that took up another one's p do not count: a worker's death must not change what is drawn after it.
+        # Trials that took up another one's point do not count: a worker's death must not change what is drawn after it.
         earlier = study._storage.get_all_trials(study._study_id, deepcopy=False)[: trial.number]
         slot = sum(RETRY_OF not in each.user_attrs for each in earlier)
         seed = int(np.random.SeedSequence([self._seed, slot]).generate_state(1)[0])
@@ -67,5 +99,5 @@ def make_pruner(sweep: Sweep) -> BasePruner:
     return NopPruner()
 
 
-def _round_p(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: rounded(value) if name == "p" else value for name, value in params.items()}
+def _kept(value: Any, distribution: BaseDistribution) -> Any:
+    return rounded(value) if isinstance(distribution, FloatDistribution) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.sweep.sampler import RETRY_OF
-from scs_study.experiments.sweep.settings import Sweep, rounded
+from scs_study.experiments.sweep.sampler import RETRY_OF, SEED, draw, drawn, queued
+from scs_study.experiments.sweep.settings import Point, Sweep
 from scs_study.experiments.sweep.storage import study_folder, turn
 from scs_study.runs.lock import Busy, Heartbeats, RunLock, acquire, owner_of
 from scs_study.runs.state import run_state
@@ -21,7 +21,7 @@ from scs_study.runs.state import run_state
 TRIALS = "trials"
 RUN, MESSAGE = "run", "message"
 BECAUSE, EPOCH = "because", "epoch"
-"""Of a trial that takes another one's p and seed up again, beside RETRY_OF: why, and the epochs completed by then."""
+"""Of a trial that takes another one's point and seed up again, beside RETRY_OF: why, and the epochs done by then."""
 KILLED, STOPPED, FAILED = "its worker is gone", "stopped", "failed"
 MOST_DEATHS = 3
 """Workers that may die of a trial in the same epoch before it is given up."""
@@ -36,6 +36,7 @@ class AcquiredTrial:
     """A trial that this process works on, and the lock that tells the other workers so."""
 
     trial: optuna.Trial
+    point: Point
     cell: CellConfig
     lock: RunLock
 
@@ -64,21 +65,19 @@ class TrialScheduler:
         """
         with turn(self.folder, stop, self.heartbeats):
             self._reclaim()
-            trials = self.study.get_trials(deepcopy=False)
-            if not any(trial.state == TrialState.WAITING for trial in trials):
-                slot = sum(RETRY_OF not in trial.user_attrs for trial in trials)
-                if slot >= self.sweep.total:
-                    return None
-                self.study.enqueue_trial(self._fixed(slot))
-            trial = self.study.ask()
-            p = rounded(trial.suggest_float("p", self.sweep.low, self.sweep.high, log=True))
-            seed = trial.suggest_categorical("seed", list(self.sweep.seeds))
-            assert isinstance(seed, int)
-            cell = self.sweep.cell(p, seed)
-            trial.set_user_attr(RUN, cell.run_name)
-            held = self._held(trial.number)
-            held.mkdir(parents=True, exist_ok=True)
-            return AcquiredTrial(trial, cell, acquire(held, self.heartbeats))
+            while (trial := self._ask()) is not None:
+                point, seed = draw(trial, self.sweep)
+                try:
+                    cell = self.sweep.cell(point, seed)
+                except ValueError as error:  # settings that refuse each other, in a space too large to try beforehand
+                    trial.set_user_attr(MESSAGE, str(error))
+                    self.study.tell(trial, state=TrialState.PRUNED)
+                    continue
+                trial.set_user_attr(RUN, cell.run_name)
+                held = self._held(trial.number)
+                held.mkdir(parents=True, exist_ok=True)
+                return AcquiredTrial(trial, point, cell, acquire(held, self.heartbeats))
+            return None
 
     def others(self) -> int:
         """Return the number of trials that other workers are at, or have just given back."""
@@ -95,9 +94,9 @@ class TrialScheduler:
             owner_of(self._held(trial.number), heartbeats=self.heartbeats) is None for trial in running
         )
 
-    def complete(self, taken: AcquiredTrial, accuracy: float) -> None:
-        """Record that the trial is done with that accuracy (a fraction)."""
-        self._tell(taken, accuracy)
+    def complete(self, taken: AcquiredTrial, *values: float) -> None:
+        """Record that the trial is done, with the values of the sweep's objectives."""
+        self._tell(taken, values)
 
     def prune(self, taken: AcquiredTrial) -> None:
         """Record that the trial is given up. So is one that diverged: TPE steers away from it, but ignores failed
@@ -111,7 +110,7 @@ class TrialScheduler:
         self._tell(taken, state=TrialState.FAIL)
 
     def requeue(self, taken: AcquiredTrial, because: str = STOPPED) -> None:
-        """Let another worker, or a later one, go on with the trial's p and seed from the run's checkpoint.
+        """Let another worker, or a later one, go on with the trial's point and seed from the run's checkpoint.
 
         because: STOPPED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
         """
@@ -137,11 +136,20 @@ class TrialScheduler:
                 self._enqueue(trial, FAILED)
             return len(failed)
 
+    def _ask(self) -> optuna.Trial | None:
+        """A trial that was given back, else a new one, None when the sweep has no more."""
+        trials = self.study.get_trials(deepcopy=False)
+        if not any(trial.state == TrialState.WAITING for trial in trials):
+            slot = sum(RETRY_OF not in trial.user_attrs for trial in trials)
+            if slot >= self.sweep.total:
+                return None
+            self.study.enqueue_trial(self._fixed(slot))
+        return self.study.ask()
+
     def _fixed(self, slot: int) -> dict[str, Any]:
         if self.sweep.sampler == "grid":
-            p, seed = self.sweep.grid[slot]
-            return {"p": p, "seed": seed}
-        return {"seed": self.sweep.seeds[slot % len(self.sweep.seeds)]}  # p is the sampler's
+            return queued(*self.sweep.grid[slot], self.sweep)
+        return {SEED: self.sweep.seeds[slot % len(self.sweep.seeds)]}  # the point is the sampler's
 
     def _held(self, number: int) -> Path:
         return self.folder / TRIALS / str(number)
@@ -180,12 +188,13 @@ class TrialScheduler:
         self.study.enqueue_trial(params, user_attrs=attributes)
 
     def _epoch(self, trial: FrozenTrial) -> int:
-        if not {"p", "seed"} <= trial.params.keys():
-            return 0
-        return run_state(self.runs, self.sweep.cell(trial.params["p"], trial.params["seed"])).epoch
+        tried = drawn(trial.params, self.sweep)
+        return 0 if tried is None else run_state(self.runs, self.sweep.cell(*tried)).epoch
 
-    def _tell(self, taken: AcquiredTrial, value: float | None = None, state: TrialState | None = None) -> None:
+    def _tell(
+        self, taken: AcquiredTrial, values: Sequence[float] | None = None, state: TrialState | None = None
+    ) -> None:
         # In a turn: nobody may see the trial still running and its lock already free.
         with turn(self.folder, _never, self.heartbeats):
-            self.study.tell(taken.trial.number, value, state=state, skip_if_finished=True)
+            self.study.tell(taken.trial.number, values, state=state, skip_if_finished=True)
             self.leave(taken)

@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from scs_study.experiments.sweep.scheduler import KILLED, STOPPED, AcquiredTrial, TrialScheduler
-from scs_study.experiments.sweep.settings import Sweep
+from scs_study.experiments.sweep.settings import ACCURACY, PARAMETERS, Sweep
 from scs_study.experiments.sweep.storage import join
 from scs_study.experiments.work import POLL, Job, Stop
 from scs_study.runs import stopped as by_user
@@ -23,6 +23,10 @@ from scs_study.runs.state import Outcome
 from scs_study.system import files
 from scs_study.system.console import say
 from scs_study.training import run_dir as run_folder
+
+RESULTS = {ACCURACY: "best_test_accuracy", PARAMETERS: "parameters"}
+"""Where a run's result.json has what a sweep looks for."""
+REPORTED = "reported"
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class SweepSource:
         self._look_at, self._waits = 0.0, False
         number, cell = taken.trial.number, taken.cell
         self._trials[number] = _Trial(taken, printed=time.monotonic())
-        job = Job(number, cell, f"trial {number}, p={cell.layer.p:g}, seed {cell.seed}")
+        job = Job(number, cell, f"trial {number}, {self._scheduler.sweep.words(taken.point)}, seed {cell.seed}")
         again = taken.trial.user_attrs.get("retry_of")
         self.say(f"{job.title}: starts" + ("" if again is None else f", in place of trial {again}"))
         return job
@@ -119,11 +123,11 @@ class SweepSource:
         if line["test_accuracy"] is None:
             return True
         due = self._catch_up(job, epoch)
-        if due and epoch < epochs and not trial.taken_over:
+        if due and epoch < epochs and not trial.taken_over and self._one:
             trial.pruned = trial.taken.trial.should_prune()
         if time.monotonic() - trial.printed >= QUIET and epoch < epochs and not trial.pruned:
             trial.printed = time.monotonic()
-            self.say(f"{job.title}: epoch {epoch}/{epochs}, test accuracy {line['test_accuracy']:.4f}")
+            self.say(f"{job.title}: epoch {epoch}/{epochs}, accuracy {line['test_accuracy']:.4f}")
         return not (trial.pruned or trial.taken_over)
 
     def finish(self, job: Job, outcome: Outcome) -> None:
@@ -141,13 +145,16 @@ class SweepSource:
             self.say(f"{job.title}: {outcome.state}: {outcome.message}{where}")
             return
         self._catch_up(job, job.cell.train.epochs)  # a run that was done already has reported nothing yet
-        best = files.read_json(folder / run_folder.RESULT)["best_test_accuracy"]
+        result = files.read_json(folder / run_folder.RESULT)
         if outcome.state == "diverged":
             self._end(job, lambda: self._scheduler.prune(taken))
             self.say(f"{job.title}: {outcome.message}")
         else:
-            self._end(job, lambda: self._scheduler.complete(taken, best))
-            self.say(f"{job.title}: {outcome.state}, best test accuracy {best:.4f}")
+            values = [result[RESULTS[each]] for each in self._scheduler.sweep.objectives]
+            self._end(job, lambda: self._scheduler.complete(taken, *values))
+            words = [f"best accuracy {result[RESULTS[ACCURACY]]:.4f}"]
+            words += [f"{result[each]} {each}" for each in self._scheduler.sweep.objectives if each != ACCURACY]
+            self.say(f"{job.title}: {outcome.state}, {', '.join(words)}")
 
     def requeue(self, job: Job, killed: bool = False) -> None:
         """Give the trial back: it, or one in its place, goes on from its checkpoint."""
@@ -185,12 +192,24 @@ class SweepSource:
             best, number = max(best, line["test_accuracy"]), line["epoch"]
             if number > trial.reported and self._due(job, number):
                 try:
-                    trial.taken.trial.report(best, number)
+                    self._note(trial.taken.trial, best, number)
                 except UpdateFinishedTrialError:  # this process was silent for too long and counts as dead
                     trial.taken_over = True
                     break
                 trial.reported = number
         return self._due(job, epoch)
+
+    @property
+    def _one(self) -> bool:
+        """Whether there is one objective: of two Optuna takes no reports, and gives nothing up."""
+        return len(self._scheduler.sweep.objectives) == 1
+
+    def _note(self, trial: optuna.Trial, best: float, epoch: int) -> None:
+        """Tell Optuna of an epoch. Raises UpdateFinishedTrialError when the trial is another worker's by now."""
+        if self._one:
+            trial.report(best, epoch)
+        else:
+            trial.set_user_attr(REPORTED, epoch)
 
     def _due(self, job: Job, epoch: int) -> bool:
         return epoch % self._scheduler.sweep.report_every == 0 or epoch == job.cell.train.epochs

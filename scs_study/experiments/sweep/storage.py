@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scs_study.experiments.sweep.sampler import RoundedTPE, make_pruner
-from scs_study.experiments.sweep.settings import Sweep
+from scs_study.experiments.sweep.settings import OBJECTIVES, Sweep, shared_as_today
 from scs_study.runs.lock import Busy, Heartbeats, acquire
 from scs_study.system import files
 from scs_study.training.stopping import Interrupted
@@ -158,7 +158,7 @@ def join(
         study = optuna.create_study(
             study_name=name,
             storage=storage,
-            direction="maximize",
+            directions=[OBJECTIVES[each] for each in sweep.objectives],
             sampler=RoundedTPE(sweep),
             pruner=make_pruner(sweep),
             load_if_exists=True,
@@ -207,6 +207,7 @@ def _check_place(name: str, token: str, folder: Path) -> None:
 
 
 def _check_shared(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    theirs = shared_as_today(theirs)
     keys = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
     if keys:
         words = ", ".join(f"{key} {theirs.get(key, 'unset')} (here {ours.get(key, 'unset')})" for key in keys)

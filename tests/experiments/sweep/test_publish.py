@@ -12,7 +12,8 @@ from optuna.trial import TrialState, create_trial
 from PIL import Image
 
 from scs_study.analysis.sweep.figures import accuracy_figure, draw_accuracy
-from scs_study.analysis.sweep.publish import importance, publish
+from scs_study.analysis.sweep.findings import importance_words, importances
+from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
 from scs_study.analysis.sweep.tables import caption, to_csv
 from scs_study.analysis.sweep.threshold import threshold
@@ -62,7 +63,7 @@ def _study(made, runs):
     for p, state, run, accuracies in TRIALS:
         study.add_trial(_trial(p, state, value=max([a for a in accuracies if a is not None], default=None)))
         if run is not None:
-            write_run(runs, made.cell(p, 0), accuracies, run, messages.get(run, ""))
+            write_run(runs, made.cell({"p": p}, 0), accuracies, run, messages.get(run, ""))
     # Trial 3's worker was killed, and another one is at its p: the same row.
     study.add_trial(_trial(2.5, TrialState.RUNNING, retry_of=3, because="its worker is gone", epoch=2))
     study.set_user_attr("scs_study:optuna", "5.0.0")
@@ -83,8 +84,8 @@ def test_the_figure_shows_what_the_golden_one_shows(study, made, tmp_path):
 
 def _shown(rows, made):
     """What a figure shows, as text: the same on every machine, which its pixels are not (fonts)."""
-    found = threshold(rows, made.margin)
-    (axes,) = draw_accuracy(rows, found, made, "head", "words").axes
+    found = threshold(rows, "p", made.margin)
+    (axes,) = draw_accuracy(rows, found, made, made.line, "head", "words").axes
     lines = [f"{axes.get_xscale()} {axes.get_xlabel()} | {axes.get_ylabel()}"]
     for marks in axes.collections:
         points = np.asarray(marks.get_offsets())
@@ -98,7 +99,7 @@ def _shown(rows, made):
 
 def test_a_figure_drawn_twice_is_the_same_file(study, made, tmp_path):
     rows = rows_of(study.trials, made, tmp_path)
-    arguments = rows, threshold(rows, made.margin), made, "head", "words"
+    arguments = rows, threshold(rows, "p", made.margin), made, made.line, "head", "words"
     first, second = (accuracy_figure(*arguments, tmp_path / name) for name in ("one", "two"))
     assert [path.name for path in first] == ["accuracy_p.png", "accuracy_p.pdf"]
     for a, b in zip(first, second, strict=True):
@@ -125,19 +126,19 @@ def test_optunas_own_figures_show_the_trials(study, made, tmp_path):
 
 
 def test_a_trial_taken_up_again_is_one_row_with_its_attempts(study, made, tmp_path):
-    (row,) = [row for row in rows_of(study.trials, made, tmp_path) if row.p == 2.5]
+    (row,) = [row for row in rows_of(study.trials, made, tmp_path) if row.point["p"] == 2.5]
     assert (row.number, row.attempts, row.epochs) == (10, 2, 2)
 
 
 def test_the_run_has_the_last_word_about_a_pruned_trial(study, made, tmp_path):
-    states = {row.p: row.state for row in rows_of(study.trials, made, tmp_path)}
+    states = {row.point["p"]: row.state for row in rows_of(study.trials, made, tmp_path)}
     assert states[0.62] == "pruned"
     assert states[0.7] == "done"  # finished since, for another study
     assert states[0.2] == "diverged"
 
 
 def test_accuracy_is_the_best_so_far(study, made, tmp_path):
-    (row,) = [row for row in rows_of(study.trials, made, tmp_path) if row.p == 1.18]
+    (row,) = [row for row in rows_of(study.trials, made, tmp_path) if row.point["p"] == 1.18]
     assert row.curve == (0.52, 0.61, 0.72, 0.78, 0.78)
 
 
@@ -147,8 +148,8 @@ def test_importance_is_told_only_where_p_is_weighed_against_the_seed(made):
         value = 0.8 if p > 1 else 0.3
         one.add_trial(_trial(p, TrialState.COMPLETE, value=value))
         several.add_trial(_trial(p, TrialState.COMPLETE, seed=k % 3, seeds=(0, 1, 2), value=value))
-    assert importance(one, made) == []
-    (sentence,) = importance(several, sweep(seeds=[0, 1, 2]))
+    assert importances(one, made) == {}
+    (sentence,) = importance_words(importances(several, sweep(seeds=[0, 1, 2])), several)
     assert sentence.startswith("Importance among the 15 finished trials")
     p, seed = (float(sentence.partition(f"{name} ")[2][:4]) for name in ("p", "seed"))
     assert p > seed
@@ -166,5 +167,5 @@ if __name__ == "__main__":  # writes the golden files anew: python -m tests.expe
         written = _study(chosen, runs)
         found = rows_of(written.trials, chosen, runs)
         (GOLDEN / "trials.md").write_text(publish(written, chosen, runs, runs / "results"))
-        (GOLDEN / "trials.csv").write_text(to_csv(found))
+        (GOLDEN / "trials.csv").write_text(to_csv(found, chosen))
         (GOLDEN / "accuracy_p.txt").write_text(_shown(found, chosen))

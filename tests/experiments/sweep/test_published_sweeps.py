@@ -27,7 +27,7 @@ def test_table_and_answer_are_a_function_of_the_records(folder: Path, tmp_path: 
     unpack(folder / RECORDS, runs)
     name = folder.name.partition("-")[0]
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        sweep = sweep_of(name, compose("p_sweep", [f"sweep={name}"]).sweep, {})
+        sweep = sweep_of(name, compose("sweep", [f"sweep={name}"]).sweep, {})
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = load(folder.name, None, runs)
     check_settings(study, sweep)

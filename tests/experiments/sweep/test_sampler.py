@@ -5,8 +5,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from scs_study.experiments.sweep.sampler import RoundedTPE, make_pruner
-from scs_study.experiments.sweep.settings import rounded
+from scs_study.experiments.sweep.sampler import RoundedTPE, draw, make_pruner
+from scs_study.experiments.sweep.space import rounded
 from tests.experiments.sweep.sweeps import sweep
 
 
@@ -26,8 +26,7 @@ def _study(**settings):
 
 def _draw(study, made, value=None):
     trial = study.ask()
-    p = trial.suggest_float("p", made.low, made.high, log=True)
-    trial.suggest_categorical("seed", list(made.seeds))
+    p = draw(trial, made)[0]["p"]
     if value is not None:
         study.tell(trial, value(p))
     return p
@@ -41,7 +40,7 @@ def test_the_study_itself_holds_the_rounded_p():
     study, made = _study()
     drawn = [_draw(study, made, _peak) for _ in range(15)]
     assert drawn == [trial.params["p"] for trial in study.trials] == [rounded(p) for p in drawn]
-    assert all(made.low <= p <= made.high for p in drawn)
+    assert all(0.1 <= p <= 10 for p in drawn)
 
 
 def test_the_range_is_covered_evenly_in_log_p_before_tpe_models_anything():
@@ -87,7 +86,7 @@ def test_the_seed_is_never_optimised():
 def _run(study, made, values):
     """(state, epochs) of a trial that reports `values`, pruned where the pruner says so."""
     trial = study.ask()
-    trial.suggest_float("p", made.low, made.high, log=True)
+    draw(trial, made)
     for epoch, value in enumerate(values, start=1):
         trial.report(value, epoch)
         if epoch < len(values) and trial.should_prune():

@@ -82,7 +82,7 @@ def test_a_grid_is_handed_out_point_by_point_whoever_asks(tmp_path):
     made = sweep(sampler="grid", points=3, seeds=[0, 5])
     desks = [open_scheduler(tmp_path, made) for _ in range(3)]
     taken = [desks[k % 3].acquire() for k in range(6)]
-    assert [(t.cell.layer.p, t.cell.seed) for t in taken] == list(made.grid)
+    assert [(t.point, t.cell.seed) for t in taken] == list(made.grid)
     assert desks[0].acquire() is None
 
 
@@ -166,12 +166,12 @@ def test_a_trial_that_gets_further_is_not_given_up(tmp_path):
     for attempt in range(MOST_DEATHS + 1):
         worker, (number, p) = in_another_process(tmp_path, made, acquire_p)
         assert number == attempt
-        folder = tmp_path / made.cell(p, 0).run_name
+        folder = tmp_path / made.cell({"p": p}, 0).run_name
         if folder.exists():
             for path in folder.iterdir():
                 path.unlink()
             folder.rmdir()
-        write_run(tmp_path, made.cell(p, 0), [0.1] * (attempt + 1), "running")
+        write_run(tmp_path, made.cell({"p": p}, 0), [0.1] * (attempt + 1), "running")
         kill(worker)
     assert open_scheduler(tmp_path, made).acquire() is not None
 
@@ -198,7 +198,7 @@ def test_many_processes_at_once_take_each_trial_once(tmp_path):
     [
         ({"pruner": "hyperband"}, "sweep.pruner median .here hyperband."),
         ({"warmup": 3}, "sweep.warmup 2 .here 3."),
-        ({"high": 9.0}, "sweep.high 10.0 .here 9.0."),
+        ({"high": 9.0}, "sweep.space.layer.p log 0.1..10 .here log 0.1..9."),
     ],
 )
 def test_a_worker_with_other_settings_is_refused_in_one_line(tmp_path, change, sentence):

@@ -32,12 +32,12 @@ LONG = ("arch=rohrer68k", "train.batch_size=256", f"train.epochs={ENDLESS}")
 
 
 class Command:
-    """A start of scripts/p_sweep.py, its output as it comes."""
+    """A start of scripts/sweep.py, its output as it comes."""
 
     def __init__(self, where: Path, *arguments: str, url: str | None = None) -> None:
         recipe = [f"{key}={value}" for key, value in CELL.items()]
         recipe += [f"sweep.{key}={value}" for key, value in SEARCH.items()]
-        command = [sys.executable, str(PROJECT / "scripts" / "p_sweep.py"), f"name={NAME}", "engine.threads=1", *recipe]
+        command = [sys.executable, str(PROJECT / "scripts" / "sweep.py"), f"name={NAME}", "engine.threads=1", *recipe]
         folders = [f"runs={where / 'runs'}", f"results={where / 'results'}"]
         environment = {**os.environ, "SCS_SWEEP_STORAGE": url} if url else dict(os.environ)
         self.log = where / f"log-{len(list(where.glob('log-*')))}"
@@ -198,6 +198,20 @@ def _work(where, name):
 
 def _states(rows):
     return [row.state for row in rows]
+
+
+def test_two_objectives_are_those_of_the_runs(tmp_path):
+    space = {"arch": ["rohrer47k", "rohrer68k"], "train.max_lr": "log 0.001..0.01"}
+    search = {"objectives": ["accuracy", "parameters"], "pruner": "none", "warmup": 1, "trials": 3}
+    made = sweep(overrides={"train.epochs": 1, "train.batch_size": 256}, space=space, **search)
+    context = RunContext(tmp_path / "runs", Settings(torch.device("cpu")), None, tmp_path / "data")
+    run_inline(SweepSource.of(SweepPlan(made, NAME, None), context.runs, retry_failed=True), context)
+    trials = load(NAME, None, context.runs).get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    for trial in trials:
+        result = json.loads((context.runs / trial.user_attrs["run"] / "result.json").read_text())
+        assert trial.values == [result["best_test_accuracy"], result["parameters"]]
+        assert trial.user_attrs["reported"] == 1
 
 
 def test_what_a_sweep_cannot_do_is_refused_before_it_starts(tmp_path):
