@@ -5,6 +5,7 @@
 #   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
 #   ROOT=folder   headtohead's images, a folder for each class     ARCH=name   and its network, resnet20 unless said
 #   SEEDS=6       headtohead's pairs of networks                   DATA=name   another data set (conf/data) than a folder
+#   TIME=50m      of the session on a GPU      FOLDER=path    where it writes
 #   A=..., B=...  what `make compare` compares: a study, a pattern of run names, or published records
 #   PYTEST="..."  further arguments of pytest, such as PYTEST="tests/layers -x"
 #   ARGS="..."    further Hydra overrides, such as ARGS="train.epochs=2 seed=1". A shell reads them: what has a space
@@ -19,6 +20,8 @@ DATA ?= folder
 ROOT ?=
 ARCH ?= resnet20
 SEEDS ?= 6
+TIME ?= 50m
+FOLDER ?=
 A ?=
 B ?=
 PYTEST ?=
@@ -112,6 +115,12 @@ simulate: $(STAMP) ## coverage and error rates of the statistics on simulated st
 
 bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, as ratios; CSV and a chart
 	@$(PYTHON) scripts/bench.py $(ARGS)
+
+gpu: ## the first hour on a rented GPU: checks, bench, a campaign: make gpu TIME=50m STUDY=paper FOLDER=/mnt/kept
+	@bash scripts/gpu_session.sh --time $(TIME) $(if $(FOLDER),--folder '$(FOLDER)') $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY)) $(ARGS)
+
+registers: $(STAMP) ## registers and spills of the Triton kernels, compiled for sm_90 without a GPU
+	@$(PYTHON) scripts/registers.py $(ARGS)
 
 chaos: $(STAMP) ## kill a study's workers a hundred times and compare its bytes with an undisturbed one
 	@$(PYTHON) scripts/chaos.py $(ARGS)

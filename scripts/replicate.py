@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
@@ -28,7 +29,8 @@ from scs_study.command import (
 )
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import cell_overrides, united, with_sources
-from scs_study.launch.registry import forecast, incomplete, launch
+from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
+from scs_study.launch.registry import budget_of, forecast, incomplete, launch, processes, timed
 from scs_study.launch.status import plan_records, status_text
 from scs_study.models.variant import check_cell, remarks
 from scs_study.report.gather import collected
@@ -36,6 +38,7 @@ from scs_study.report.repeat import study_line
 from scs_study.report.study import NAME, Chosen, of_studies, write_report
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
+from scs_study.runs.state import run_states
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
 from scs_study.training.objectives.registry import check_objective
@@ -44,8 +47,9 @@ from scs_study.training.run_dir import FINAL_STATES
 
 
 def main(config: DictConfig) -> int:
-    """Return the exit status: 0 when every cell has a result."""
+    """Return the exit status: 0 when every cell has a result, UNFINISHED when the time budget did not suffice."""
     refuse_match(config)
+    budget = budget_of(config)
     prepare_process()
     study, made_of = chosen_parts(config)
     cells = united(study, made_of)
@@ -74,26 +78,38 @@ def main(config: DictConfig) -> int:
     context.check_batches(missing)
     for remark in remarks(missing):
         say(f"note: {remark}")
-    if words := forecast(missing, context, config):
+    costs = timed(missing, context, config)
+    if words := forecast(missing, costs, context, config):
         say(words)
-    outcomes = launch(study.name, work, context, config)
+    ordered = in_order(study.order, work, made_of, context, costs)
+    campaign = Campaign.begin(missing, context, costs, budget, processes(missing, context, config))
+    outcomes = launch(study.name, ordered, context, config, campaign.deadline)
     if outcomes is None:
         return 0
-    frame = study_frame(cells, runs)
-    say(publish_tables(made_of, frame, runs, folder))
-    say(publish_figures(made_of, frame, runs, folder))
-    problems = run_analyses(made_of, context, config, folder)
-    chosen = Chosen(study, made_of, folder, study_line(study, task_overrides()))
-    reported = of_studies([chosen], collected(frame, runs))
-    page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
-    say(f"{page.tally}\n  {folder / NAME}")
+    ended, out_of_time = time.monotonic(), campaign.out_of_time
+    problems: list[str] = []
+    if not out_of_time or any(state.state != "missing" for state in run_states(runs, cells).values()):
+        frame = study_frame(cells, runs)
+        say(publish_tables(made_of, frame, runs, folder))
+        say(publish_figures(made_of, frame, runs, folder))
+        problems = run_analyses(made_of, context, config, folder)
+        chosen = Chosen(study, made_of, folder, study_line(study, task_overrides()))
+        reported = of_studies([chosen], collected(frame, runs))
+        page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
+        say(f"{page.tally}\n  {folder / NAME}")
     left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
     for name in left:
-        say(f"left: {name}: {outcomes[name].state}")
+        if not out_of_time or outcomes[name].state != "busy":
+            say(f"left: {name}: {outcomes[name].state}")
     failed = [(name, outcome) for name, outcome in outcomes.items() if outcome.state == "failed"]
     for name, outcome in failed:
         say(f"failed: {name}: {outcome.message} (see {runs / name / 'error.txt'})")
-    return FAILED if failed or left or problems else 0
+    words = campaign.words(ended, [name for name, _ in failed]) if out_of_time else ""
+    if words:
+        say(words)
+    if failed or problems:
+        return FAILED
+    return UNFINISHED if words else FAILED if left else 0
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def main(config: DictConfig) -> int:
     launcher = choice("launch.name", config.launch.name, LAUNCHERS)
     if config.launch.get("side_by_side", 1) != 1:
         raise ValueError("launch.side_by_side has no effect on a sweep: workers=N works on N trials, in a process each")
+    if config.launch.get("budget") is not None:
+        raise ValueError("launch.budget has no effect on a sweep: stop it when you like, the same command goes on")
     folder = results_folder(config, f"{home(sweep)}/{name}")
     unfinished = 0
     if workers:

@@ -291,7 +291,7 @@ def results_name(study: Study) -> str:
     """Return the name of the study's results folder: its own, or with the overrides that make it another set of cells.
 
     What is published under a study's name is the study as conf/ says it, and a quick look does not overwrite it. Which
-    analyses follow changes no cell.
+    analyses follow, and which cell is computed first, changes no cell.
     """
     changes = []
     # Of a setting that is given twice the last one holds, as for Hydra.
@@ -302,7 +302,7 @@ def results_name(study: Study) -> str:
             given = {key: checkpoint_scheme(user_path(key, path))}
             argument = f"{key}={given[key]}"
         changed = any(name not in study.set or study.set[name] != value for name, value in given.items())
-        if changed or (key.startswith("study.") and key != "study.analyses"):
+        if changed or (key.startswith("study.") and key not in ("study.analyses", "study.order")):
             changes.append(argument.lstrip("+"))
     if digest := _folder_digest(study):
         changes.append(f"data.root={digest}")

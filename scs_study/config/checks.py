@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,6 +48,19 @@ def whole(key: str, value: object, low: int, high: int = MOST) -> int:
         bounds = f"at least {low}" + (f" and at most {high}" if high < MOST or value > high else "")
         raise ValueError(f"{key}={shown}: must be {bounds}")
     return value
+
+
+def time_span(key: str, value: object) -> float:
+    """Return the seconds of a time such as 90s, 25m or 1h30m. Raises ValueError in one sentence."""
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = 3600.0 * hours + 60.0 * minutes + seconds
+    if total == 0:
+        raise ValueError(f"{key}={value}: must be a time above 0 with its units, such as 90s, 25m or 1h30m")
+    return total
+
+
+_TIME = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
 
 
 def flag(key: str, value: object) -> bool:

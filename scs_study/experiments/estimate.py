@@ -62,18 +62,26 @@ class Estimate:
         )
 
 
-def estimate(
-    left: Sequence[tuple[CellConfig, int]], images: Mapping[str, ImageSet], device: torch.device | None
-) -> Estimate:
-    """Return the Estimate for cells and the epochs each still has to compute. images: of their data sets, by
-    images_key.
+@dataclass(frozen=True)
+class Cost:
+    """Of a cell: seconds of an epoch, None where nothing was timed; bytes of its run folder, fixed and of an epoch."""
+
+    seconds: float | None
+    fixed: int
+    per_epoch: int
+
+
+def cell_costs(
+    cells: Sequence[CellConfig], images: Mapping[str, ImageSet], device: torch.device | None
+) -> dict[str, Cost]:
+    """Return what each cell costs, by run name. images: of their data sets, by images_key.
 
     Variants that differ in pooling, activation or norm alone are timed once: the layer decides. device: None where
     other machines than this one will compute, and nothing is timed.
     """
     costs: dict[tuple[object, ...], tuple[float, float, int, int]] = {}
-    seconds, size = 0.0, 0
-    for cell, epochs in left:
+    found = {}
+    for cell in cells:
         data = images[cell.data.images_key]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
         if kind not in costs and isinstance(ARCHITECTURES[cell.arch], PairArchitecture):
@@ -83,9 +91,18 @@ def estimate(
             sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
             costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
         train, evaluate, fixed, per_epoch = costs[kind]
-        seconds += epochs * (train * len(data.train_labels) + evaluate * len(data.test_labels))
-        size += fixed + per_epoch * cell.train.epochs
-    return Estimate(len(left), sum(epochs for _, epochs in left), None if device is None else seconds, size)
+        seconds = train * len(data.train_labels) + evaluate * len(data.test_labels)
+        found[cell.run_name] = Cost(None if device is None else seconds, fixed, per_epoch)
+    return found
+
+
+def estimate(left: Sequence[tuple[CellConfig, int]], costs: Mapping[str, Cost]) -> Estimate:
+    """Return the Estimate for cells and the epochs each still has to compute, by what each costs."""
+    found = [(costs[cell.run_name], cell.train.epochs, epochs) for cell, epochs in left]
+    seconds = [None if cost.seconds is None else epochs * cost.seconds for cost, _, epochs in found]
+    timed = None if None in seconds else sum(each for each in seconds if each is not None)
+    size = sum(cost.fixed + cost.per_epoch * all_epochs for cost, all_epochs, _ in found)
+    return Estimate(len(left), sum(epochs for _, epochs in left), timed, size)
 
 
 def _sizes(cell: CellConfig, network: nn.Module, train_images: int) -> tuple[int, int]:

@@ -26,6 +26,8 @@ from scs_study.experiments.compose import (
 )
 from scs_study.system.places import PAPER
 
+ORDERS = ("seed", "table", "cost")
+"""What a study's cells may be ordered by."""
 MOST_SEEDS = 1000
 """Seeds that a number of them stands for at most; more are a list's to name."""
 
@@ -38,7 +40,7 @@ class Study:
     exclude: partial {axis: value}; a cell that matches one of them is left out. paper: the paper's table to print
     beside ours, None where it has none. include: other studies whose cells belong to this one, their epochs multiplied
     by epochs_factor (rounded up). seeds: a file may give how many, 6 for 0 to 5. analyses: files in conf/analysis/ that
-    `make replicate` runs on the finished cells.
+    `make replicate` runs on the finished cells. order: by what cells are ordered when they are computed (of ORDERS).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Study:
     exclude: tuple[Mapping[str, Any], ...]
     seeds: tuple[int, ...]
     analyses: tuple[str, ...]
+    order: tuple[str, ...] = ORDERS
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
     for key in ("base", "set", "axes"):
         if not isinstance(values[key], dict):
             raise ValueError(f"study.{key}={values[key]}: must be settings and their values")
-    for key in ("include", "exclude", "analyses"):
+    for key in ("include", "exclude", "analyses", "order"):
         if not isinstance(values[key], list):
             raise ValueError(f"study.{key}={values[key]}: must be a list")
     factor = values["epochs_factor"]
@@ -105,6 +108,8 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
         choice("study.paper", values["paper"], sorted(path.stem for path in PAPER.glob("table*.csv")))
     for analysis in values["analyses"]:
         choice("study.analyses", analysis, options("analysis"))
+    for word in values["order"]:
+        choice("study.order", word, ORDERS)
     for axis, points in values["axes"].items():
         if not isinstance(points, list) or not points:
             raise ValueError(f"study.axes.{axis}={points}: must be a list of values")
@@ -128,6 +133,7 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
         exclude=tuple(values["exclude"]),
         seeds=tuple(values["seeds"]),
         analyses=tuple(dict.fromkeys(values["analyses"])),
+        order=tuple(dict.fromkeys(values["order"])),
     )
 
 

@@ -37,8 +37,7 @@ def sharpened_cosine_similarity(
     Raises ValueError where the shapes do not fit. Equals `scs_study.layers.sharpened_cosine_similarity` of torch.
     """
     _check(x, weight, p, groups, eps)
-    if jnp.size(q) != 1:
-        raise ValueError(f"q must be one number for the whole layer, got an array of shape {jnp.shape(q)}")
+    arguments.check_floor(jnp.shape(q))
     steps, dilations, sides = _geometry(weight, stride, padding, dilation)
     work = jnp.promote_types(jnp.promote_types(x.dtype, weight.dtype), jnp.float32)
     z = _convolution(x, _unit(weight, work, kernel_eps).astype(weight.dtype), steps, sides, dilations, groups)
@@ -90,8 +89,7 @@ def max_abs_pool2d(
     Raises ValueError where the sizes make no pool.
     """
     kernel, steps, around = pool_geometry(kernel_size, stride, padding)
-    if x.ndim != 4:
-        raise ValueError(f"x must be (batch, channels, height, width), got shape {x.shape}")
+    arguments.check_images(x.shape)
     sides = [
         (pad, pad + _behind(size, k, s, pad, ceil_mode))
         for size, k, s, pad in zip(x.shape[2:], kernel, steps, around, strict=True)
@@ -118,10 +116,7 @@ def pool_geometry(
     """Return (kernel, stride, padding) of a pool, two numbers each. Raises ValueError where they make none."""
     kernel = arguments.at_least_one(kernel_size, 2, "kernel_size")
     steps = kernel if stride is None else arguments.at_least_one(stride, 2, "stride")
-    around = arguments.sizes(padding, 2, "padding")
-    if any(not 0 <= 2 * side <= k for side, k in zip(around, kernel, strict=True)):
-        raise ValueError(f"padding must be between 0 and half of kernel_size {kernel_size}, got {padding}")
-    return kernel, steps, around
+    return kernel, steps, arguments.pool_padding(padding, kernel)
 
 
 def _behind(size: int, kernel: int, stride: int, pad: int, ceil_mode: bool) -> int:
@@ -163,15 +158,4 @@ def _geometry(
 
 
 def _check(x: Array, weight: Array, p: ArrayLike, groups: int, eps: float) -> None:
-    if x.ndim != 4:
-        raise ValueError(f"x must be (batch, channels, height, width), got shape {x.shape}")
-    if weight.ndim != 4:
-        raise ValueError(f"weight must be (kernels, channels/groups, height, width), got shape {weight.shape}")
-    if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
-        raise ValueError(
-            f"{weight.shape[0]} kernels of {weight.shape[1]} channels in {groups} groups "
-            f"do not fit {x.shape[1]} channels"
-        )
-    if jnp.size(p) != 1 and jnp.shape(p) != weight.shape[:1]:
-        raise ValueError(f"p must be one number or one per kernel ({weight.shape[0]}), got shape {jnp.shape(p)}")
-    arguments.check_not_negative(eps, "eps")
+    arguments.check_operands(x.shape, weight.shape, jnp.shape(p), groups, eps)

@@ -65,7 +65,7 @@ class _Sharpened2d(eqx.Module):
         self.stride = arguments.at_least_one(stride, 2, "stride")
         self.dilation = arguments.at_least_one(dilation, 2, "dilation")
         self.padding = padding if isinstance(padding, str) else arguments.sizes(padding, 2, "padding")
-        arguments.padding_sides(self.padding, kernel, self.stride, self.dilation)
+        arguments.padding_sides(padding, kernel, self.stride, self.dilation)
         self.fixed_p, self.eps = p, eps
         return (out_channels, in_channels // groups, *kernel)
 
@@ -86,8 +86,8 @@ class _Sharpened2d(eqx.Module):
 
         key is not used; eqx.nn.Sequential passes one.
         """
+        arguments.check_input(x.shape, 2, self.in_channels, single=True)
         batch = x if x.ndim == 4 else x[None]
-        arguments.check_input(batch.shape, 2, self.in_channels)
         y = self._power(batch)
         return y if x.ndim == 4 else y[0]
 
@@ -132,12 +132,8 @@ class SharpenedCosineSimilarity2d(_Sharpened2d):
         eps: float = 1e-6,
         dtype: DTypeLike = jnp.float32,
     ) -> None:
-        if parameterisation not in PARAMETERISATIONS:
-            raise ValueError(
-                f"parameterisation must be one of {', '.join(PARAMETERISATIONS)}, got {parameterisation!r}"
-            )
-        if w_max is not None and not w_max > 0:
-            raise ValueError(f"w_max must be positive or None, got {w_max}")
+        arguments.check_word(parameterisation, "parameterisation", PARAMETERISATIONS)
+        arguments.check_w_max(w_max)
         if w_max is None and parameterisation == "jax2022":
             raise ValueError("jax2022 stores weights plus w_max: give it a number")
         shape = self._set_up(

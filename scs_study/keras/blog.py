@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from scs_study.keras.functional import Pair, convolution, pad, signed_power, wide, window_sums
+from scs_study.keras.functional import Pair, check_images, convolution, pad, signed_power, wide, window_sums
 from scs_study.system import arguments
 from scs_study.system.arguments import Size
 
@@ -48,10 +48,15 @@ class CosSim2D(keras.layers.Layer):  # type: ignore[misc]
             raise ValueError(f"padding must be 'same' or 'valid', got {padding!r}")
         super().__init__(**kwargs)
         self.units, self.depthwise_separable, self.padding = units, depthwise_separable, padding
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return what Keras returns, of images that fit. Raises ValueError, which Keras would wrap within `call`."""
+        check_images(inputs, self.channels if self.built else None, True)
+        return super().__call__(inputs, *args, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for images of `input_shape`."""
+        arguments.check_input(input_shape, 2, None, True)
         channels = input_shape[-1]
         if channels is None:
             raise ValueError(f"expected images with a known number of channels, got shape {tuple(input_shape)}")
@@ -59,7 +64,7 @@ class CosSim2D(keras.layers.Layer):  # type: ignore[misc]
         self.w = self.add_weight(name="w", shape=(1, fan, self.units), initializer="glorot_uniform")
         self.p = self.add_weight(name="p", shape=(self.units,), initializer=keras.initializers.Constant(10.0))
         self.q = self.add_weight(name="q", shape=(1,), initializer=keras.initializers.Constant(math.sqrt(10)))
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
+        self.channels = channels
         self.built = True
 
     @property
@@ -128,7 +133,11 @@ class MaxAbsPool2D(keras.layers.Layer):  # type: ignore[misc]
             raise ValueError(f"pad_to_fit must be False, True or 'end', got {pad_to_fit!r}")
         super().__init__(**kwargs)
         self.pad_to_fit = pad_to_fit
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return what Keras returns, of images. Raises ValueError, which Keras would wrap within `call`."""
+        check_images(inputs, None, True)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
         """Return the pooled images."""

@@ -234,7 +234,7 @@ def _read_blog_layer(layer: CosSim2D) -> Step:
     settings = {
         "stride": pair(layer.stride),
         "padding": (rows // 2, columns // 2) if layer.padding == "same" else (0, 0),
-        "groups": layer.input_spec.axes[-1] if layer.depthwise_separable else 1,
+        "groups": layer.channels if layer.depthwise_separable else 1,
         "shared_weights": layer.depthwise_separable,
     }
     return Step(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 from keras import ops
 
-from scs_study.system.arguments import Sides
+from scs_study.system.arguments import Sides, check_input
 
 # Below this length a kernel is divided by this constant instead of its length, which keeps an all-zero kernel finite.
 MIN_KERNEL_NORM = 1e-12
@@ -17,6 +18,11 @@ Pair = tuple[int, int]
 def wide(dtype: str) -> str:
     """Return the dtype of norm and power: float32 at least."""
     return "float64" if dtype == "float64" else "float32"
+
+
+def check_images(inputs: Any, channels: int | None, last: bool) -> None:
+    """Raise ValueError unless inputs, of any kind that Keras takes, are a batch of images with so many channels."""
+    check_input(inputs.shape if hasattr(inputs, "shape") else np.shape(inputs), 2, channels, last)
 
 
 def same_sides(size: int | None, kernel: int, stride: int, dilation: int) -> Pair:

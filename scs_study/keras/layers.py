@@ -10,6 +10,7 @@ from keras import ops
 
 from scs_study.keras.functional import (
     Pair,
+    check_images,
     convolution,
     pad,
     repeated,
@@ -64,7 +65,8 @@ class _Sharpened2D(keras.layers.Layer):  # type: ignore[misc]
         self.strides = arguments.at_least_one(strides, 2, "strides")
         self.dilation_rate = arguments.at_least_one(dilation_rate, 2, "dilation_rate")
         self.padding = padding.lower() if isinstance(padding, str) else arguments.sizes(padding, 2, "padding")
-        arguments.padding_sides(self.padding, self.kernel_size, self.strides, self.dilation_rate, strided_same=True)
+        words = padding.lower() if isinstance(padding, str) else padding
+        arguments.padding_sides(words, self.kernel_size, self.strides, self.dilation_rate, strided_same=True)
         super().__init__(**kwargs)
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
         if self.data_format not in ("channels_first", "channels_last"):
@@ -74,14 +76,19 @@ class _Sharpened2D(keras.layers.Layer):  # type: ignore[misc]
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.fixed_p, self.p_init, self.eps = p, None if p_init is None else tuple(p_init), eps
-        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     @property
     def _last(self) -> bool:
         return bool(self.data_format == "channels_last")
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return what Keras returns, of images that fit. Raises ValueError, which Keras would wrap within `call`."""
+        check_images(inputs, self.kernel.shape[2] * self.groups if self.built else None, self._last)
+        return super().__call__(inputs, *args, **kwargs)
+
     def build(self, input_shape: Any) -> None:
         """Make the weights for images of `input_shape`. Raises ValueError where groups do not fit its channels."""
+        arguments.check_input(input_shape, 2, None, self._last)
         channels = input_shape[-1 if self._last else 1]
         if channels is None:
             raise ValueError(f"expected images with a known number of channels, got shape {tuple(input_shape)}")
@@ -99,7 +106,6 @@ class _Sharpened2D(keras.layers.Layer):  # type: ignore[misc]
             self.raw_p = self.add_weight(
                 name="raw_p", shape=(self.filters,), initializer=self._p_start(), constraint=self._p_bounds()
             )
-        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1 if self._last else 1: channels})
 
     def _kernel_start(self, channels: int) -> keras.initializers.Initializer:
         bound = (channels * math.prod(self.kernel_size)) ** -0.5  # nn.Conv2d's
@@ -192,12 +198,8 @@ class SharpenedCosineSimilarity2D(_Sharpened2D):
         w_max: float | None = 1.0,
         **kwargs: Any,
     ) -> None:
-        if parameterisation not in PARAMETERISATIONS:
-            raise ValueError(
-                f"parameterisation must be one of {', '.join(PARAMETERISATIONS)}, got {parameterisation!r}"
-            )
-        if w_max is not None and not w_max > 0:
-            raise ValueError(f"w_max must be positive or None, got {w_max}")
+        arguments.check_word(parameterisation, "parameterisation", PARAMETERISATIONS)
+        arguments.check_w_max(w_max)
         super().__init__(filters, kernel_size, *args, **kwargs)
         self.parameterisation = parameterisation
         self.w_max = w_max if parameterisation == "may2022" else None

@@ -17,20 +17,22 @@ from scs_study.training.stopping import Interrupted, StopRequest
 _TICK = 0.2
 
 
-def inline(cells: Sequence[CellConfig], context: RunContext, wait_timeout: float | None = None) -> dict[str, Outcome]:
-    """Return what became of every cell, by run name. wait_timeout: as for GridSource.
+def inline(
+    cells: Sequence[CellConfig], context: RunContext, wait_timeout: float | None = None, deadline: float | None = None
+) -> dict[str, Outcome]:
+    """Return what became of every cell, by run name. wait_timeout: as for GridSource. deadline: as for StopRequest.
 
     Raises stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's warning (SIGUSR1, SIGUSR2).
     """
     source = GridSource.of(cells, context.runs, wait_timeout)
-    run_inline(source, context)
+    run_inline(source, context, deadline)
     return source.outcomes
 
 
-def run_inline(source: WorkSource, context: RunContext) -> None:
-    """Compute all jobs of `source`. Raises stopping.Interrupted as `inline`."""
+def run_inline(source: WorkSource, context: RunContext, deadline: float | None = None) -> None:
+    """Compute all jobs of `source`, or until the deadline. Raises stopping.Interrupted as `inline`."""
     heartbeats: Heartbeats = {}
-    with StopRequest().listening() as stop:
+    with StopRequest(deadline=deadline).listening() as stop:
         try:
             while not stop():
                 job = source.acquire(stop)
@@ -43,8 +45,11 @@ def run_inline(source: WorkSource, context: RunContext) -> None:
                     outcome = run_job(job.cell, context, stop, partial(source.report, job), heartbeats)
                 except Interrupted:
                     source.requeue(job)
+                    if stop.out_of_time:
+                        return
                     raise
                 source.finish(job, outcome)
         except KeyboardInterrupt:  # asked twice
             raise Interrupted("at once; what was running continues from its last checkpoint") from None
-        raise Interrupted("stopped")
+        if not stop.out_of_time:
+            raise Interrupted("stopped")

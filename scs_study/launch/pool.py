@@ -57,23 +57,30 @@ def pool_size(device: torch.device, workers: int | None, per_gpu: int, threads: 
 
 
 def pool(
-    cells: Sequence[CellConfig], context: RunContext, size: PoolSize, wait_timeout: float | None = None
+    cells: Sequence[CellConfig],
+    context: RunContext,
+    size: PoolSize,
+    wait_timeout: float | None = None,
+    deadline: float | None = None,
 ) -> dict[str, Outcome]:
-    """Return what became of every cell, by run name. wait_timeout: as for GridSource. Raises as `run_pool`."""
+    """Return what became of every cell, by run name. wait_timeout: as for GridSource. deadline: as for StopRequest.
+
+    Raises as `run_pool`.
+    """
     source = GridSource.of(cells, context.runs, wait_timeout)
-    run_pool(source, context, size)
+    run_pool(source, context, size, deadline)
     return source.outcomes
 
 
-def run_pool(source: WorkSource, context: RunContext, size: PoolSize) -> None:
-    """Compute all jobs of `source`.
+def run_pool(source: WorkSource, context: RunContext, size: PoolSize, deadline: float | None = None) -> None:
+    """Compute all jobs of `source`, or until the deadline.
 
     A worker that is killed is replaced, and its job continues from its checkpoint; one that kills its workers DEATHS
     times in the same epoch has failed. Raises stopping.Interrupted after SIGTERM or SIGINT, or after SLURM's warning;
     the workers have written their checkpoints then.
     """
     crew = _Crew(source, context, size, [None] * size.workers)
-    with StopRequest().listening() as stop:
+    with StopRequest(deadline=deadline).listening() as stop:
         at_once = False
         try:
             while not stop():
@@ -91,7 +98,7 @@ def run_pool(source: WorkSource, context: RunContext, size: PoolSize) -> None:
             for member in crew.present():
                 if member.job is not None:
                     source.requeue(member.job)
-        if stop():
+        if stop() and not stop.out_of_time:
             raise Interrupted("stopped at once" if at_once else "stopped")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from scs_study.config.checks import time_span
 from scs_study.config.schema import CellConfig, choice, whole
-from scs_study.experiments.estimate import estimate
+from scs_study.experiments.estimate import Cost, cell_costs, estimate
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool, pool_size
 from scs_study.launch.slurm import slurm
@@ -28,27 +29,36 @@ def incomplete(cells: Sequence[CellConfig], runs: Path) -> list[CellConfig]:
     return [cell for cell in cells if not is_complete(runs, cell)]
 
 
-def forecast(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> str:
-    """Return a line on what the cells will take, "" where nothing is left; nothing is timed for a cluster's nodes."""
-    missing = incomplete(cells, context.runs)
+def timed(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> dict[str, Cost]:
+    """Return what each cell costs on this device, by run name; nothing is timed for a cluster's nodes."""
+    device = None if config.launch.name == "slurm" else context.settings.device
+    return cell_costs(cells, {cell.data.images_key: context.images(cell.data) for cell in cells}, device)
+
+
+def forecast(missing: Sequence[CellConfig], costs: Mapping[str, Cost], context: RunContext, config: DictConfig) -> str:
+    """Return a line on what the incomplete cells will take, by what each costs; "" where there are none."""
     if not missing:
         return ""
     states = run_states(context.runs, missing)
     # A final run among them has a damaged file, and is computed again.
     epochs = {name: 0 if state.final else state.epoch for name, state in states.items()}
     left = [(cell, cell.train.epochs - epochs[cell.run_name]) for cell in missing]
-    device = None if config.launch.name == "slurm" else context.settings.device
-    found = estimate(left, {cell.data.images_key: context.images(cell.data) for cell, _ in left}, device)
-    processes = min(pool_of(context, config).workers, len(left)) if config.launch.name == "pool" else 1
-    engine = context.settings.engine
-    note = "" if engine == "eager" or device is None else f"; timed as engine=eager does them, not {engine}"
-    return found.words(max(1, processes), device_name(context.settings.device)) + note
+    found, engine = estimate(left, costs), context.settings.engine
+    note = "" if engine == "eager" or found.seconds is None else f"; timed as engine=eager does them, not {engine}"
+    return found.words(processes(missing, context, config), device_name(context.settings.device)) + note
+
+
+def processes(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> int:
+    """Return how many processes of this machine share the cells."""
+    return max(1, min(pool_of(context, config).workers, len(cells))) if config.launch.name == "pool" else 1
 
 
 def launch(
-    study: str, cells: Sequence[CellConfig], context: RunContext, config: DictConfig
+    study: str, cells: Sequence[CellConfig], context: RunContext, config: DictConfig, deadline: float | None = None
 ) -> dict[str, Outcome] | None:
     """Return what became of every cell, by run name, from the launcher that `config` names; None when it did not wait.
+
+    deadline: when the runs stop with a checkpoint, on time.monotonic's clock; never for a cluster (budget_of).
 
     Raises ValueError in one sentence before anything runs; stopping.Interrupted.
     """
@@ -64,9 +74,11 @@ def launch(
             study, cells, context, {str(k): v for k, v in settings.items()}, {str(k): v for k, v in engine.items()}
         )
     if name == "pool":
-        return pool(cells, context, pool_of(context, config))
+        return pool(cells, context, pool_of(context, config), deadline=deadline)
     count = side_by_side_of(config)
-    return inline(cells, context) if count == 1 else side_by_side(cells, context, count)
+    if count == 1:
+        return inline(cells, context, deadline=deadline)
+    return side_by_side(cells, context, count, deadline)
 
 
 def pool_of(context: RunContext, config: DictConfig) -> PoolSize:
@@ -77,10 +89,25 @@ def pool_of(context: RunContext, config: DictConfig) -> PoolSize:
 def check_launch(config: DictConfig, context: RunContext) -> None:
     """Do nothing for settings that a launcher on this machine can have. Raises ValueError in one sentence."""
     name = choice("launch.name", config.launch.name, LAUNCHERS)
+    budget_of(config)
     if name == "pool":
         pool_of(context, config)
     elif name == "inline":
         side_by_side_of(config)
+
+
+def budget_of(config: DictConfig) -> float | None:
+    """Return the seconds that launch.budget gives a command for its runs, None for no end. Raises ValueError."""
+    given = config.launch.get("budget")
+    if given is None:
+        return None
+    seconds = time_span("launch.budget", given)
+    if config.launch.name == "slurm":
+        raise ValueError(
+            f"launch.budget={given}: not with launch=slurm, whose queue decides when anything begins; launch.minutes "
+            "limits a task, and within an allocation of yours launch=inline and launch=pool take a budget"
+        )
+    return seconds
 
 
 def side_by_side_of(config: DictConfig) -> int:

@@ -31,8 +31,10 @@ from scs_study.training.stopping import Interrupted, StopRequest
 _TICK = 0.2
 
 
-def side_by_side(cells: Sequence[CellConfig], context: RunContext, count: int) -> dict[str, Outcome]:
-    """Return what became of every cell, by run name: `count` of them at a time, in this process.
+def side_by_side(
+    cells: Sequence[CellConfig], context: RunContext, count: int, deadline: float | None = None
+) -> dict[str, Outcome]:
+    """Return what became of every cell, by run name: `count` of them at a time, in this process. deadline: as `inline`.
 
     Only cells of the same numerics are computed at the same time: precision is a setting of the process. After an error
     that leaves CUDA unusable, which only the end of the process mends, no further cell is begun. Raises as `inline`.
@@ -45,14 +47,14 @@ def side_by_side(cells: Sequence[CellConfig], context: RunContext, count: int) -
     context = replace(context, settings=replace(context.settings, alone=count == 1))
     progress = Progress.start(cells, epochs_left(cells, context.runs))
     outcomes: dict[str, Outcome] = {}
-    with StopRequest().listening() as stop:
+    with StopRequest(deadline=deadline).listening() as stop:
         for numerics in dict.fromkeys(cell.train.numerics for cell in cells):
             jobs = [job for job in jobs_of(cells) if job.cell.train.numerics == numerics]
             source = GridSource(jobs, context.runs, progress)
             crew = _Crew(source, context, stop)
             _compute(crew, min(count, len(jobs)))
             outcomes |= source.outcomes
-            if stop():
+            if stop() and not stop.out_of_time:
                 raise Interrupted("stopped")
             if crew.raised is not None:
                 raise crew.raised
@@ -91,7 +93,12 @@ def _serve(crew: _Crew) -> None:
     try:
         with on_own_stream(device):
             while (job := _next(crew)) is not None:
-                outcome = run_job(job.cell, crew.context, crew.stop, partial(_report, crew, job), heartbeats)
+                try:
+                    outcome = run_job(job.cell, crew.context, crew.stop, partial(_report, crew, job), heartbeats)
+                except Interrupted:
+                    with crew.lock:
+                        crew.source.requeue(job)
+                    raise
                 _finish(crew, job, outcome)
     except Interrupted:
         pass

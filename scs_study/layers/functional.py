@@ -19,6 +19,7 @@ from scs_study.layers import cpu
 from scs_study.layers.autograd import Exponent, signed_power
 from scs_study.layers.kernels import fused
 from scs_study.layers.sizes import Geometry, Size, pair
+from scs_study.system import arguments
 
 # Below this length a kernel is divided by this constant instead of its length, which keeps an all-zero kernel finite.
 MIN_KERNEL_NORM = 1e-12
@@ -89,8 +90,7 @@ def cosine_power(
     pool: one that keeps the largest value or magnitude of a window; the power may come after it then, for less work.
     """
     check_operands(x, weight, p, groups, eps)
-    if isinstance(q, Tensor) and q.numel() != 1:
-        raise ValueError(f"q must be one number for the whole layer, got a tensor of shape {tuple(q.shape)}")
+    arguments.check_floor(q.shape if isinstance(q, Tensor) else ())
     x, geometry = _resolved(x, weight, stride, padding, dilation, groups, eps)
     return _computed(_cosine_power, x, weight, p, q, geometry, pool, MIN_KERNEL_NORM)
 
@@ -238,19 +238,8 @@ def resolve_padding(
 
     Raises ValueError for another word, for 'same' with a stride, and for a negative padding.
     """
-    if padding == "valid":
-        return 0, 0, 0, 0
-    if padding == "same":
-        if stride != (1, 1):
-            raise ValueError(f"padding 'same' needs stride 1, got stride {stride}")
-        vertical, horizontal = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
-        return horizontal // 2, horizontal - horizontal // 2, vertical // 2, vertical - vertical // 2
-    if isinstance(padding, str):
-        raise ValueError(f"padding must be 'same', 'valid', one int or two, got {padding!r}")
-    vertical, horizontal = pair(padding, "padding")
-    if vertical < 0 or horizontal < 0:
-        raise ValueError(f"padding must not be negative, got {padding!r}")
-    return horizontal, horizontal, vertical, vertical
+    (top, bottom), (left, right) = arguments.padding_sides(padding, kernel, stride, dilation)
+    return left, right, top, bottom
 
 
 def pad_uneven(x: Tensor, sides: tuple[int, int, int, int]) -> tuple[Tensor, tuple[int, int]]:
@@ -268,19 +257,7 @@ def work_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
 
 def check_operands(x: Tensor, weight: Tensor, p: Tensor | float, groups: int, eps: float) -> None:
     """Raise ValueError where x, weight, p, groups or eps cannot belong together."""
-    if x.dim() != 4:
-        raise ValueError(f"x must be (batch, channels, height, width), got shape {tuple(x.shape)}")
-    if weight.dim() != 4:
-        raise ValueError(f"weight must be (kernels, channels/groups, height, width), got shape {tuple(weight.shape)}")
-    if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
-        raise ValueError(
-            f"{weight.shape[0]} kernels of {weight.shape[1]} channels in {groups} groups "
-            f"do not fit {x.shape[1]} channels"
-        )
-    if isinstance(p, Tensor) and p.numel() != 1 and p.shape != weight.shape[:1]:
-        raise ValueError(f"p must be one number or one per kernel ({weight.shape[0]}), got shape {tuple(p.shape)}")
-    if eps < 0:
-        raise ValueError(f"eps must not be negative, got {eps}")
+    arguments.check_operands(x.shape, weight.shape, p.shape if isinstance(p, Tensor) else (), groups, eps)
 
 
 def _exponent(p: Tensor | float, dtype: torch.dtype) -> Tensor | float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scs_study.layers.functional import Padding, cosine_power, dot_power, resolve_padding
 from scs_study.layers.sizes import Size, pair
+from scs_study.system import arguments
 
 PARAMETERISATIONS = ("may2022", "mar2022")
 P_MIN = 0.1  # floor of a learned exponent (May 2022 layer)
@@ -52,30 +53,18 @@ class _Sharpened2d(nn.Module):
         name = type(self).__name__
         if bias:
             raise ValueError(f"{name} has no bias: pass bias=False")
-        if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"in_channels and out_channels must be positive multiples of groups, "
-                f"got {in_channels}, {out_channels}, {groups}"
-            )
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
-        if p is not None and not p > 0:
-            raise ValueError(f"a fixed p must be positive, got {p}")
-        if len(p_init) != 2 or not P_MIN <= p_init[0] <= p_init[1] < math.inf:
-            raise ValueError(f"p_init must be (low, high) with {P_MIN} <= low <= high, got {p_init!r}")
-        if not eps >= 0:
-            raise ValueError(f"eps must not be negative, got {eps}")
+        arguments.check_channels(in_channels, out_channels, groups)
+        arguments.check_word(padding_mode, "padding_mode", PADDING_MODES)
+        arguments.check_exponent(p, p_init, P_MIN)
+        arguments.check_not_negative(eps, "eps")
+        for value, called in ((kernel_size, "kernel_size"), (stride, "stride"), (dilation, "dilation")):
+            arguments.at_least_one(value, 2, called)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = pair(kernel_size, "kernel_size")
         self.stride = pair(stride, "stride")
         self.padding = padding if isinstance(padding, str) else pair(padding, "padding")
         self.dilation = pair(dilation, "dilation")
-        if min(self.kernel_size + self.stride + self.dilation) < 1:
-            raise ValueError(
-                f"kernel_size, stride and dilation must be at least 1, "
-                f"got {self.kernel_size}, {self.stride}, {self.dilation}"
-            )
         self._sides = resolve_padding(padding, self.kernel_size, self.stride, self.dilation)
         self.groups = groups
         self.padding_mode = padding_mode
@@ -126,8 +115,7 @@ class _Sharpened2d(nn.Module):
 
         With a `pool`, the pooled output.
         """
-        if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
-            raise ValueError(f"expected (batch, {self.in_channels}, height, width), got shape {tuple(x.shape)}")
+        arguments.check_input(x.shape, 2, self.in_channels, single=True)
         batch, padding = self._pad(x if x.dim() == 4 else x.unsqueeze(0))
         y = self._power(batch, padding)
         return y if x.dim() == 4 else y.squeeze(0)
@@ -192,12 +180,8 @@ class SharpenedCosineSimilarity2d(_Sharpened2d):
         w_max: float | None = 1.0,
         eps: float = 1e-6,
     ) -> None:
-        if parameterisation not in PARAMETERISATIONS:
-            raise ValueError(
-                f"parameterisation must be one of {', '.join(PARAMETERISATIONS)}, got {parameterisation!r}"
-            )
-        if w_max is not None and not w_max > 0:
-            raise ValueError(f"w_max must be positive or None, got {w_max}")
+        arguments.check_word(parameterisation, "parameterisation", PARAMETERISATIONS)
+        arguments.check_w_max(w_max)
         self.parameterisation = parameterisation
         recent = parameterisation == "may2022"
         if not recent and w_max not in (None, 1.0):

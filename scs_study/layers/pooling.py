@@ -12,6 +12,7 @@ from torch.nn.functional import max_pool2d
 from scs_study.layers.autograd import pieces
 from scs_study.layers.kernels import fused
 from scs_study.layers.sizes import Size, pair
+from scs_study.system import arguments
 
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int], bool]
 
@@ -40,8 +41,7 @@ def pool_with_indices(
     """Return the pooled values and, as max_pool2d does, the flat position of each in its (H, W) plane."""
     stride = kernel_size if stride is None else stride
     check_geometry(kernel_size, stride, padding, dilation)
-    if x.dim() != 4:
-        raise ValueError(f"x must be (batch, channels, height, width), got shape {tuple(x.shape)}")
+    arguments.check_images(x.shape)
     geometry = (
         pair(kernel_size, "kernel_size"),
         pair(stride, "stride"),
@@ -181,11 +181,7 @@ class MaxAbsPool2d(nn.Module):
 
 def check_geometry(kernel_size: Size, stride: Size, padding: Size, dilation: Size) -> None:
     """Raise ValueError unless the sizes make a pool: positive, and padded by at most half a kernel, as max_pool2d."""
-    kernel, steps = pair(kernel_size, "kernel_size"), pair(stride, "stride") + pair(dilation, "dilation")
-    if min(kernel + steps) < 1:
-        raise ValueError(
-            f"kernel_size, stride and dilation must be at least 1, got {kernel_size}, {stride}, {dilation}"
-        )
-    sides = pair(padding, "padding")
-    if min(sides) < 0 or any(2 * side > k for side, k in zip(sides, kernel, strict=True)):
-        raise ValueError(f"padding must be between 0 and half of kernel_size {kernel_size}, got {padding}")
+    kernel = arguments.at_least_one(kernel_size, 2, "kernel_size")
+    arguments.at_least_one(stride, 2, "stride")
+    arguments.at_least_one(dilation, 2, "dilation")
+    arguments.pool_padding(padding, kernel)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scs_study.system import arguments
+
 Size = int | Sequence[int]
 Sides = tuple[int, int]
 
 
 def pair(value: Size, name: str) -> tuple[int, int]:
     """Return value as (vertical, horizontal). Raises ValueError unless it is one int or two."""
-    if isinstance(value, int):
-        return value, value
-    if not isinstance(value, str) and len(value) == 2:
-        return int(value[0]), int(value[1])
-    raise ValueError(f"{name} must be one int or two, got {value!r}")
+    vertical, horizontal = arguments.sizes(value, 2, name)
+    return vertical, horizontal
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,63 @@ def check_not_negative(value: float, name: str) -> None:
         raise ValueError(f"{name} must not be negative, got {value}")
 
 
-def check_input(shape: Sequence[int | None], dims: int, channels: int, channels_last: bool = False) -> None:
-    """Raise ValueError unless shape is a batch of `dims`-dimensional images with so many channels."""
+def check_word(value: object, name: str, known: Sequence[str]) -> None:
+    """Raise ValueError unless value is one of the `known` words."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
+def check_w_max(value: float | None) -> None:
+    """Raise ValueError unless the largest weight is None or positive."""
+    if value is not None and not value > 0:
+        raise ValueError(f"w_max must be positive or None, got {value}")
+
+
+def check_operands(x: Sequence[int], weight: Sequence[int], p: Sequence[int], groups: int, eps: float) -> None:
+    """Raise ValueError where images, kernels and exponents of these shapes, groups and eps cannot belong together.
+
+    p: () where it is a plain number.
+    """
+    check_images(x)
+    if len(weight) != 4:
+        raise ValueError(f"weight must be (kernels, channels/groups, height, width), got shape {tuple(weight)}")
+    if groups < 1 or x[1] != weight[1] * groups or weight[0] % groups:
+        raise ValueError(f"{weight[0]} kernels of {weight[1]} channels in {groups} groups do not fit {x[1]} channels")
+    if math.prod(p) != 1 and tuple(p) != (weight[0],):
+        raise ValueError(f"p must be one number or one per kernel ({weight[0]}), got shape {tuple(p)}")
+    check_not_negative(eps, "eps")
+
+
+def check_images(shape: Sequence[int]) -> None:
+    """Raise ValueError unless shape is a batch of images, channels first."""
+    if len(shape) != 4:
+        raise ValueError(f"x must be (batch, channels, height, width), got shape {tuple(shape)}")
+
+
+def check_floor(q: Sequence[int]) -> None:
+    """Raise ValueError unless the shape of q is that of one number."""
+    if math.prod(q) != 1:
+        raise ValueError(f"q must be one number for the whole layer, got shape {tuple(q)}")
+
+
+def pool_padding(padding: object, kernel: Sequence[int]) -> tuple[int, ...]:
+    """Return a pool's padding, one int a dimension. Raises ValueError unless it is at most half of the window."""
+    found = sizes(padding, len(kernel), "padding")
+    if any(side < 0 or 2 * side > k for side, k in zip(found, kernel, strict=True)):
+        raise ValueError(f"padding must be between 0 and half of kernel_size {tuple(kernel)}, got {padding!r}")
+    return found
+
+
+def check_input(
+    shape: Sequence[int | None], dims: int, channels: int | None, channels_last: bool = False, single: bool = False
+) -> None:
+    """Raise ValueError unless shape is a batch of `dims`-dimensional images with so many channels, None for any.
+
+    single: an image without a batch will do as well.
+    """
     places = ", ".join({1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}[dims])
-    wanted = f"(batch, {places}, {channels})" if channels_last else f"(batch, {channels}, {places})"
-    if len(shape) != dims + 2 or shape[-1 if channels_last else 1] != channels:
+    named = "channels" if channels is None else channels
+    wanted = f"(batch, {places}, {named})" if channels_last else f"(batch, {named}, {places})"
+    fits = len(shape) == dims + 2 or (single and len(shape) == dims + 1)
+    if not fits or (channels is not None and shape[-1 if channels_last else -dims - 1] not in (channels, None)):
         raise ValueError(f"expected {wanted}, got shape {tuple(shape)}")

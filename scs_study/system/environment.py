@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from types import TracebackType
 
 from scs_study.system.places import CODE
+
+BEGUN = time.monotonic()
+"""When this process was begun, less the moment that Python needs to get here: what a time budget counts from."""
 
 
 def settle() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,22 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises ValueError naming the file when it is damaged, Unreadable (one of them) when it may not be read,
     FileNotFoundError when there is none.
     """
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        about = _about(path, file.metadata())
+    if about["checksum"] != checksum(tensors):
+        raise ValueError(f"{path} is damaged: its content does not match its checksum")
+    return tensors, about["notes"]
+
+
+def load_notes(path: Path) -> dict[str, Any]:
+    """Return the notes of a file alone, its tensors unread and unchecked. Raises as `load_tensors`."""
+    with _opened(path) as file:
+        return dict(_about(path, file.metadata())["notes"])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         files.fresh(lambda: path.open("rb")).close()  # safetensors says of what it cannot open that it is not there
     except PermissionError as error:
@@ -59,20 +75,19 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path} is damaged: {error}") from error
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            yield file
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _about(path: Path, header: Mapping[str, str] | None) -> dict[str, Any]:
     try:
-        about = json.loads(header["about"])
-        expected, notes = about["checksum"], dict(about["notes"])
+        about = json.loads((header or {})["about"])
+        return {"checksum": about["checksum"], "notes": dict(about["notes"])}
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{path} is damaged: its header was not written by this project") from error
-    if expected != checksum(tensors):
-        raise ValueError(f"{path} is damaged: its content does not match its checksum")
-    return tensors, notes
 
 
 def quarantine(path: Path) -> Path:

@@ -1,9 +1,10 @@
-"""How a run is asked to stop: by signals, which are remembered until its next step."""
+"""How a run is asked to stop: by signals, which are remembered until its next step, and by the clock."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,17 +21,24 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop at the next step.
+    """Whether this process is to stop at the next step: a signal has asked it to, or its time is up.
 
-    After SIGTERM or SIGINT, another of them ends it at once, unless it is `patient`.
+    After SIGTERM or SIGINT, another of them ends it at once, unless it is `patient`. deadline: on time.monotonic's
+    clock.
     """
 
-    def __init__(self, patient: bool = False) -> None:
+    def __init__(self, patient: bool = False, deadline: float | None = None) -> None:
         self.signal: int | None = None
         self.patient = patient
+        self.deadline = deadline
 
     def __call__(self) -> bool:
-        return self.signal is not None
+        return self.signal is not None or self.out_of_time
+
+    @property
+    def out_of_time(self) -> bool:
+        """Nobody asks for the end of the process: only the runs are to stop, and what follows them is due."""
+        return self.signal is None and self.deadline is not None and time.monotonic() >= self.deadline
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:

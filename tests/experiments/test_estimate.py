@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from scs_study.experiments import estimate as module
 from scs_study.experiments.compose import compose_cell
-from scs_study.experiments.estimate import Estimate, estimate
-from scs_study.launch.registry import forecast
+from scs_study.experiments.estimate import Estimate, cell_costs, estimate
+from scs_study.launch.registry import forecast, timed
 from scs_study.runs.progress import duration
 from scs_study.runs.run_one import run_cell
 from scs_study.training import run_dir as run_folder
@@ -28,7 +28,8 @@ def test_each_kind_of_network_is_timed_once_and_counts_for_its_epochs(monkeypatc
     seconds = iter([1.0, 0.002, 0.001, 0.003, 1.0, 0.0005, 0.0004, 0.0006])  # the first of each four is warm-up
     monkeypatch.setattr(module, "seconds_of", lambda work, device: asked.append(work) or next(seconds))
     other = compose_cell({"arch": "rohrer68k", "pooling": "max"}, {"train.epochs": 3, "train.batch_size": 16}, 1)
-    found = estimate([(SCS, 3), (replace(other, train=SCS.train), 2)], DIGITS, CPU)
+    second = replace(other, train=SCS.train)
+    found = estimate([(SCS, 3), (second, 2)], cell_costs([SCS, second], DIGITS, CPU))
     assert len(asked) == 8, "pooling and seed make no other kind"
     # 128 training images at 1 ms for 16, 64 test images at 0.4 ms for 16.
     assert found.seconds == pytest.approx(5 * (128 * 0.001 / 16 + 64 * 0.0004 / 16))
@@ -36,14 +37,16 @@ def test_each_kind_of_network_is_timed_once_and_counts_for_its_epochs(monkeypatc
 
 
 def test_a_real_network_takes_some_time_and_trains_nothing(tmp_path: Path) -> None:
-    found = estimate([(SCS, 3)], DIGITS, CPU)
+    found = estimate([(SCS, 3)], cell_costs([SCS], DIGITS, CPU))
     assert found.seconds is not None
     assert 0 < found.seconds < math.inf
 
 
 def test_nothing_is_timed_for_the_nodes_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "seconds_of", lambda work, device: pytest.fail("timed"))
-    words = forecast([SCS, cell("conv")], run_context(tmp_path), OmegaConf.create({"launch": {"name": "slurm"}}))
+    where, config = run_context(tmp_path), OmegaConf.create({"launch": {"name": "slurm"}})
+    cells = [SCS, cell("conv")]
+    words = forecast(cells, timed(cells, where, config), where, config)
     assert words.startswith("2 cells, 6 epochs to compute on the cluster, whose nodes cannot be timed from here; ")
     assert words.endswith(" of disk")
 
@@ -54,7 +57,7 @@ def test_the_disk_is_what_a_run_takes(tmp_path: Path, layer: str) -> None:
     run_cell(which, run_context(tmp_path))
     names = (run_folder.WEIGHTS, *run_folder.EPOCHS)
     taken = sum((tmp_path / which.run_name / name).stat().st_size for name in names)
-    assert estimate([(which, 3)], DIGITS, CPU).bytes == pytest.approx(taken, rel=0.1)
+    assert estimate([(which, 3)], cell_costs([which], DIGITS, CPU)).bytes == pytest.approx(taken, rel=0.1)
 
 
 def test_the_words_name_the_device_and_share_the_work() -> None:
@@ -77,5 +80,5 @@ def test_times_in_words(seconds: float, words: str) -> None:
     ("engine", "ends"), [("eager", "of disk"), ("graphed", "as engine=eager does them, not graphed")]
 )
 def test_the_forecast_says_which_engine_was_timed(tmp_path: Path, engine: str, ends: str) -> None:
-    config = OmegaConf.create({"launch": {"name": "inline"}})
-    assert forecast([SCS], run_context(tmp_path, engine=engine), config).endswith(ends)
+    config, where = OmegaConf.create({"launch": {"name": "inline"}}), run_context(tmp_path, engine=engine)
+    assert forecast([SCS], timed([SCS], where, config), where, config).endswith(ends)

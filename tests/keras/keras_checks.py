@@ -390,7 +390,7 @@ def test_other_bad_arguments_are_named():
         (lambda: MaxAbsPool2D(0), "pool_size"),
         (lambda: MaxAbsPool2D(2, "front"), "pad_to_fit"),
         (lambda: MaxAbsPool2D(2, ties="last"), "ties"),
-        (lambda: SharpenedCosineSimilarity2D(8, 3)(np.zeros((3, 8, 8), np.float32)), "ndim"),
+        (lambda: SharpenedCosineSimilarity2D(8, 3)(np.zeros((3, 8, 8), np.float32)), "expected"),
     ]:
         with pytest.raises(ValueError, match=word):
             make()

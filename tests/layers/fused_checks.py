@@ -1,6 +1,7 @@
 """Checks of the Triton operators that run in a process of their own, where Triton interprets its kernels on the CPU.
 
-python -m tests.layers.fused_checks prints, as JSON, what each of the checks found wrong: {name: "" or a sentence}.
+python -m tests.layers.fused_checks prints, as JSON, what each of the checks found wrong: {name: "" or a sentence}, and
+ends with 1 where that is anything. With a device, such as cuda, the tensors are on it, and Triton's kernels run there.
 """
 
 from __future__ import annotations
@@ -227,9 +228,10 @@ CHECKS = {
 }
 
 
-def main() -> None:
-    """Print what each check found wrong."""
+def main(device: str = "cpu") -> int:
+    """Print what each check found wrong; return the exit status."""
     torch.set_num_threads(1)
+    torch.set_default_device(device)
     # Triton is not everywhere, and where it is it takes a second to import.
     assert "scs_study.layers.kernels.triton" not in sys.modules
     said = {}
@@ -240,7 +242,8 @@ def main() -> None:
         except Exception:
             said[name] = traceback.format_exc()
     print(json.dumps(said))
+    return int(any(said.values()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(*sys.argv[1:]))

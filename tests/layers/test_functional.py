@@ -234,7 +234,7 @@ def test_the_kernel_gradient_is_orthogonal_to_the_kernel():
         ({"padding": "full"}, "padding must be"),
         ({"padding": -1}, "padding must not be negative"),
         ({"padding": "same", "stride": 2}, "needs stride 1"),
-        ({"stride": (1, 2, 3)}, "stride must be one int or two"),
+        ({"stride": (1, 2, 3)}, "stride must be one int or 2 of them"),
     ],
 )
 def test_wrong_operands_are_refused_in_one_sentence(change, message):

@@ -294,7 +294,7 @@ def test_repr_speaks_like_conv2d():
         ({"groups": 2}, "multiples of groups"),
         ({"groups": 0}, "multiples of groups"),
         ({"kernel_size": 0}, "at least 1"),
-        ({"kernel_size": (3, 3, 3)}, "kernel_size must be one int or two"),
+        ({"kernel_size": (3, 3, 3)}, "kernel_size must be one int or 2 of them"),
         ({"padding": "full"}, "padding must be"),
         ({"padding": "same", "stride": 2}, "needs stride 1"),
         ({"padding_mode": "mirror"}, "padding_mode must be one of"),

@@ -144,7 +144,7 @@ def test_vmap_grad_and_compile_agree_with_eager():
         ({"kernel_size": 0}, "at least 1"),
         ({"kernel_size": 2, "stride": 0}, "at least 1"),
         ({"kernel_size": 2, "padding": 2}, "half of kernel_size"),
-        ({"kernel_size": (2, 2, 2)}, "kernel_size must be one int or two"),
+        ({"kernel_size": (2, 2, 2)}, "kernel_size must be one int or 2 of them"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_sentence(arguments, message):

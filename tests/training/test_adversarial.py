@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy
 
 from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet, load_images
-from scs_study.experiments.estimate import estimate
+from scs_study.experiments.estimate import cell_costs, estimate
 from scs_study.models import build_variant, initial_weights
 from scs_study.system import files
 from scs_study.system.randomness import derived
@@ -250,7 +250,7 @@ def test_beta1_is_part_of_the_recipe_and_of_a_runs_name_only_where_it_is_set() -
 @pytest.mark.parametrize("name", ["dcgan", "published"])
 def test_an_estimate_times_both_networks(images: ImageSet, name: str) -> None:
     cell = digits_cell(name)
-    found = estimate([(cell, 2)], {cell.data.images_key: images}, torch.device("cpu"))
+    found = estimate([(cell, 2)], cell_costs([cell], {cell.data.images_key: images}, torch.device("cpu")))
     assert found.seconds is not None
     assert found.seconds > 0
     assert found.bytes > 2 * 4 * 3_500_000  # the weights, and the generator's of every epoch

@@ -1,0 +1,41 @@
+"""Prints registers and spills of the Triton kernels of a step, compiled for sm_90 where no GPU need be."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
+from scs_study.system import environment
+
+environment.settle()
+
+from tabulate import tabulate
+
+from scs_study.benchmark.registers import registers
+from scs_study.command import USAGE
+from scs_study.experiments.compose import compose_cell
+from scs_study.system.console import guarded, say
+
+ARCHS = ("rohrer25k", "rohrer47k", "rohrer68k", "rohrer100k", "rohrer583k")
+
+
+def main() -> int:
+    """Return exit status 0."""
+    parser = argparse.ArgumentParser(description="registers and spills of the Triton kernels of a training step")
+    parser.add_argument("archs", nargs="*", default=ARCHS, help="networks, with SCS and MaxAbsPool at 32 pixels")
+    choices = {"layer": "scs", "activation": "none", "pooling": "maxabs", "data": "cifar10"}
+    rows = registers([compose_cell({**choices, "arch": arch}, {}, 0) for arch in parser.parse_args().archs])
+    say(tabulate([asdict(row) for row in rows], "keys"))
+    return 0
+
+
+if __name__ == "__main__":
+    with guarded():
+        try:
+            sys.exit(main())
+        except ValueError as error:
+            say(f"error: {error}", error=True)
+            sys.exit(USAGE)
