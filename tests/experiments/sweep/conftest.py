@@ -6,9 +6,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 USER = "nobody"
+
+
+@pytest.fixture
+def quiet_optuna() -> Iterator[None]:
+    """Optuna says no more than warnings; afterwards what it said before."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="session")

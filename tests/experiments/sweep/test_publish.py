@@ -50,11 +50,8 @@ def made():
 
 
 @pytest.fixture
-def study(made, tmp_path):
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield _study(made, tmp_path)
-    optuna.logging.set_verbosity(before)
+def study(made, tmp_path, quiet_optuna):
+    return _study(made, tmp_path)
 
 
 def _study(made, runs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import optuna
 import pytest
 from hydra import compose, initialize_config_dir
 
@@ -21,6 +20,7 @@ def test_there_is_something_published() -> None:
     assert [folder.name for folder in PUBLISHED if folder.name.startswith("cifar10_short")]
 
 
+@pytest.mark.usefixtures("quiet_optuna")
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_table_and_answer_are_a_function_of_the_records(folder: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
@@ -28,7 +28,6 @@ def test_table_and_answer_are_a_function_of_the_records(folder: Path, tmp_path: 
     name = folder.name.partition("-")[0]
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         sweep = sweep_of(name, compose("sweep", [f"sweep={name}"]).sweep, {})
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = load(folder.name, None, runs)
     check_settings(study, sweep)
     publish(study, sweep, runs, tmp_path / "results")

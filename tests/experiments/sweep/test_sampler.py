@@ -9,13 +9,7 @@ from scs_study.experiments.sweep.sampler import RoundedTPE, draw, make_pruner
 from scs_study.experiments.sweep.space import rounded
 from tests.experiments.sweep.sweeps import sweep
 
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 def _study(**settings):

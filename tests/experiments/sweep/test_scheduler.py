@@ -6,7 +6,6 @@ import os
 import signal
 import time
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -17,16 +16,11 @@ from scs_study.runs.lock import acquire
 from tests.experiments.sweep.sweeps import sweep, write_run
 from tests.gates import PATIENCE
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("quiet_optuna"),
+]
 NAME = "a-study"
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def open_scheduler(runs, made=None):

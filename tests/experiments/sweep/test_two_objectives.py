@@ -1,6 +1,5 @@
 """Accuracy over parameters: drawn by Optuna for both, and the front in the table, in words and as a figure."""
 
-import optuna
 import pytest
 from PIL import Image
 
@@ -14,16 +13,10 @@ from scs_study.experiments.sweep.scheduler import TrialScheduler
 from scs_study.experiments.sweep.storage import join
 from tests.experiments.sweep.sweeps import sweep, write_run
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 SIZES = {"rohrer25k": 25_000, "rohrer68k": 68_000, "rohrer100k": 114_000}
 SPACE = {"arch": list(SIZES), "train.max_lr": "log 0.001..0.1"}
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def both(**others):
