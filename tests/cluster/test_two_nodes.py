@@ -19,8 +19,8 @@ from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from tests.cluster.conftest import running
 from tests.cluster.jobs import ENGINE, cell, control, logs, run_context, settings, start_now, stopping_at_gates
-from tests.gates import Gate
-from tests.slurm.nodes import Disk, Node, clock, missing, nodes
+from tests.gates import Gate, state_of, until
+from tests.slurm.nodes import Disk, Node, clock, missing, name_of, nodes
 from tests.support.work import content
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -70,10 +70,12 @@ def test_a_study_over_two_nodes_of_which_one_is_lost_equals_one_that_was_left_in
     if happens == "dies":
         made["node2"].kill()
     else:
-        # SLURM's own would end the rest as soon as the node wakes; and its end would, of processes that hang already.
-        for pid in made["node2"].processes():
-            if "slurm" in Path(f"/proc/{pid}/comm").read_text():
-                os.kill(pid, signal.SIGKILL)
+        # SLURM's own would end the rest as soon as the node wakes. They must be gone before the rest is suspended: the
+        # kernel hangs up (SIGHUP) suspended processes whose session loses its leader.
+        theirs = [pid for pid in made["node2"].processes() if "slurm" in name_of(pid)]
+        for pid in theirs:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: all(state_of(pid) in ("", "Z", "X") for pid in theirs))
         made["node2"].hang()
     control("update", "nodename=node2", "state=down", "reason=lost")
     for name in gates.keys() - set(lost):

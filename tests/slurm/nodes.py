@@ -150,7 +150,7 @@ class Node:
         The client of the disk last: who waits for an answer of it cannot be suspended.
         """
         pids = self.processes()
-        disk = {pid for pid in pids if _name(pid) in CLIENTS}
+        disk = {pid for pid in pids if name_of(pid) in CLIENTS}
         for some in (set(pids) - disk, disk):
             for pid in some:
                 _signal(pid, signal.SIGSTOP)
@@ -167,7 +167,8 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _name(pid: int) -> str:
+def name_of(pid: int) -> str:
+    """The name of a process's program, "" where there is no such process."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
