@@ -42,7 +42,8 @@ NORMS = ("none", "batchnorm")
 PRETRAINED = "pretrained"
 SIZED_AS = "_sized_as_"
 """<a>_sized_as_<b>: the kernels of scheme a, each scaled to the L2 norm of its twin in scheme b."""
-DRAWN = ("conv2d", "uniform", "kaiming_normal")
+OWN = "own"
+DRAWN = ("conv2d", "uniform", "kaiming_normal", OWN)
 """The schemes that draw weights, torch's own first."""
 INIT_SCHEMES = (*DRAWN, PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")

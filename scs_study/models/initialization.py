@@ -46,8 +46,9 @@ def initial_weights(
     ends: the channels of an image, and the number of classes.
     scheme conv2d: torch's own law for every module (Kaiming uniform, a = sqrt 5, for nn.Conv2d); uniform: U(-1, 1) for
     every kernel, torch's law for the rest (systems.md 7, "Shared initial weights"); kaiming_normal: N(0, 2 / fan in)
-    for kernels and heads, as the public ResNet20 (systems.md 5). A damaged file, or one of another network of that
-    name, is set aside and drawn again.
+    for kernels and heads, as the public ResNet20 (systems.md 5); own: conv2d's, in
+    which build_variant draws anew what a layer replaces, by the layer's own law. A damaged file, or one of another
+    network of that name, is set aside and drawn again.
     checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: those of the `trained` plain network.
     a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
     Raises ValueError when there are no such weights, or they are not this architecture's.

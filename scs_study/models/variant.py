@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.identity import check_code
-from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION, CellConfig, LayerConfig, choice
+from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import ARCHITECTURES, PairArchitecture, plain_network
@@ -48,15 +48,30 @@ def build_variant(cell: CellConfig, shared: Mapping[str, Tensor]) -> nn.Module:
 
     Every tensor that the variant has in common with the plain network is a copy of the shared one (times
     layer.weight_scale for replaced kernels); a learned p starts at low + (high - low) * the shared draw.
+    init=own: a layer in a convolution's place starts as its authors start it, bias included.
     """
     network = _converted(cell, {name: value for name, value in shared.items() if not name.endswith(UNIT_P)})
     spec = LAYERS[cell.layer.name]
+    if cell.init == OWN:
+        _start_own(network, cell, spec.modules)
     if cell.layer.p_init is not None and spec.start_p is not None:
         low, high = cell.layer.p_init
         for path, module in network.named_modules():
             if isinstance(module, spec.modules):
                 spec.start_p(module, low + (high - low) * shared[f"{path}.{UNIT_P}"])
     return network
+
+
+@torch.no_grad()
+def _start_own(network: nn.Module, cell: CellConfig, kinds: tuple[type[nn.Module], ...]) -> None:
+    for path, module in network.named_modules():
+        if isinstance(module, kinds):
+            reset = getattr(module, "reset_parameters", None)
+            if not callable(reset):
+                raise ValueError(f"init={OWN}: the layer {cell.layer.name} has no reset_parameters(), which draws them")
+            with own_random_state(derived(f"own {cell.layer.name} {cell.arch} {cell.seed} {path}")):
+                reset()
+            module.get_parameter("weight").mul_(cell.layer.weight_scale)
 
 
 def restore_variant(cell: CellConfig, trained: Mapping[str, Tensor]) -> nn.Module:
