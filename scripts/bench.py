@@ -28,18 +28,14 @@ from scs_study.benchmark.written import write_csv
 from scs_study.command import results_folder, run_command
 from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.compose import compose_cell
+from scs_study.layers.registry import LAYERS
 from scs_study.models.architectures import ARCHITECTURES, PairArchitecture
 from scs_study.runs.context import run_context
 from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, device_name
 
-VARIANTS = {
-    "conv": (BASELINE, "relu", "max"),
-    "scs": ("scs + maxabs", "none", "maxabs"),
-    "cosine": ("cosine + maxabs", "none", "maxabs"),
-    "sdp": ("sdp + maxabs", "none", "maxabs"),
-}
+VARIANTS = {name: (f"{name} + maxabs", "none", "maxabs") for name in LAYERS} | {"conv": (BASELINE, "relu", "max")}
 CLASSIFIERS = [name for name, each in ARCHITECTURES.items() if not isinstance(each, PairArchitecture)]
 RESNET = ("conv", "scs")
 """The layers of ResNet18, which keeps its ReLU, its BatchNorm and its MaxPool (tables 2 and 8)."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from scs_study.config.schema import DRAWN
+from scs_study.config.schema import DRAWN, OWN
 from scs_study.data import Batches, load_images
 from scs_study.experiments.compose import compose_cell
 from scs_study.models import ARCHITECTURES, build_variant, initial_weights
@@ -19,7 +19,7 @@ from scs_study.system.tensors import save_tensors
 LAYERS = ("conv", "scs", "scs_mar2022", "sdp", "cosine")
 
 
-@pytest.mark.parametrize("scheme", DRAWN)
+@pytest.mark.parametrize("scheme", [scheme for scheme in DRAWN if scheme != OWN])
 @pytest.mark.parametrize("arch", ["rohrer25k", "rohrer100k"])
 def test_all_variants_start_from_byte_identical_shared_tensors(arch: str, scheme: str, tmp_path: Path) -> None:
     shared = initial_weights(arch, 3, scheme, tmp_path)
@@ -53,6 +53,26 @@ def test_march_layers_start_at_p_e_and_q_1_over_e() -> None:
     assert torch.allclose(module.q, torch.tensor(1 / torch.e))
 
 
+def test_by_its_own_law_a_layer_starts_as_its_authors_start_it_and_all_else_as_before() -> None:
+    def start(layer: str, seed: int, init: str = OWN) -> dict[str, torch.Tensor]:
+        cell = compose_cell({"layer": layer, "arch": "rohrer68k", "init": init}, {}, seed)
+        return build_variant(cell, draw("rohrer68k", seed, init)).state_dict()
+
+    rohrer, wang, common = start("scs", 0), start("wang", 0), start("scs", 0, "conv2d")
+    assert {name for name in common if not torch.equal(common[name], rohrer[name])} == {
+        f"conv{place}.weight" for place in (1, 2, 3)
+    }, "p is drawn for all alike, and the head is nobody's layer"
+    flat = rohrer["conv3.weight"].flatten()
+    assert flat.abs().max() <= 1
+    assert flat.std().item() == pytest.approx(3**-0.5, rel=0.02), "U(-1, 1)"
+    xavier = wang["conv3.weight"]
+    fans = (xavier[0].numel() + xavier[:, 0].numel()) / 2
+    assert xavier.std().item() == pytest.approx(fans**-0.5, rel=0.02), "Xavier normal"
+    again, other = start("scs", 0), start("scs", 1)
+    assert torch.equal(rohrer["conv1.weight"], again["conv1.weight"])
+    assert not torch.equal(rohrer["conv1.weight"], other["conv1.weight"])
+
+
 def test_seeds_and_architectures_draw_other_numbers() -> None:
     first = draw("rohrer68k", 0, "conv2d")["conv1.weight"]
     assert torch.equal(first, draw("rohrer68k", 0, "conv2d")["conv1.weight"])
@@ -67,7 +87,7 @@ def test_drawing_leaves_the_global_random_state_alone() -> None:
 
 
 def test_the_schemes_follow_their_laws() -> None:
-    conv, uniform, normal = (draw("rohrer583k", 0, scheme) for scheme in DRAWN)
+    conv, uniform, normal, _ = (draw("rohrer583k", 0, scheme) for scheme in DRAWN)
     weight = conv["conv2.weight"]
     bound = (1 / weight[0].numel()) ** 0.5  # Kaiming uniform with a = sqrt 5
     assert weight.abs().max() <= bound
