@@ -235,7 +235,12 @@ def _checked(file: str, values: dict[str, Any]) -> dict[str, Any]:
 def _provenance(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     starts = read_lines(folder / "provenance.jsonl")
     commits = [str(s["commit"])[:7] + ("+" if s.get("dirty") else "") for s in starts if s.get("commit")]
-    return {"commit": " ".join(dict.fromkeys(commits)) or None}
+    found: dict[str, Any] = {"commit": " ".join(dict.fromkeys(commits)) or None}
+    shared = max((n for s in starts if isinstance(n := s.get("at_once"), int)), default=1)
+    if shared > 1 and row.get("device"):
+        # Its seconds measure what the others do, too: they are not compared with those of a run alone.
+        found["device"] = f"{row['device']}, {shared} runs at once"
+    return found
 
 
 def _object(path: Path) -> dict[str, Any]:

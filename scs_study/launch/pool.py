@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -147,7 +148,9 @@ def _spawn(crew: _Crew, index: int) -> _Member:
     # torch takes seconds to import, and what its optimisers import another: once, not for every worker.
     forkserver.set_forkserver_preload([worker.__name__, "torch._dynamo"])
     ours, theirs = forkserver.Pipe()
-    there = replace(context, settings=replace(context.settings, device=devices[index % len(devices)]), _images={})
+    on_each = math.ceil(crew.size.workers / len(devices))
+    settings = replace(context.settings, device=devices[index % len(devices)], at_once=on_each)
+    there = replace(context, settings=settings, _images={})
     process = forkserver.Process(
         target=worker.serve, args=(theirs, there, crew.size.threads, crew.source.judges), name=f"worker {index}"
     )

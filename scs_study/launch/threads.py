@@ -44,7 +44,7 @@ def side_by_side(
             not_converted(each)  # traced now and remembered: tracing changes how every module of the process is called
         with contextlib.suppress(ValueError, OSError):  # each of the cells will say so itself
             context.images(cell.data)
-    context = replace(context, settings=replace(context.settings, alone=count == 1))
+    context = replace(context, settings=replace(context.settings, alone=count == 1, at_once=count))
     progress = Progress.start(cells, epochs_left(cells, context.runs))
     outcomes: dict[str, Outcome] = {}
     with StopRequest(deadline=deadline).listening() as stop:

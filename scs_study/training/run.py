@@ -39,6 +39,7 @@ class Settings:
     """How a run is computed; no part of what it computes.
 
     alone: whether no other run is in this process meanwhile. kernels: of the sharpened layers on a CPU, auto or plain.
+    at_once: how many runs share the device as far as their launcher knows, so what their seconds measure.
     """
 
     device: torch.device
@@ -46,6 +47,7 @@ class Settings:
     checkpoint_every: int = 1
     alone: bool = True
     kernels: str = KERNELS[0]
+    at_once: int = 1
 
 
 @dataclass

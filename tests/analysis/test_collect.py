@@ -229,3 +229,14 @@ def test_of_a_thousand_folders_only_the_small_files_are_read_and_each_once(tmp_p
     assert opened <= 1000 * len(("config", "status", "result", "provenance"))
     assert listed < 10
     assert isinstance(frames[0], pd.DataFrame)
+
+
+def test_seconds_of_a_run_beside_others_are_of_another_device_than_those_of_a_run_alone(tmp_path):
+    alone, beside = cell("conv", "relu", "max"), cell("scs", "none", "max")
+    write_run(tmp_path, alone, [0.5, 0.6, 0.7], seconds=(2.0, 0.5))
+    with (write_run(tmp_path, beside, [0.5, 0.6, 0.7], seconds=(3.0, 0.5)) / "provenance.jsonl").open("a") as file:
+        file.write(json.dumps({"commit": "0123456789abcdef", "at_once": 2}) + "\n")
+    frame = collect(tmp_path).set_index("layer")
+    assert list(frame.loc[["conv", "scs"], "device"]) == ["cpu", "cpu, 2 runs at once"]
+    ratios = {row.layer: row.times.train_ratio for row in table(collect(tmp_path)).rows}
+    assert ratios["scs"] is None or math.isnan(ratios["scs"])

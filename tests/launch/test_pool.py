@@ -17,7 +17,9 @@ from scs_study.launch.inline import inline
 from scs_study.launch.pool import DEATHS, PoolSize, pool, pool_size
 from scs_study.runs import lock as lease
 from scs_study.runs.context import RunContext
+from scs_study.runs.provenance import PROVENANCE
 from scs_study.runs.state import run_state
+from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 from scs_study.training import stopping
 from scs_study.training.run import Settings
@@ -79,6 +81,11 @@ def test_a_killed_worker_is_replaced_and_nobody_can_tell_from_the_results(
     inline(cells, run_context(tmp_path / "inline"))
     for each in cells:
         assert content(tmp_path / "pool" / each.run_name) == content(tmp_path / "inline" / each.run_name)
+        shared = {name: files.read_lines(tmp_path / name / each.run_name / PROVENANCE) for name in ("pool", "inline")}
+        assert {name: {start["at_once"] for start in starts} for name, starts in shared.items()} == {
+            "pool": {2},
+            "inline": {1},
+        }
 
 
 def test_a_cell_that_kills_every_worker_has_failed_and_the_others_are_done(tmp_path: Path, shut: Shut) -> None:
