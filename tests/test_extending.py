@@ -73,8 +73,8 @@ def all_runs(folder: Path) -> list[tuple[str, Path]]:
 @pytest.mark.slow
 def test_a_project_outside_brings_a_network_a_layer_an_objective_data_and_a_study(copy: Path) -> None:
     found = runs(copy / "project/runs")
-    assert found.keys() == {"mynet scaled cautious", "mynet scs cautious"}
-    config = files.read_json(found["mynet scaled cautious"] / "config.json")
+    assert found.keys() == {"mynet_w8 scaled cautious", "mynet_w8 scs cautious"}
+    config = files.read_json(found["mynet_w8 scaled cautious"] / "config.json")
     assert config["targets"] == {
         "arch": "my_project.nets.my_net",
         "layer": "my_project.layers.Scaled",

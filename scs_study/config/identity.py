@@ -37,6 +37,7 @@ from scs_study.config.source import (
     top_of,
 )
 from scs_study.config.target import split_target
+from scs_study.config.widths import split_widths
 from scs_study.system.console import say
 
 OBJECTIVES = "scs_study.training.objectives.registry", "OBJECTIVES"
@@ -109,7 +110,7 @@ def part_digest(part: str, name: str, target: object = None) -> str | None:
     digest = _digest(part, name)
     if part == "arch" and (other := _registered_elsewhere(name)):
         return other
-    return None if digest == RELEASED.get(part, {}).get(name) else digest
+    return None if digest == RELEASED.get(part, {}).get(_unsized(part, name)) else digest
 
 
 target_digest = functools.cache(lambda module, name: source_digest(module, name))
@@ -123,13 +124,18 @@ def check_code(code: Code, names: Mapping[str, str], targets: Code = ()) -> None
     """
     then = dict(code)
     for part, name in names.items():
-        released = name in (RELEASED["arch"] if part == "arch" else DEFINITIONS[part])
+        released = _unsized(part, name) in (RELEASED["arch"] if part == "arch" else DEFINITIONS[part])
         now = part_digest(part, name, dict(targets).get(part))
         if then.get(part) != now and (released or part in then):
             there, here = _said(then.get(part)), _said(now)
             raise ValueError(
                 f"{part}={name}: its source was changed since this run was made ({there} then, {here} now)"
             )
+
+
+def _unsized(part: str, name: str) -> str:
+    """A network's name as the registry has it: without its widths, which are no code."""
+    return split_widths(name)[0] if part == "arch" and _entry(name) is None else name
 
 
 def _said(digest: str | None) -> str:
@@ -139,7 +145,7 @@ def _said(digest: str | None) -> str:
 @functools.cache
 def _digest(part: str, name: str) -> str | None:
     if part == "arch":
-        entry = _entry(name)
+        entry = _entry(_unsized(part, name))
         return modules_digest(PACKAGE, [REGISTRY[0]]) if entry is None else entry.digest()
     known = DEFINITIONS[part]
     if name not in known and part == "objective":
@@ -174,7 +180,8 @@ def _registered_elsewhere(arch: str) -> str | None:
 
     Nobody can have done so before the registry was imported.
     """
-    build: Any = getattr(getattr(sys.modules.get(REGISTRY[0]), REGISTRY[1], {}).get(arch), "build", None)
+    known, arch = getattr(sys.modules.get(REGISTRY[0]), REGISTRY[1], {}), _unsized("arch", arch)
+    build: Any = getattr(known.get(arch), "build", None)
     settings = ""
     while isinstance(build, functools.partial):
         settings += f"|{build.args!r}|{sorted(build.keywords.items())!r}"

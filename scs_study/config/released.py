@@ -42,6 +42,8 @@ RELEASED: dict[str, dict[str, str]] = {
         "tied12": "0e3a60f803c1",
         "tied13": "9444e6abb378",
         "tied14": "4c455dd43bda",
+        "tied": "c691addc1de4",
+        "pairs": "0faabd94d228",
         "dcgan": "c032b6528298",
         "scs_gan": "f88cd67eafb5",
         "scs_gan_hybrid": "acee91bf59d1",

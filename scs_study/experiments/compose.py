@@ -22,7 +22,9 @@ from scs_study.config.overrides import check_files as check_files
 from scs_study.config.overrides import check_override as check_override
 from scs_study.config.overrides import override_values as override_values
 from scs_study.config.overrides import parse_overrides as parse_overrides
-from scs_study.config.schema import CHECKPOINT, FOLDER, PRETRAINED, CellConfig, cell_from_dict
+from scs_study.config.schema import CHECKPOINT, FOLDER, PRETRAINED, CellConfig, cell_from_dict, check_keys
+from scs_study.config.widths import KEY as WIDTHS_KEY
+from scs_study.config.widths import WIDTHS, sized, with_width
 from scs_study.system.places import CONF as CONF
 from scs_study.system.places import PROJECT as PROJECT
 from scs_study.system.places import user_path
@@ -46,11 +48,14 @@ def compose_cell(choices: Mapping[str, str], settings: Mapping[str, Any], seed: 
     """
     chosen = {**default_choices(), **choices}
     values: dict[str, Any] = {group: load_option(group, chosen[group]) for group in CELL_GROUPS}
-    for key, value in settings.items():
+    for key, value in sorted(settings.items()):  # arch.widths before arch.widths.0
         group, _, name = key.partition(".")
         home, _, option = name.partition("options.")
         if group in CELL_GROUPS and option and not home and option in values[group].get("options", {}):
             values[group]["options"] = {**values[group]["options"], option: value}
+            continue
+        if key.startswith(f"{WIDTHS_KEY}.") and values["arch"].get(WIDTHS):
+            values["arch"][WIDTHS] = with_width(values["arch"][WIDTHS], key, value)
             continue
         if group not in CELL_GROUPS or name not in values[group]:
             known = [f"{g}.{n}" for g in CELL_GROUPS for n in values[g] if n != "name" or g not in _NAME_ONLY]
@@ -67,6 +72,9 @@ def cell_from_values(values: Mapping[str, Any], seed: int) -> CellConfig:
     """
     plain: dict[str, Any] = {group: values[group] for group in CELL_GROUPS if group not in _NAME_ONLY}
     plain |= {group: values[group]["name"] for group in _NAME_ONLY}
+    check_keys("arch.", values["arch"], ("name", TARGET, WIDTHS), (TARGET, WIDTHS))
+    if values["arch"].get(WIDTHS) is not None:
+        plain["arch"] = sized(plain["arch"], values["arch"][WIDTHS])
     if PRETRAINED in plain["init"] and values["init"]["checkpoint"] is not None:
         scheme = checkpoint_scheme(user_path("init.checkpoint", values["init"]["checkpoint"]))
         plain["init"] = plain["init"].replace(PRETRAINED, scheme)

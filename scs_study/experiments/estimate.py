@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from scs_study.benchmark.step import BenchmarkCase, benchmark_case, seconds_of
 from scs_study.config.schema import DRAWN, CellConfig
 from scs_study.data import Batches, ImageSet
-from scs_study.models import ARCHITECTURES, build_variant, layer_paths
-from scs_study.models.architectures import PairArchitecture
+from scs_study.models import build_variant, layer_paths
+from scs_study.models.architectures import PairArchitecture, architecture
 from scs_study.models.initialization import draw
 from scs_study.models.pool_fusion import fuse_pools
 from scs_study.runs.progress import duration
@@ -84,7 +84,7 @@ def cell_costs(
     for cell in cells:
         data = images[cell.data.images_key]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
-        if kind not in costs and isinstance(ARCHITECTURES[cell.arch], PairArchitecture):
+        if kind not in costs and isinstance(architecture(cell.arch), PairArchitecture):
             costs[kind] = _of_pair(cell, data, device)
         elif kind not in costs:
             network = fuse_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))

@@ -5,14 +5,19 @@ A variant is made of it by models/conversion.py, so a new architecture is one fu
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from scs_study.config.checks import choice
+from scs_study.config.widths import KEY, split_widths
 from scs_study.models.cct import cct2, cct2_scs, cct2_scs_published, cct2_scs_rows
 from scs_study.models.gan import dcgan, scs_gan, scs_gan_hybrid
+from scs_study.models.pairs import pairs, tied
 from scs_study.models.published_nets import asl, batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
 from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
 from scs_study.models.small import (
@@ -36,7 +41,8 @@ from scs_study.models.tied import tied12, tied13, tied14
 class Architecture:
     """How to build a network, and what it can take.
 
-    build: called with num_classes and in_channels, by name. image_sizes: the sizes in pixels it takes, () for any.
+    build: called with num_classes and in_channels, by name, and with widths where it has such an argument.
+    image_sizes: the sizes in pixels it takes, () for any.
     """
 
     build: Callable[..., nn.Module]
@@ -145,6 +151,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "tied12": Architecture(tied12, (28,)),
     "tied13": Architecture(tied13, (28,)),
     "tied14": Architecture(tied14, (28,)),
+    "tied": Architecture(tied, ()),
+    "pairs": Architecture(pairs, ()),
     "dcgan": PairArchitecture(dcgan, (64,)),
     "scs_gan": PairArchitecture(scs_gan, (64,)),
     "scs_gan_hybrid": PairArchitecture(scs_gan_hybrid, (64,)),
@@ -156,7 +164,27 @@ starts from the same numbers, as the variants of one architecture do.
 """
 
 
+def architecture(arch: str) -> Architecture:
+    """Return the architecture that a cell names, with the widths that the name says.
+
+    Raises ValueError in one sentence for a name that is not known, and for widths of a network that has none to choose.
+    """
+    name, widths = (arch, ()) if arch in ARCHITECTURES else split_widths(arch)
+    choice("arch", name, ARCHITECTURES)
+    found = ARCHITECTURES[name]
+    if not widths:
+        return found
+    if not takes_widths(found.build):
+        raise ValueError(f"{KEY}={list(widths)}: {name} has no widths to choose")
+    return replace(found, build=functools.partial(found.build, widths=widths))
+
+
+def takes_widths(build: Callable[..., object]) -> bool:
+    """Return whether what builds a network has an argument `widths`."""
+    return "widths" in inspect.signature(build).parameters
+
+
 def plain_network(arch: str, ends: tuple[int, int] = (3, 10)) -> nn.Module:
     """Return the plain network of an architecture. ends: the channels of its images, and its number of classes."""
     in_channels, num_classes = ends
-    return ARCHITECTURES[arch].build(num_classes=num_classes, in_channels=in_channels)
+    return architecture(arch).build(num_classes=num_classes, in_channels=in_channels)

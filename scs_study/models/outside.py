@@ -8,8 +8,9 @@ from torch import nn
 
 from scs_study.config.schema import CellConfig
 from scs_study.config.target import load_target
+from scs_study.config.widths import split_widths
 from scs_study.layers.registry import LAYERS, LayerSpec, geometry, register
-from scs_study.models.architectures import ARCHITECTURES, Architecture
+from scs_study.models.architectures import ARCHITECTURES, Architecture, takes_widths
 
 
 def adopt(cell: CellConfig) -> None:
@@ -28,6 +29,8 @@ def _network(name: str, target: str) -> None:
     build: Any = load_target("arch", target)
     if not callable(build):
         raise ValueError(f"arch._target_={target}: must be a function of num_classes and in_channels")
+    if takes_widths(build):
+        name, _ = split_widths(name)
     there = ARCHITECTURES.setdefault(name, Architecture(build, ()))
     if there.build is not build:
         raise ValueError(f"arch={name}: that name belongs to another network already; give yours another")

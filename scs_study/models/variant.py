@@ -12,7 +12,7 @@ from scs_study.config.identity import check_code
 from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
-from scs_study.models.architectures import ARCHITECTURES, PairArchitecture, plain_network
+from scs_study.models.architectures import PairArchitecture, architecture, plain_network
 from scs_study.models.conversion import convert, convert_modules
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.outside import adopt
@@ -23,15 +23,14 @@ from scs_study.system.randomness import derived, own_random_state
 def check_cell(cell: CellConfig) -> None:
     """Raise ValueError in one sentence for a cell that cannot be built."""
     adopt(cell)
-    choice("arch", cell.arch, ARCHITECTURES)
+    built, data = architecture(cell.arch), cell.data
     choice("layer.name", cell.layer.name, LAYERS)
     check_code(cell.code, _names(cell), cell.targets)
-    architecture, data = ARCHITECTURES[cell.arch], cell.data
-    if architecture.image_sizes and data.image_size not in architecture.image_sizes:
-        sizes = ", ".join(str(size) for size in architecture.image_sizes)
+    if built.image_sizes and data.image_size not in built.image_sizes:
+        sizes = ", ".join(str(size) for size in built.image_sizes)
         raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
     wanted, kind = CLASSIFICATION, "a classifier"
-    if isinstance(architecture, PairArchitecture):
+    if isinstance(built, PairArchitecture):
         wanted, kind = ADVERSARIAL, "a generator and a discriminator"
     if cell.objective in {CLASSIFICATION, ADVERSARIAL} - {wanted}:
         raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={wanted}")
@@ -101,7 +100,7 @@ def not_converted(cell: CellConfig) -> tuple[tuple[str, str], ...]:
 def norm_as_built(cell: CellConfig) -> str:
     """Return the norm that a cell's plain network has: batchnorm or none. A network that cannot be built has none."""
     adopt(cell)
-    choice("arch", cell.arch, ARCHITECTURES)
+    architecture(cell.arch)
     try:
         return "batchnorm" if _has(cell.arch, cell.data.ends, nn.BatchNorm2d) else "none"
     except Exception:  # whatever a stranger's network does with such channels: check_cell says it
@@ -201,7 +200,7 @@ def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
     except Exception as error:  # whatever a stranger's network does with images that it cannot take
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"{arch} cannot take {ends[0]} channels of {size[0]}x{size[1]} pixels (data.image_size): {reason}"
-    if isinstance(ARCHITECTURES[arch], PairArchitecture):
+    if isinstance(architecture(arch), PairArchitecture):
         return (
             "" if tuple(shape) == (2,) else f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one"
         )

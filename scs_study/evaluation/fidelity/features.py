@@ -17,7 +17,9 @@ from scs_study.evaluation.fidelity.settings import Fidelity
 from scs_study.evaluation.frozen import frozen
 from scs_study.evaluation.trained import Trained, load_trained
 from scs_study.experiments.compose import compose_cell
-from scs_study.models import ARCHITECTURES, check_cell
+from scs_study.models import check_cell
+from scs_study.models.architectures import architecture
+from scs_study.models.outside import adopt
 from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.training.stopping import StopRequest
@@ -31,7 +33,8 @@ def classifier_cell(judged: CellConfig, settings: Fidelity) -> CellConfig:
     groups = ("arch", "layer", "activation", "pooling", "norm")
     choices = {group: str(getattr(settings, group)) for group in groups}
     plain = compose_cell({**choices, "train": "paper"}, {"train.epochs": settings.epochs}, settings.seed)
-    sizes = ARCHITECTURES[plain.arch].image_sizes if plain.arch in ARCHITECTURES else ()
+    adopt(plain)
+    sizes = architecture(plain.arch).image_sizes
     data = dataclasses.replace(judged.data, image_size=sizes[0] if sizes else judged.data.image_size)
     cell = dataclasses.replace(plain, data=data)
     check_cell(cell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from scs_study.config.groups import sweep_defaults
 from scs_study.config.images import FOLDER, JUDGES
 from scs_study.config.schema import ADVERSARIAL, CellConfig, check_keys, choice, whole
+from scs_study.config.widths import KEY as WIDTHS
+from scs_study.config.widths import split_widths
 from scs_study.experiments.compose import CELL_GROUPS, compose_cell
 from scs_study.experiments.sweep.space import IMPLIED, Dimension, dimensions_of, space_of
 from scs_study.models import check_cell
@@ -141,7 +143,7 @@ class Sweep:
     def study_name(self) -> str:
         """The study's name unless the user gives one: sweep, architecture, data, epochs, less what varies."""
         cell, varies = self.first, [dimension.key for dimension in self.dimensions]
-        parts = {"arch": cell.arch, "data": cell.data.name, "train.epochs": f"{cell.train.epochs}ep"}
+        parts = {"arch": _network(cell.arch, varies), "data": cell.data.name, "train.epochs": f"{cell.train.epochs}ep"}
         return shortened("-".join([self.sweep, *(word for key, word in parts.items() if key not in varies)]))
 
     def words(self, point: Point) -> str:
@@ -155,6 +157,7 @@ class Sweep:
         The number of trials is left out: a finished study continues when it is raised.
         """
         cell = _flat("", self.first.identity())
+        cell["arch"] = _network(cell["arch"], self.space)
         gone = {"seed", *self.space, *(key for each in self.space for key in IMPLIED.get(each, {}))}
         cell = {key: value for key, value in cell.items() if key not in gone and key.partition(".")[0] not in gone}
         search: dict[str, Any] = {f"space.{each.key}": each.written for each in self.dimensions}
@@ -256,6 +259,11 @@ def _space(space: Any, low: object, high: object) -> dict[str, Any]:
             raise ValueError(f"sweep.{key}={end}: must be a number")
     ends = "..".join(str(new if new is not None else old) for new, old in ((low, only.low), (high, only.high)))
     return _space({**space, only.key: f"{'log ' * only.log}{'int ' * only.whole}{ends}"}, None, None)
+
+
+def _network(arch: str, varies: Collection[str]) -> str:
+    """The name of a network, less the widths where they vary."""
+    return split_widths(arch)[0] if any(key.startswith(WIDTHS) for key in varies) else arch
 
 
 def _judge(cell: CellConfig) -> str:

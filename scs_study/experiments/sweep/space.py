@@ -29,6 +29,8 @@ IMPLIED: Mapping[str, Mapping[str, Any]] = {"layer.p": {"layer.p_init": None}}
 TAKEN = ("seed", "state", "accuracy", "parameters", "epochs", "epochs_planned", "trial", "attempts", "run", "front")
 """Names that a sweep's table has for other things."""
 RANGE = re.compile(r"(?P<log>log )?(?P<whole>int )?(?P<low>\S+?)\.\.(?P<high>\S+)")
+NUMBERED = re.compile(r"\.\d+$")
+"""What names one of several values of a setting: arch.widths.0."""
 FORMS = "write a range (log 0.1..10, 0..0.3, int 1..8, log int 16..256) or a list of values ([a, b])"
 
 
@@ -126,7 +128,7 @@ def dimensions_of(space: object) -> tuple[Dimension, ...]:
     for key in keys:
         if key == "seed":
             raise ValueError("sweep.space.seed: the seeds of a sweep are sweep.seeds, such as [0,1,2]")
-    short = [key.rpartition(".")[2] for key in keys]
+    short = [NUMBERED.sub("", key).rpartition(".")[2] + "".join(NUMBERED.findall(key)) for key in keys]
     clear = [
         name if short.count(name) == 1 and name not in TAKEN else key for key, name in zip(keys, short, strict=True)
     ]

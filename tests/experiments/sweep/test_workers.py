@@ -200,10 +200,11 @@ def _states(rows):
     return [row.state for row in rows]
 
 
-def test_two_objectives_are_those_of_the_runs(tmp_path):
-    space = {"arch": ["rohrer47k", "rohrer68k"], "train.max_lr": "log 0.001..0.01"}
-    search = {"objectives": ["accuracy", "parameters"], "pruner": "none", "warmup": 1, "trials": 3}
-    made = sweep(overrides={"train.epochs": 1, "train.batch_size": 256}, space=space, **search)
+def test_two_objectives_are_those_of_the_runs_whatever_their_widths(tmp_path):
+    space = {"arch.widths": [[2, 3], [4, 4, 4]], "train.max_lr": "log 0.001..0.01"}
+    search = {"objectives": ["accuracy", "parameters"], "pruner": "none", "warmup": 1, "trials": 3, "tpe_startup": 3}
+    cell = {"arch": "tied", "norm": "batchnorm", "train.epochs": 1, "train.batch_size": 256}
+    made = sweep(overrides=cell, space=space, sampler_seed=1, **search)
     context = RunContext(tmp_path / "runs", Settings(torch.device("cpu")), None, tmp_path / "data")
     run_inline(SweepSource.of(SweepPlan(made, NAME, None), context.runs, retry_failed=True), context)
     trials = load(NAME, None, context.runs).get_trials()
@@ -212,6 +213,9 @@ def test_two_objectives_are_those_of_the_runs(tmp_path):
         result = json.loads((context.runs / trial.user_attrs["run"] / "result.json").read_text())
         assert trial.values == [result["best_test_accuracy"], result["parameters"]]
         assert trial.user_attrs["reported"] == 1
+        widths = json.loads(trial.params["widths"])
+        assert trial.user_attrs["run"].startswith(f"tied_w{'-'.join(map(str, widths))}-scs-")
+    assert len({tuple(trial.values[1:]) for trial in trials}) == 2
 
 
 def test_what_a_sweep_cannot_do_is_refused_before_it_starts(tmp_path):
