@@ -23,8 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 from scs_study.analysis.plots.style import new_figure, our_style, save
 from scs_study.analysis.sweep.rows import Row
 from scs_study.analysis.sweep.threshold import Threshold
+from scs_study.experiments.sweep.dimension import Dimension
 from scs_study.experiments.sweep.settings import Sweep
-from scs_study.experiments.sweep.space import Dimension
 
 STYLES: dict[str, dict[str, Any]] = {
     "done": {"marker": "o", "facecolors": "#0072B2", "edgecolors": "#0072B2"},
@@ -198,9 +198,9 @@ def _draw_threshold(axes: Axes, found: Threshold, line: Dimension) -> None:
 def _draw_trials(axes: Axes, rows: Sequence[Row], each: Dimension, count: bool) -> None:
     """Draw a mark for every trial; with `count`, labels say how many."""
     for kind, style in STYLES.items():
-        members = [row for row in rows if kind_of(row) == kind and row.accuracy is not None]
+        members = [row for row in rows if kind_of(row) == kind and row.accuracy is not None and each.name in row.point]
         if members:
-            places = [each.place(row.point[each.name]) for row in members]
+            places = [each.rank(row.point) for row in members]
             label = f"{kind} ({len(members)})" if count else None
             axes.scatter(places, percent(members), s=36, linewidths=1.2, label=label, zorder=3, **style)
 

@@ -74,10 +74,10 @@ def importances(study: optuna.Study, sweep: Sweep) -> dict[str, float]:
     """Return the share of each setting that varied, and of the seed, in what made trials good; {} where there is
     nothing to weigh against something.
 
-    One setting with one seed is the only parameter, and its share is 1 whatever the trials say. Of two objectives it is
-    the way to the front that counts.
+    One setting with one seed is the only parameter, and its share is 1 whatever the trials say. One that varies with
+    some choice alone is in too few trials to be weighed. Of two objectives it is the way to the front that counts.
     """
-    names = {each.name for each in sweep.dimensions} | ({SEED} if len(sweep.seeds) > 1 else set())
+    names = {each.name for each in sweep.dimensions if each.when is None} | ({SEED} if len(sweep.seeds) > 1 else set())
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(names) < 2 or len(done) < LEAST_FOR_IMPORTANCE:
         return {}

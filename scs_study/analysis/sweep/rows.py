@@ -8,9 +8,10 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from scs_study.experiments.sweep.points import Point
 from scs_study.experiments.sweep.sampler import RETRY_OF, drawn
 from scs_study.experiments.sweep.scheduler import MESSAGE
-from scs_study.experiments.sweep.settings import PARAMETERS, Point, Sweep
+from scs_study.experiments.sweep.settings import PARAMETERS, Sweep
 from scs_study.experiments.sweep.source import RESULTS
 from scs_study.runs.state import run_state
 from scs_study.system import files
@@ -68,10 +69,7 @@ def rows_of(trials: Iterable[FrozenTrial], sweep: Sweep, runs: Path) -> list[Row
         tried = drawn({**last.system_attrs.get("fixed_params", {}), **last.params}, sweep)
         if tried is not None:
             rows.append(_row(last, *tried, attempts, sweep, runs))
-    places = {each.name: each.place for each in sweep.dimensions}
-    return sorted(
-        rows, key=lambda row: (*(place(row.point[name]) for name, place in places.items()), row.seed, row.number)
-    )
+    return sorted(rows, key=lambda row: (*(each.rank(row.point) for each in sweep.dimensions), row.seed, row.number))
 
 
 def by_point(rows: Iterable[Row], sweep: Sweep) -> list[list[Row]]:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 from scs_study.analysis.sweep.rows import Row
 from scs_study.analysis.table_writer import csv_text, markdown_text
+from scs_study.experiments.sweep.dimension import Dimension
 from scs_study.experiments.sweep.settings import PARAMETERS, Sweep
-from scs_study.experiments.sweep.space import Dimension
 
 ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "waiting")
 
@@ -39,7 +39,7 @@ def to_markdown(
     sides = "".join("l" if each.values else "r" for each in sweep.dimensions) + "r" + "rl" * two + "rlrrl"
     cells = []
     for row in rows:
-        known = [each.words(row.point[each.name]) for each in sweep.dimensions]
+        known = [each.of(row.point) for each in sweep.dimensions]
         known.append("" if row.accuracy is None else f"{100 * row.accuracy:.2f}")
         known += [_count(row.parameters), _mark(row, sweep, front)] * two
         cells.append([*known, f"{row.epochs}/{row.planned}", row.state, str(row.seed), str(row.number), row.run])
@@ -57,7 +57,7 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
         "data": f"{cell.data.name} at {cell.data.size_words} pixels",
         "train.epochs": f"{cell.train.epochs} epoch{'' if cell.train.epochs == 1 else 's'} a trial",
     }
-    what = ", ".join(words for key, words in same.items() if key not in sweep.space)
+    what = ", ".join(words for key, words in same.items() if key not in sweep.varies)
     grid = f"a grid of {len(sweep.grid) // len(sweep.seeds)}" if sweep.sampler == "grid" else ""
     pruner = {"median": "median pruning", "hyperband": "Hyperband", "none": "no pruning"}[sweep.pruner]
     images = "highest test accuracy so far"
@@ -72,8 +72,10 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
 def span(dimension: Dimension) -> str:
     """Return what a dimension goes over, in words."""
     if dimension.values:
-        return f"{dimension.name} of {', '.join(dimension.words(value) for value in dimension.values)}"
-    return f"{dimension.name} from {dimension.words(dimension.low)} to {dimension.words(dimension.high)}"
+        words = f"{dimension.name} of {', '.join(dimension.words(value) for value in dimension.values)}"
+    else:
+        words = f"{dimension.name} from {dimension.words(dimension.low)} to {dimension.words(dimension.high)}"
+    return words if dimension.when is None else f"{words} (where {dimension.when[0]} is {dimension.when[1]})"
 
 
 def counts(rows: Sequence[Row], total: int) -> str:
@@ -85,11 +87,11 @@ def counts(rows: Sequence[Row], total: int) -> str:
 
 
 def _words(row: Row, sweep: Sweep) -> str:
-    return ", ".join(f"{each.name} = {each.words(row.point[each.name])}" for each in sweep.dimensions)
+    return ", ".join(f"{each.name} = {each.of(row.point)}" for each in sweep.dimensions if each.name in row.point)
 
 
 def _plain(each: Dimension, row: Row) -> object:
-    value = row.point[each.name]
+    value = row.point.get(each.name)
     return each.words(value) if isinstance(value, list) else value
 
 

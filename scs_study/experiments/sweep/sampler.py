@@ -12,8 +12,9 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
-from scs_study.experiments.sweep.settings import HYPERBAND_FACTOR, Point, Sweep
-from scs_study.experiments.sweep.space import Dimension, rounded
+from scs_study.experiments.sweep.dimension import Dimension, rounded
+from scs_study.experiments.sweep.points import Point
+from scs_study.experiments.sweep.settings import HYPERBAND_FACTOR, Sweep
 
 RETRY_OF = "retry_of"
 """The attribute of a trial that took up the point of another one: that one's number."""
@@ -23,7 +24,10 @@ SEED = "seed"
 
 def draw(trial: Trial, sweep: Sweep) -> tuple[Point, int]:
     """Return the point and the seed that a trial tries, as its study's sampler draws them, or as they were queued."""
-    point = {each.name: each.value(_suggested(trial, each)) for each in sweep.dimensions}
+    point: dict[str, Any] = {}
+    for each in sweep.dimensions:
+        if each.varies(point):
+            point[each.name] = each.value(_suggested(trial, each))
     seed = trial.suggest_categorical(SEED, list(sweep.seeds))
     assert isinstance(seed, int)
     return point, seed
@@ -31,14 +35,18 @@ def draw(trial: Trial, sweep: Sweep) -> tuple[Point, int]:
 
 def drawn(params: Mapping[str, Any], sweep: Sweep) -> tuple[Point, int] | None:
     """Return the point and the seed of a trial with these parameters, None where it has not got them all yet."""
-    if not {SEED, *(each.name for each in sweep.dimensions)} <= params.keys():
-        return None
-    return {each.name: each.value(params[each.name]) for each in sweep.dimensions}, params[SEED]
+    point: dict[str, Any] = {}
+    for each in sweep.dimensions:
+        if each.varies(point):
+            if each.name not in params:
+                return None
+            point[each.name] = each.value(params[each.name])
+    return (point, params[SEED]) if SEED in params else None
 
 
 def queued(point: Point, seed: int, sweep: Sweep) -> dict[str, Any]:
     """Return the parameters of a trial that is to try this point."""
-    return {**{each.name: each.drawn(point[each.name]) for each in sweep.dimensions}, SEED: seed}
+    return {**{each.name: each.drawn(point[each.name]) for each in sweep.dimensions if each.name in point}, SEED: seed}
 
 
 def _suggested(trial: Trial, each: Dimension) -> Any:

@@ -12,8 +12,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from scs_study.config.schema import CellConfig
+from scs_study.experiments.sweep.points import Point
 from scs_study.experiments.sweep.sampler import RETRY_OF, SEED, draw, drawn, queued
-from scs_study.experiments.sweep.settings import Point, Sweep
+from scs_study.experiments.sweep.settings import Sweep
 from scs_study.experiments.sweep.storage import study_folder, turn
 from scs_study.runs.lock import Busy, Heartbeats, RunLock, acquire, owner_of
 from scs_study.runs.state import run_state

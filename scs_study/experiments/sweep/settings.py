@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +15,9 @@ from scs_study.config.schema import ADVERSARIAL, CellConfig, check_keys, choice,
 from scs_study.config.widths import KEY as WIDTHS
 from scs_study.config.widths import split_widths
 from scs_study.experiments.compose import CELL_GROUPS, compose_cell
-from scs_study.experiments.sweep.space import IMPLIED, Dimension, dimensions_of, space_of
+from scs_study.experiments.sweep.dimension import Dimension
+from scs_study.experiments.sweep.points import Point, corners, product
+from scs_study.experiments.sweep.space import IMPLIED, dimensions_of, keys_of, space_of
 from scs_study.models import check_cell
 from scs_study.system.files import shortened
 
@@ -31,9 +31,6 @@ MOST_CORNERS = 64
 """Points that are tried before anything starts; of a space with more corners, all values of each setting by itself."""
 
 _WHOLE = {"tpe_startup": 1, "points": 2, "trials": 1, "prune_startup": 1, "warmup": 1, "report_every": 1}
-
-Point = Mapping[str, Any]
-"""What a trial tries: {name of a dimension: value of its setting}."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,11 @@ class Sweep:
         """What varies, in the order of the file."""
         return dimensions_of(self.space)
 
+    @functools.cached_property
+    def varies(self) -> frozenset[str]:
+        """The settings and groups that differ from trial to trial."""
+        return frozenset(keys_of(self.dimensions))
+
     @property
     def line(self) -> Dimension | None:
         """The only range of a sweep that varies nothing else, None of every other sweep."""
@@ -82,7 +84,10 @@ class Sweep:
 
     def cell(self, point: Point, seed: int) -> CellConfig:
         """Return the cell of a trial. Raises ValueError in one sentence, such as an unknown architecture."""
-        chosen = {dimension.key: point[dimension.name] for dimension in self.dimensions}
+        chosen: dict[str, Any] = {}
+        for each in self.dimensions:
+            if each.name in point:
+                chosen |= each.settings(point[each.name])
         implied = [pair for key in chosen for pair in IMPLIED.get(key, {}).items()]
         everything = {**self.base, **self.set, **dict(implied), **chosen}
         choices = {key: value for key, value in everything.items() if key in CELL_GROUPS}
@@ -116,17 +121,13 @@ class Sweep:
     def corners(self) -> tuple[Point, ...]:
         """Points with every value of a list and both ends of a range: all of them, or those that differ from the first
         one in one setting."""
-        sides = {dimension.name: dimension.sides for dimension in self.dimensions}
-        if math.prod(len(values) for values in sides.values()) <= MOST_CORNERS:
-            return tuple(dict(zip(sides, point, strict=True)) for point in itertools.product(*sides.values()))
-        first = {name: values[0] for name, values in sides.items()}
-        return (first, *({**first, name: value} for name, values in sides.items() for value in values[1:]))
+        return corners(self.dimensions, MOST_CORNERS)
 
     @functools.cached_property
     def grid(self) -> tuple[tuple[Point, int], ...]:
         """The point and the seed of every trial of the grid; all points of the first seed come first."""
-        values = {dimension.name: dimension.grid(self.points) for dimension in self.dimensions}
-        points = [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+        values = {each.name: each.grid(self.points) for each in self.dimensions}
+        points = product(self.dimensions, lambda each: values[each.name])
         return tuple((point, seed) for seed in self.seeds for point in points)
 
     @property
@@ -142,13 +143,19 @@ class Sweep:
     @property
     def study_name(self) -> str:
         """The study's name unless the user gives one: sweep, architecture, data, epochs, less what varies."""
-        cell, varies = self.first, [dimension.key for dimension in self.dimensions]
-        parts = {"arch": _network(cell.arch, varies), "data": cell.data.name, "train.epochs": f"{cell.train.epochs}ep"}
-        return shortened("-".join([self.sweep, *(word for key, word in parts.items() if key not in varies)]))
+        cell = self.first
+        parts = {"arch": self._network, "data": cell.data.name, "train.epochs": f"{cell.train.epochs}ep"}
+        return shortened("-".join([self.sweep, *(word for key, word in parts.items() if key not in self.varies)]))
+
+    @property
+    def _network(self) -> str:
+        """The network's name, less its widths where they vary."""
+        arch, varies = self.first.arch, any(key.startswith(WIDTHS) for key in self.varies)
+        return split_widths(arch)[0] if varies else arch
 
     def words(self, point: Point) -> str:
         """Return what a trial tries, for messages."""
-        return ", ".join(f"{each.name}={each.words(point[each.name])}" for each in self.dimensions)
+        return ", ".join(f"{each.name}={each.of(point)}" for each in self.dimensions if each.name in point)
 
     def shared(self) -> dict[str, Any]:
         """Return what all workers of a study must agree on, JSON-able and flat: the cell without what varies, and the
@@ -157,10 +164,10 @@ class Sweep:
         The number of trials is left out: a finished study continues when it is raised.
         """
         cell = _flat("", self.first.identity())
-        cell["arch"] = _network(cell["arch"], self.space)
-        gone = {"seed", *self.space, *(key for each in self.space for key in IMPLIED.get(each, {}))}
+        cell["arch"] = self._network
+        gone = {"seed", *self.varies, *(key for each in self.varies for key in IMPLIED.get(each, {}))}
         cell = {key: value for key, value in cell.items() if key not in gone and key.partition(".")[0] not in gone}
-        search: dict[str, Any] = {f"space.{each.key}": each.written for each in self.dimensions}
+        search: dict[str, Any] = {f"space.{each.place}": each.written for each in self.dimensions}
         search["seeds"] = list(self.seeds)
         if self.objectives != (ACCURACY,):
             search["objectives"] = list(self.objectives)
@@ -208,8 +215,9 @@ def sweep_of(name: str, config: DictConfig, overrides: Mapping[str, Any]) -> Swe
         if not isinstance(settings[key], dict):
             raise ValueError(f"sweep.{key}={settings[key]}: must be settings by name, as in conf/sweep/quick.yaml")
     space = _space(settings.pop("space"), settings.pop("low"), settings.pop("high"))
-    for key in {*space, *(implied for each in space for implied in IMPLIED.get(each, {}))} & overrides.keys():
-        raise ValueError(f"{key}={overrides[key]}: the sweep varies {', '.join(space)}; see sweep.space in its file")
+    varies = keys_of(dimensions_of(space))
+    for key in {*varies, *(implied for each in varies for implied in IMPLIED.get(each, {}))} & overrides.keys():
+        raise ValueError(f"{key}={overrides[key]}: the sweep varies {', '.join(varies)}; see sweep.space in its file")
     everything = {**settings.pop("base"), **settings.pop("set"), **overrides}
     seeds, seed = settings.pop("seeds"), everything.pop("seed", None)
     title, margin = settings.pop("title"), _share("margin", settings.pop("margin"))
@@ -230,7 +238,10 @@ def sweep_of(name: str, config: DictConfig, overrides: Mapping[str, Any]) -> Swe
     for key, least in _WHOLE.items():
         whole(f"sweep.{key}", settings[key], least)
     if sweep.pruner != "none" and len(sweep.objectives) > 1:
-        raise ValueError(f"sweep.pruner={sweep.pruner}: a trial is given up by one objective; say sweep.pruner=none")
+        raise ValueError(
+            f"sweep.pruner={sweep.pruner}: Optuna gives a trial up by the course of one objective alone, and cannot say"
+            f" when a point is no longer on the front of {len(sweep.objectives)}; say sweep.pruner=none"
+        )
     assert sweep.total  # says which points of a grid coincide
     assert sweep.cells  # says what a setting refuses
     for key in ("warmup", "report_every"):
@@ -247,10 +258,13 @@ def _space(space: Any, low: object, high: object) -> dict[str, Any]:
     if isinstance(space, str):
         space = space_of(space)
     if low is None and high is None:
-        return {each.key: list(each.values) if each.values else each.written for each in dimensions_of(space)}
+        found = dimensions_of(space)
+        if any(each.sets for each in found):
+            return {str(key): spec for key, spec in space.items()}
+        return {each.key: list(each.values) if each.values else each.written for each in found}
     if space is None:  # a file from before sweep.space
         space = {"layer.p": "log 0.1..10"}
-    ranges = [each for each in dimensions_of(space) if not each.values]
+    ranges = [each for each in dimensions_of(space) if not each.values and each.when is None]
     if len(ranges) != 1:
         raise ValueError(f"sweep.low and sweep.high are for a space with one range; this one has {len(ranges)}")
     (only,) = ranges
@@ -259,11 +273,6 @@ def _space(space: Any, low: object, high: object) -> dict[str, Any]:
             raise ValueError(f"sweep.{key}={end}: must be a number")
     ends = "..".join(str(new if new is not None else old) for new, old in ((low, only.low), (high, only.high)))
     return _space({**space, only.key: f"{'log ' * only.log}{'int ' * only.whole}{ends}"}, None, None)
-
-
-def _network(arch: str, varies: Collection[str]) -> str:
-    """The name of a network, less the widths where they vary."""
-    return split_widths(arch)[0] if any(key.startswith(WIDTHS) for key in varies) else arch
 
 
 def _judge(cell: CellConfig) -> str:

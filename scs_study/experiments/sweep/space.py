@@ -1,29 +1,21 @@
-"""What a sweep varies (sweep.space): a range or a list of values for each of its settings."""
+"""What a sweep varies (sweep.space): a range or a list of values for a setting, everywhere or under a choice alone."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scs_study.config.checks import MOST
 from scs_study.experiments.compose import CELL_GROUPS
+from scs_study.experiments.sweep.dimension import DIGITS, Dimension, rounded, words_of
 
-DIGITS = 3
-"""Significant digits of a number from a range.
-
-A draw has 17 of them, and all would be part of the run's identity: nobody could type the run's p again, the last bit of
-exp and log differs between machines, and two draws a hair apart would be two runs. Three digits are a step of at most
-1 %, far below what an accuracy can tell apart.
-"""
 IMPLIED: Mapping[str, Mapping[str, Any]] = {"layer.p": {"layer.p_init": None}}
 """What a setting that is varied leaves no room for: an exponent that is fixed starts nowhere."""
 TAKEN = ("seed", "state", "accuracy", "parameters", "epochs", "epochs_planned", "trial", "attempts", "run", "front")
@@ -32,80 +24,6 @@ RANGE = re.compile(r"(?P<log>log )?(?P<whole>int )?(?P<low>\S+?)\.\.(?P<high>\S+
 NUMBERED = re.compile(r"\.\d+$")
 """What names one of several values of a setting: arch.widths.0."""
 FORMS = "write a range (log 0.1..10, 0..0.3, int 1..8, log int 16..256) or a list of values ([a, b])"
-
-
-def rounded(value: float) -> float:
-    """Return `value` with DIGITS significant digits."""
-    return float(f"{value:.{DIGITS}g}")
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One setting or config group that varies.
-
-    key: as a command line has it (train.max_lr, arch); name: what Optuna, tables and figures call it. values: of a list
-    of values, () for a range. low, high: of a range, both of which it has; log: drawn evenly in the logarithm; whole:
-    whole numbers only.
-    """
-
-    key: str
-    name: str
-    values: tuple[Any, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    whole: bool = False
-
-    @property
-    def written(self) -> str:
-        """The range or the values as a sweep's file may have them."""
-        if self.values:
-            return f"[{', '.join(self.words(value) for value in self.values)}]"
-        return f"{'log ' * self.log}{'int ' * self.whole}{self.words(self.low)}..{self.words(self.high)}"
-
-    @property
-    def sides(self) -> tuple[Any, ...]:
-        """The values that are tried before anything starts: all of a list, the ends of a range."""
-        return self.values or (self.value(self.low), self.value(self.high))
-
-    @property
-    def labels(self) -> tuple[str | int | float | bool | None, ...]:
-        """The values of a list as Optuna keeps them: lists as text."""
-        return tuple(self.words(value) if isinstance(value, list) else value for value in self.values)
-
-    def value(self, drawn: Any) -> Any:
-        """Return what the setting becomes when Optuna has drawn `drawn`."""
-        if self.values:
-            return self.values[self.labels.index(drawn)]
-        return int(drawn) if self.whole else rounded(drawn)
-
-    def drawn(self, value: Any) -> Any:
-        """Return what Optuna has for a value of the setting."""
-        return self.words(value) if isinstance(value, list) else value
-
-    def words(self, value: Any) -> str:
-        """Return a value as tables and messages have it."""
-        if isinstance(value, float):
-            return f"{value:.0f}" if self.whole else f"{value:g}"
-        return value if isinstance(value, str) else json.dumps(value)
-
-    def place(self, value: Any) -> float:
-        """Return where a value stands among the others."""
-        return float(self.values.index(value)) if self.values else float(value)
-
-    def grid(self, points: int) -> tuple[Any, ...]:
-        """Return the values of a list, or `points` of a range, evenly spaced. Raises ValueError where some coincide."""
-        if self.values:
-            return self.values
-        spaced = (np.geomspace if self.log else np.linspace)(self.low, self.high, points)
-        if self.whole:
-            return tuple(dict.fromkeys(round(float(each)) for each in spaced))
-        found = tuple(rounded(float(each)) for each in spaced)
-        if len(set(found)) < len(found):
-            raise ValueError(
-                f"sweep.points={points}: some would be the same {self.name} with {DIGITS} significant digits"
-            )
-        return found
 
 
 def space_of(text: str) -> object:
@@ -118,24 +36,93 @@ def space_of(text: str) -> object:
 
 
 def dimensions_of(space: object) -> tuple[Dimension, ...]:
-    """Return what `sweep.space` varies. Raises ValueError in one sentence for what is no range and no list.
+    """Return what `sweep.space` varies; what varies with a value alone comes after that value's dimension.
 
-    Whether there are such settings, and take such values, is the cells' to say.
+    Raises ValueError in one sentence for what is no range and no list. Whether there are such settings, and take such
+    values, is the cells' to say.
     """
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"sweep.space={space}: must name what varies, such as {{layer.p: log 0.1..10}}")
-    keys = [str(key) for key in space]
-    for key in keys:
+    specs = list(_specs(space, (), ""))
+    _check_once(specs)
+    keys = [spec.key for spec in specs]
+    short = {key: NUMBERED.sub("", key).rpartition(".")[2] + "".join(NUMBERED.findall(key)) for key in keys}
+    taken = [*short.values(), *TAKEN]
+    found: dict[tuple[str, ...], Dimension] = {}
+    for spec in specs:
+        name = short[spec.key] if taken.count(short[spec.key]) == 1 else spec.key
+        when = None
+        if spec.path:
+            when = (found[spec.path[:-1]].name, spec.path[-1])
+            name += f" ({when[1]})" if keys.count(spec.key) > 1 else ""
+        made = _dimension(spec.key, name, spec.varies)
+        found[(*spec.path, spec.key)] = replace(made, sets=spec.sets, when=when)
+    return tuple(found.values())
+
+
+def keys_of(dimensions: Iterable[Dimension]) -> list[str]:
+    """Return the settings and groups that dimensions give values to, those that go with a choice included."""
+    keys = [key for each in dimensions for key in (each.key, *(name for sets in each.sets.values() for name in sets))]
+    return list(dict.fromkeys(keys))
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """A dimension as it is written. path: key, value, key, value ... of the choices it stands under; sets: by value."""
+
+    key: str
+    varies: object
+    path: tuple[str, ...]
+    sets: Mapping[str, Mapping[str, Any]]
+
+
+def _specs(space: Mapping[Any, Any], path: tuple[str, ...], where: str) -> Iterator[_Spec]:
+    for key, varies in ((str(key), each) for key, each in space.items()):
         if key == "seed":
             raise ValueError("sweep.space.seed: the seeds of a sweep are sweep.seeds, such as [0,1,2]")
-    short = [NUMBERED.sub("", key).rpartition(".")[2] + "".join(NUMBERED.findall(key)) for key in keys]
-    clear = [
-        name if short.count(name) == 1 and name not in TAKEN else key for key, name in zip(keys, short, strict=True)
+        if not isinstance(varies, Mapping):
+            if not path or not _is_fixed(varies):
+                yield _Spec(key, varies, path, {})
+            continue
+        sets = {}
+        for value, more in varies.items():
+            if more is not None and not isinstance(more, Mapping):
+                raise ValueError(
+                    f"sweep.space.{where}{key}.{value}={more}: must be the settings that go with it, such as"
+                    f" {{layer.p_init: [[1, 1], [1, 3]]}}, or {{}}"
+                )
+            sets[words_of(value)] = {str(name): _fixed(each) for name, each in (more or {}).items() if _is_fixed(each)}
+        yield _Spec(key, list(varies), path, sets)
+        for value, more in varies.items():
+            yield from _specs(more or {}, (*path, key, words_of(value)), f"{where}{key}.{value}.")
+
+
+def _is_fixed(value: object) -> bool:
+    """Whether what stands under a choice goes with it as it is: all but a range, a list of several, more choices."""
+    if isinstance(value, (list, tuple)):
+        return len(value) == 1
+    return not isinstance(value, Mapping) and not (isinstance(value, str) and RANGE.fullmatch(" ".join(value.split())))
+
+
+def _fixed(value: Any) -> Any:
+    return value[0] if isinstance(value, (list, tuple)) else value
+
+
+def _check_once(specs: Sequence[_Spec]) -> None:
+    """Refuse a setting that two things would give a value at the same time."""
+    given = [(spec.path, spec.key) for spec in specs]
+    given += [
+        ((*spec.path, spec.key, value), key) for spec in specs for value, sets in spec.sets.items() for key in sets
     ]
-    return tuple(
-        _list(key, name, values) if isinstance(values, (list, tuple)) else _range(key, name, values)
-        for key, name, values in zip(keys, clear, space.values(), strict=True)
-    )
+    for number, (path, key) in enumerate(given):
+        for other, same in given[:number]:
+            apart = len(path) == len(other) > 0 and path[:-1] == other[:-1] and path[-1] != other[-1]
+            if key == same and not apart:
+                raise ValueError(f"sweep.space: {key} stands in two places that do not exclude each other")
+
+
+def _dimension(key: str, name: str, varies: object) -> Dimension:
+    return _list(key, name, varies) if isinstance(varies, (list, tuple)) else _range(key, name, varies)
 
 
 def _list(key: str, name: str, values: Sequence[Any]) -> Dimension:

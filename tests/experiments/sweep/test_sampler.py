@@ -5,8 +5,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from scs_study.experiments.sweep.dimension import rounded
 from scs_study.experiments.sweep.sampler import RoundedTPE, draw, make_pruner
-from scs_study.experiments.sweep.space import rounded
 from tests.experiments.sweep.sweeps import sweep
 
 pytestmark = pytest.mark.usefixtures("quiet_optuna")

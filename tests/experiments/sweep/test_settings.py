@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from scs_study.config.schema import cell_from_dict
 from scs_study.experiments.compose import CONF, options
+from scs_study.experiments.sweep.dimension import rounded
 from scs_study.experiments.sweep.settings import sweep_from, sweep_of
-from scs_study.experiments.sweep.space import rounded
 from tests.experiments.sweep.sweeps import sweep
 
 

@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 
 from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.sweep import settings
+from scs_study.experiments.sweep.dimension import rounded
 from scs_study.experiments.sweep.sampler import draw, drawn, queued
 from scs_study.experiments.sweep.settings import sweep_of
-from scs_study.experiments.sweep.space import dimensions_of, rounded, space_of
+from scs_study.experiments.sweep.space import dimensions_of, space_of
 from tests.experiments.sweep.sweeps import sweep
 
 MIXED = {
