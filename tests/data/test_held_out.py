@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from scs_study.data import DataError, ImageSet, load_images
 from scs_study.data.datasets import FASHION_MNIST_SET, REGISTRY
 from scs_study.data.image_set import held_out, trimmed
 from scs_study.experiments.compose import compose_cell
-from tests.data.small_sets import draw, write_mnist
+from tests.data.small_sets import draw, write_mnist, write_tree
 
 FASHION = dataclasses.replace(FASHION_MNIST_SET, train_counts=(12,) * 10, test_counts=(2,) * 10)
 
@@ -45,6 +46,18 @@ def test_fashion_mnist_is_read_in_its_own_size_and_channel(fashion: Path) -> Non
     assert rows(images.train_images) == {image.tobytes() for image in train}
     assert rows(images.test_images) == {image.tobytes() for image in test}
     assert images.classes[0] == "T-shirt/top"
+
+
+def test_fashion_mnist_as_it_is_downloaded_and_as_a_tree_is_the_same_set(fashion: Path, tmp_path: Path) -> None:
+    """Four compressed files, as its authors give them away, and a folder of PNGs for every kind of clothes."""
+    compressed, tree = tmp_path / "compressed", tmp_path / "tree"
+    compressed.mkdir()
+    for path in (fashion / "FashionMNIST" / "raw").iterdir():
+        (compressed / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    write_tree(tree / "fashion_mnist", FASHION, draw(FASHION))
+    assert (tree / "fashion_mnist" / "train" / "Ankle boot").is_dir()
+    digests = {load(root).digest for root in (fashion, compressed, tree)}
+    assert len(digests) == 1
 
 
 def test_held_out_images_are_training_images_that_are_not_trained_on(fashion: Path) -> None:
