@@ -9,6 +9,7 @@ from torch import nn
 
 from scs_study.config.widths import sized, split_widths
 from scs_study.experiments.compose import compose_cell
+from scs_study.experiments.grid import load_study, plan
 from scs_study.models import build_variant, check_cell, count_parameters
 from scs_study.models.architectures import architecture, plain_network
 from scs_study.models.initialization import draw, initial_weights
@@ -116,6 +117,11 @@ def test_a_space_of_widths_is_a_list_of_them_or_a_range_for_each():
     assert {each.arch for each in whole.cells} == {"tied_w4-4", "tied_w8-8-8"}
     assert whole.study_name == made.study_name
     assert "space.arch.widths" in str(copy.copy(whole).shared())
+
+
+def test_the_race_to_the_bottom_is_run_by_networks_below_its_bars():
+    sizes = {(cell.layer.name, cell.arch): parameters(cell) for cell in plan(load_study("mnist_widths"))}
+    assert sorted(sizes.values()) == [805, 853, 874, 1330, 1399]
 
 
 class Mine(nn.Sequential):
