@@ -47,8 +47,8 @@ def _network(widths: Sequence[int], tied: bool, num_classes: int, in_channels: i
         OrderedDict(
             [
                 ("stem", nn.Conv2d(in_channels, widths[0], 3, bias=False)),
-                ("norm", nn.BatchNorm2d(widths[0])),
                 ("pool", nn.MaxPool2d(2, ceil_mode=True)),
+                ("norm", nn.BatchNorm2d(widths[0])),
                 ("relu", nn.ReLU()),
                 ("pairs", Pairs(widths, tied)),
                 ("mean", nn.AdaptiveAvgPool2d(1)),

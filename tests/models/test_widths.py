@@ -56,7 +56,7 @@ def test_one_of_the_widths_is_a_setting_too():
 def test_a_tied_pair_is_applied_as_often_as_there_are_widths():
     network = plain_network("tied_w3-3-3-3", (1, 10)).eval()
     x = torch.rand(2, 1, 28, 28)
-    stem = network.relu(network.pool(network.norm(network.stem(x))))
+    stem = network.relu(network.norm(network.pool(network.stem(x))))
     (pair,) = network.pairs.pairs
     y = stem
     for norm in network.pairs.norms:
