@@ -48,7 +48,15 @@ DRAWN = ("conv2d", "uniform", "kaiming_normal", OWN)
 INIT_SCHEMES = (*DRAWN, PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 """The scheme of weights from a file: named after their checksum, since where the file lies is no part of a cell."""
-TRAIN_FLOATS = ("max_lr", "weight_decay", "momentum", "label_smoothing", "warm_up", "beta1")
+TRAIN_FLOATS = (
+    *("max_lr", "weight_decay", "momentum", "label_smoothing", "warm_up", "beta1"),
+    *("mixup", "cutmix", "mix_share"),
+)
+YOUNGER = ("warm_up", "beta1", "randaugment", "mixup", "cutmix", "mix_share")
+"""Settings that are younger than the first runs, whose names must stay: part of an identity only where they are set."""
+MOST_OPERATIONS, MOST_MAGNITUDE = 14, 30
+"""Of RandAugment: torchvision has 14 kinds of operation, and 31 magnitudes, 0 to 30."""
+MOST_ALPHA = 100.0
 CLASSIFICATION = "classification"
 """The objective of the paper."""
 ADVERSARIAL = "adversarial"
@@ -67,6 +75,9 @@ class TrainConfig:
     numerics: float32, tf32 (matrix products of a CUDA device in TensorFloat-32) or bf16 (autocast).
     warm_up: the share of the steps on which the rate rises; None is torch's 0.3 of schedule=onecycle, and 0 of cosine.
     beta1: of optimizer=adam, where no schedule cycles it; None is torch's 0.9.
+    randaugment: how many operations, and their magnitude (0 to 30), of torchvision's RandAugment after crop and flip.
+    mixup, cutmix: the alpha of the Beta law that says how much of another image is mixed in; with both, each batch has
+    one of them. mix_share: the share of the epochs, from the first on, whose batches are mixed; None for all of them.
     """
 
     epochs: int
@@ -80,6 +91,10 @@ class TrainConfig:
     numerics: str
     warm_up: float | None = None
     beta1: float | None = None
+    randaugment: tuple[int, int] | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
+    mix_share: float | None = None
 
     def __post_init__(self) -> None:
         whole("train.epochs", self.epochs, 1)
@@ -102,6 +117,31 @@ class TrainConfig:
             number("train.momentum", self.momentum, 0.0, 0.999)
         elif self.momentum is not None:
             raise ValueError(f"train.momentum={self.momentum} has no effect on train.optimizer={self.optimizer}")
+        self._check_mixing()
+
+    def _check_mixing(self) -> None:
+        if self.randaugment is not None:
+            if not isinstance(self.randaugment, tuple) or len(self.randaugment) != 2:
+                shown = list(self.randaugment) if isinstance(self.randaugment, tuple) else self.randaugment
+                raise ValueError(
+                    f"train.randaugment={shown}: must be null, or [operations, magnitude] such as [2, 9], torchvision's"
+                )
+            whole("train.randaugment operations", self.randaugment[0], 1, MOST_OPERATIONS)
+            whole("train.randaugment magnitude", self.randaugment[1], 0, MOST_MAGNITUDE)
+        for key in ("mixup", "cutmix"):
+            if getattr(self, key) is not None:
+                number(f"train.{key}", getattr(self, key), 0.0, MOST_ALPHA, open_low=True)
+        if self.mix_share is not None:
+            number("train.mix_share", self.mix_share, 0.0, 1.0, open_low=True)
+            if not self.mixes:
+                raise ValueError(
+                    f"train.mix_share={self.mix_share:g} has no effect without train.mixup or train.cutmix"
+                )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether batches are mixed, so that an image has shares of two classes."""
+        return self.mixup is not None or self.cutmix is not None
 
 
 @dataclass(frozen=True)
@@ -139,6 +179,8 @@ class CellConfig:
         if CHECKPOINT.sub(PRETRAINED, str(self.init)) not in INIT_SCHEMES:
             choice("init", self.init, INIT_SCHEMES)
         whole("seed", self.seed, 0)
+        if self.objective == ADVERSARIAL and self.train.mixes:
+            raise ValueError(f"train.mixup and train.cutmix mix classes, of which objective={ADVERSARIAL} knows none")
 
     def identity(self) -> dict[str, Any]:
         """Return the canonical, JSON-able dict that the run's name is computed from."""
@@ -149,7 +191,7 @@ class CellConfig:
         values = {"format": FORMAT, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
         # vars: dataclasses.asdict takes ten times as long
         values["train"] = dict(vars(self.train))
-        for key in ("warm_up", "beta1"):  # younger than the first runs, whose names must stay
+        for key in YOUNGER:
             if values["train"][key] is None:
                 del values["train"][key]
         values["layer"], values["data"] = self.layer.identity(), self.data.identity()
@@ -242,6 +284,8 @@ def _section(kind: type[T], key: str, values: object, floats: tuple[str, ...] = 
         converted["p_init"] = tuple(number(f"{key}.p_init", bound, 0.0) for bound in converted["p_init"])
     if "options" in converted and not isinstance(converted["options"], Mapping):
         raise ValueError(f"{key}.options={converted['options']}: must be a group of settings")
+    if isinstance(converted.get("randaugment"), (list, tuple)):
+        converted["randaugment"] = tuple(converted["randaugment"])
     if isinstance(converted.get("affine"), (list, tuple)):
         converted["affine"] = tuple(number(f"{key}.affine", value, -math.inf) for value in converted["affine"])
     if isinstance(converted.get("image_size"), (list, tuple)):

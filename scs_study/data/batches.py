@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scs_study.config.schema import DataConfig
+from scs_study.config.schema import DataConfig, TrainConfig
 from scs_study.data.affine import draw_affine, seen_through
 from scs_study.data.image_set import ImageSet
+from scs_study.data.mixing import draw_mixing, mixed
+from scs_study.data.randaugment import augmented, draw_operations
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,9 @@ class Plan:
     order: int64, which training image. rows, columns: int64 in 0..2*crop_padding, the upper left corner of the crop in
     the padded image. flips: bool, whether the crop is mirrored. labels: int64, on the device. starts: int64, on the
     device, the crops' first pixels in the flat list of all padded pixels. mirrored: bool (N, 1, 1, 1) on the device.
-    affine: float32 (N, 2, 3) on the device, what the finished crops are seen through (data/affine.py), or None.
+    affine: float32 (N, 2, 3) on the device, what the finished crops are seen through (data/affine.py), or None. pixels:
+    uint8 (N, H, W, C) on the device, the crops after RandAugment, or None. mixing: float32 (N, 8) on the device, what
+    the batches are mixed by (data/mixing.py), or None.
     """
 
     order: Tensor
@@ -33,6 +37,14 @@ class Plan:
     starts: Tensor
     mirrored: Tensor
     affine: Tensor | None = None
+    pixels: Tensor | None = None
+    mixing: Tensor | None = None
+
+    def shown(self) -> dict[str, Tensor]:
+        """Return what a batch is made of, a row for each image, by name."""
+        crops = ("starts", "mirrored") if self.pixels is None else ("pixels",)
+        columns = {name: getattr(self, name) for name in ("labels", *crops, "affine", "mixing")}
+        return {name: values for name, values in columns.items() if values is not None}
 
 
 class Batches:
@@ -41,17 +53,25 @@ class Batches:
     Augmentation (systems.md 7): RandomCrop(size, padding=crop_padding) with zeros, then RandomHorizontalFlip(0.5), and
     RandomAffine where there is one, equal in law to torchvision's; size is that of the images. Inputs are v/255 in
     [0, 1] without mean or standard deviation. Where image_size is another one than the images', augmented and test
-    images are resized bilinearly (align_corners=False, no antialiasing).
+    images are resized bilinearly (align_corners=False, no antialiasing). What `recipe` adds, where it is given, comes
+    after the flip (RandAugment) and at the very end (mixup, CutMix).
     """
 
     def __init__(
-        self, images: ImageSet, data: DataConfig, batch_size: int, seed: int, device: torch.device | str
+        self,
+        images: ImageSet,
+        data: DataConfig,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str,
+        recipe: TrainConfig | None = None,
     ) -> None:
         assert batch_size > 0
         assert images.train_images.shape[1:] == images.test_images.shape[1:]
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
+        self.recipe = recipe
         self.device = torch.device(device)
         pad = data.crop_padding
         self._height, self._width, self._channels = images.train_images.shape[1:]
@@ -85,8 +105,8 @@ class Batches:
     def plan(self, epoch: int) -> Plan:
         """Return the choices of one epoch, a pure function of seed, epoch and the number of images.
 
-        Order, crops, flips and affine maps have a generator each: switching one of them off leaves the others as they
-        are.
+        Order, crops, flips, affine maps, operations and mixtures have a generator each: switching one of them off
+        leaves the others as they are.
         """
         count = len(self._train_labels)
         pad = self.data.crop_padding
@@ -100,36 +120,60 @@ class Batches:
         if self.data.affine is not None:
             generator, size = self._generator(epoch, "affine"), (self._height, self._width)
             affine = draw_affine(self.data.affine, count, size, generator).to(self.device)
-        starts = (order * self._tall + rows) * self._wide + columns
+        starts = ((order * self._tall + rows) * self._wide + columns).to(self.device)
+        mirrored = flips[:, None, None, None].to(self.device)
         return Plan(
             order=order,
             rows=rows,
             columns=columns,
             flips=flips,
             labels=self._train_labels[order].to(self.device),
-            starts=starts.to(self.device),
-            mirrored=flips[:, None, None, None].to(self.device),
+            starts=starts,
+            mirrored=mirrored,
             affine=affine,
+            pixels=self._augmented(epoch, starts, mirrored),
+            mixing=self._mixing(epoch),
         )
+
+    def _augmented(self, epoch: int, starts: Tensor, mirrored: Tensor) -> Tensor | None:
+        if self.recipe is None or self.recipe.randaugment is None:
+            return None
+        operations, magnitude = self.recipe.randaugment
+        drawn = draw_operations(len(starts), operations, self._generator(epoch, "randaugment"))
+        return augmented(self._cropped(starts, mirrored), drawn, magnitude)
+
+    def _mixing(self, epoch: int) -> Tensor | None:
+        if self.recipe is None or not self.recipe.mixes:
+            return None
+        seed = self._generator(epoch, "mixing").initial_seed()
+        of_batches = draw_mixing(self.recipe, epoch, self.steps, self.data.size, seed)
+        return of_batches.repeat_interleave(self.batch_size, 0)[: self.train_images].to(self.device)
 
     def train(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
         """Return images, float32 (B, C, H, W) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an
-        epoch.
+        epoch; where its recipe mixes images, float32 (B, classes), the shares of each class.
         """
         assert 0 <= step < self.steps
         batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        affine = None if plan.affine is None else plan.affine[batch]
-        return self.crops(plan.starts[batch], plan.mirrored[batch], affine), plan.labels[batch]
+        return self.batch({name: values[batch] for name, values in plan.shown().items()})
 
-    def crops(self, starts: Tensor, mirrored: Tensor, affine: Tensor | None = None) -> Tensor:
-        """Return images, as `train` gives them, of some entries of a plan: its `starts` (B,), `mirrored` (B, 1, 1, 1)
-        and `affine` (B, 2, 3).
-        """
+    def batch(self, rows: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return images and labels, as `train` gives them, of some rows of what a plan has `shown`."""
+        y, crops = rows["labels"], rows.get("pixels")
+        if crops is None:
+            crops = self._cropped(rows["starts"], rows["mirrored"])
+        x = to_inputs(crops, self.data.size, self._white, rows.get("affine"))
+        if "mixing" not in rows:
+            return x, y
+        assert self.data.num_classes is not None
+        x, shares = mixed(x, y, rows["mixing"], self.data.num_classes)
+        return x.contiguous(memory_format=torch.channels_last), shares
+
+    def _cropped(self, starts: Tensor, mirrored: Tensor) -> Tensor:
+        """The crops, uint8 (B, H, W, C), of a plan's `starts` (B,) and `mirrored` (B, 1, 1, 1)."""
         rows = (starts[:, None] + self._rows).flatten()
         crops = self._runs.index_select(0, rows).view(-1, self._height, self._width, self._channels)
-        if self.data.flip:
-            crops = torch.where(mirrored, crops.flip(2), crops)
-        return to_inputs(crops, self.data.size, self._white, affine)
+        return torch.where(mirrored, crops.flip(2), crops) if self.data.flip else crops
 
     def test(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Return the test images, `size` at a time and in canonical order, as `train` gives them but without

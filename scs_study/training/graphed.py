@@ -154,10 +154,7 @@ class GraphedEngine(EagerEngine):
             raise Stopped
 
     def _begin(self, plan: Plan, log: StepLog, first: int) -> None:
-        wanted = {"labels": plan.labels, "starts": plan.starts, "mirrored": plan.mirrored}
-        if plan.affine is not None:
-            wanted["affine"] = plan.affine
-        for name, values in wanted.items():
+        for name, values in plan.shown().items():
             if name in self._plan:
                 self._plan[name].copy_(values)
             else:
@@ -174,8 +171,8 @@ class GraphedEngine(EagerEngine):
     def _next_step(self, size: int) -> None:
         """Do one step of the run on the next `size` images of the plan. Nothing here waits for the device."""
         entries = self._epoch_step * self.batches.batch_size + self._places[:size]
-        y, *choices = (values.index_select(0, entries) for values in self._plan.values())
-        found, gradient_norm = self._step(self.batches.crops(*choices), y)
+        rows = {name: values.index_select(0, entries) for name, values in self._plan.items()}
+        found, gradient_norm = self._step(*self.batches.batch(rows))
         with torch.no_grad():
             log = self._log
             columns = [(log.metrics[name], value) for name, value in found.items()]

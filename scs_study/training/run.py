@@ -150,7 +150,7 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
         pass  # refuses a numerics class that this device does not have, before any work
     objective = objective_of(cell)
     networks = objective.networks(shared.tensors)
-    batches = Batches(images, cell.data, cell.train.batch_size, cell.seed, settings.device)
+    batches = Batches(images, cell.data, cell.train.batch_size, cell.seed, settings.device, cell.train)
     for network in networks.values():
         network.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = train_state(networks, cell.train, batches.steps)

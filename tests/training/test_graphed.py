@@ -52,6 +52,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     )
 
 
+MIXED = {"train__randaugment": (2, 9), "train__mixup": 0.8, "train__cutmix": 1.0, "train__mix_share": 0.5}
 SGD = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__weight_decay": 1e-3}
 
 
@@ -62,6 +63,7 @@ SGD = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__weight_decay":
         ("scs", {"train__optimizer": "adamw", "train__weight_decay": 0.06, "train__schedule": "cosine"}),
         ("sdp", {"train__numerics": "bf16"}),
         ("conv", {"data__affine": (8.0, 0.1, 0.9, 1.1, 2.0)}),
+        ("conv", MIXED),
     ],
 )
 def test_a_run_with_adam_is_the_eager_engines_bit_for_bit(
@@ -105,6 +107,18 @@ def undisturbed(images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> d
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     run(folder, cell(), images)
     return traces(folder)
+
+
+@pytest.mark.parametrize("steps", [1, 4])  # among epochs with mixed images, and without
+def test_a_run_with_mixed_images_goes_on_bit_for_bit(images: ImageSet, tmp_path: Path, steps: int) -> None:
+    which = cell("conv", 2, **MIXED)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", which, images, stop=stop_after(steps))
+    run(tmp_path / "run", which, images)
+    run(tmp_path / "whole", which, images)
+    assert traces(tmp_path / "run") == traces(tmp_path / "whole")
+    plain = run(tmp_path / "plain", cell("conv", 2), images)
+    assert plain["final_test_loss"] != traces(tmp_path / "whole")["result"]["final_test_loss"]
 
 
 def test_a_diverging_run_ends_with_the_same_records(images: ImageSet, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ class Objective(Protocol):
     def gradients(self, phase: str, networks: Mapping[str, nn.Module], x: Tensor, y: Tensor) -> Mapping[str, Tensor]:
         """Compute the gradients of the network `phase` on a batch, and return its part of `logged`.
 
-        x: images, float32 (B, C, H, W) in [0, 1]; y: classes, int64 (B,). Every parameter of the network gets a
+        x: images, float32 (B, C, H, W) in [0, 1]; y: classes, int64 (B,), or of a recipe that mixes images
+        (train.mixup, train.cutmix) the classes' shares, float32 (B, classes). Every parameter of the network gets a
         gradient of its own (none is added to what was there). The result is scalars on the device: nothing may wait
         for it, since this becomes part of a CUDA graph.
         """

@@ -49,7 +49,8 @@ class Classification:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            return {"loss": loss.detach(), "correct": (output.argmax(1) == y).sum()}
+            most = y if y.dim() == 1 else y.argmax(1)  # of a mixed image, the class with the larger share
+            return {"loss": loss.detach(), "correct": (output.argmax(1) == most).sum()}
 
     def totals(self, device: torch.device) -> dict[str, Tensor]:
         """Return the sums of loss and of images classified rightly."""
