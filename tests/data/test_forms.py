@@ -10,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from scs_study.data import DataError
-from scs_study.data.datasets import CIFAR100_SET, DatasetSpec
+from scs_study.data import DataError, load_images
+from scs_study.data.datasets import CIFAR100_SET, REGISTRY, DatasetSpec
 from scs_study.data.load import load_known
+from scs_study.experiments.compose import compose_cell
+from scs_study.models import InitialWeights
+from scs_study.models.initialization import draw as draw_weights
 from scs_study.system.foreign_files import is_foreign
+from scs_study.training.run import Settings, train
 from tests.data.small_sets import COLOUR, GREY, draw, pinned, write_cifar, write_cifar100, write_mnist, write_tree
 
 LAYOUT, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
@@ -100,6 +105,20 @@ def test_cifar100s_pickles_are_read_by_their_fine_labels(tmp_path: Path) -> None
         assert load(small, tmp_path / name, tmp_path / name) == small.digest
     write_tree(tmp_path / "tree", known, splits)
     assert load(small, tmp_path / "tree", tmp_path / "tree") == small.digest
+
+
+def test_a_network_of_100_classes_is_trained_on_such_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dataclasses.replace(CIFAR100_SET, train_counts=(2,) * 100, test_counts=(1,) * 100)
+    monkeypatch.setitem(REGISTRY, known.name, write_cifar100(tmp_path, known, draw(known)))
+    settings = {"train.epochs": 1, "train.batch_size": 100, "train.mixup": 0.8}
+    cell = compose_cell({"data": "cifar100", "arch": "rohrer68k"}, settings, 0)
+    images = load_images(cell.data, tmp_path, tmp_path / "cache", download=False)
+    assert images.test_labels.tolist() == list(range(100))
+    shared = InitialWeights(draw_weights(cell.arch, 0, cell.init, cell.data.ends), "")
+    (tmp_path / "run").mkdir()
+    result = train(cell, tmp_path / "run", images, shared, Settings(torch.device("cpu")))
+    assert result["state"] == "done"
+    assert result["parameters"] == 68_029 + 90 * (1536 + 1)
 
 
 def test_pickles_of_other_classes_are_refused(tmp_path: Path) -> None:
