@@ -16,10 +16,17 @@ from torch import nn
 from scs_study.config.checks import choice
 from scs_study.config.widths import KEY, split_widths
 from scs_study.models.cct import cct2, cct2_scs, cct2_scs_published, cct2_scs_rows
+from scs_study.models.frozen import (
+    frozen_resnet18,
+    frozen_resnet18_imagenet,
+    frozen_resnet20,
+    frozen_resnet50,
+    frozen_resnet50_imagenet,
+)
 from scs_study.models.gan import dcgan, scs_gan, scs_gan_hybrid
 from scs_study.models.pairs import pairs, tied
 from scs_study.models.published_nets import asl, batchelor_resnet, batchelor_scsnet, hukkelas, hukkelas_residual
-from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev
+from scs_study.models.resnet import resnet18, resnet20, resnet20_idelbayev, resnet50
 from scs_study.models.small import (
     blog_keras,
     demo_cifar10,
@@ -51,6 +58,10 @@ class Architecture:
 
 class PairArchitecture(Architecture):
     """A generator and a discriminator (models/gan.py), for an adversarial objective, and no classifier."""
+
+
+class FrozenArchitecture(Architecture):
+    """A head on a frozen backbone (models/frozen.py), whose weights come from a file."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dcgan": PairArchitecture(dcgan, (64,)),
     "scs_gan": PairArchitecture(scs_gan, (64,)),
     "scs_gan_hybrid": PairArchitecture(scs_gan_hybrid, (64,)),
+    "resnet50": Architecture(resnet50, ()),
+    "frozen_resnet18": FrozenArchitecture(frozen_resnet18, ()),
+    "frozen_resnet20": FrozenArchitecture(frozen_resnet20, ()),
+    "frozen_resnet50": FrozenArchitecture(frozen_resnet50, ()),
+    "frozen_resnet18_imagenet": FrozenArchitecture(frozen_resnet18_imagenet, ()),
+    "frozen_resnet50_imagenet": FrozenArchitecture(frozen_resnet50_imagenet, ()),
 }
 
 KIN = dict.fromkeys(("cct2_scs_published", "cct2_scs", "cct2_scs_rows"), "cct2")

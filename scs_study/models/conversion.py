@@ -15,6 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 from scs_study.config.schema import LayerConfig
 from scs_study.layers import MaxAbsPool2d
 from scs_study.layers.registry import LAYERS, layer_types
+from scs_study.models.frozen import Frozen, learning
 
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool3d, nn.AdaptiveMaxPool2d, nn.FractionalMaxPool2d)
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
@@ -61,13 +62,13 @@ def convert_modules(
     """Return what `convert` returns, but for calls of functions, which it does not look for: tracing changes how every
     module of the process is called, and other runs may be in it.
 
-    A module that stands in several places is replaced by one and the same in each.
+    A module that stands in several places is replaced by one and the same in each; what is frozen stays.
     """
     converted: list[str] = []
     left: list[tuple[str, str]] = []
     unbiased: list[str] = []
     replacements: dict[int, nn.Module | None] = {}
-    for path, module in list(network.named_modules(remove_duplicate=False)):
+    for path, module in list(learning(network)):
         try:
             if id(module) not in replacements:
                 replacements[id(module)] = _replacement(module, layer, activation, pooling, norm)
@@ -148,10 +149,10 @@ def _layer(conv: nn.Conv2d | nn.ConvTranspose2d, layer: LayerConfig) -> nn.Modul
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module that is not torch's own and not a layer of this project."""
+    """Looks into every module that is not torch's own, not a layer of this project and not frozen."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = isinstance(m, (MaxAbsPool2d, *layer_types()))
+        ours = isinstance(m, (MaxAbsPool2d, Frozen, *layer_types()))
         return ours or super().is_leaf_module(m, module_qualified_name)
 
 

@@ -17,15 +17,24 @@ from scs_study.system.tensors import checksum, load_tensors, quarantine, save_te
 
 PREFIX = "module."
 """What nn.DataParallel puts before every name (the public ResNet20 was saved so, systems.md 5)."""
+OF_RUN = "weights.safetensors"
+"""The file of weights in a run's folder."""
 DIGITS = 12
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file, by name: a state dict, or a dict that has one as `state_dict`; safetensors or
-    torch's.
+    torch's. Of a run's folder, those of its last epoch.
 
     torch's files are loaded with weights_only=True. Raises ValueError in one sentence.
     """
+    if path.is_dir():
+        if not (path / OF_RUN).is_file():
+            raise ValueError(
+                f"init.checkpoint={path}: cannot be read as weights: it is a folder, and no finished run's: it "
+                f"has no {OF_RUN}"
+            )
+        path = path / OF_RUN
     try:
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load(path.read_bytes())

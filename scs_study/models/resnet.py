@@ -1,4 +1,4 @@
-"""The residual networks: torchvision's ResNet18 and the ResNet20 of He et al. for 32x32 images."""
+"""The residual networks: torchvision's ResNet18 and ResNet50, and the ResNet20 of He et al. for 32x32 images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 def resnet18(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """torchvision's ResNet18 with a head of 10 classes in place of 1000: 11,181,642 parameters (paper 3.1, A.1)."""
+    return _torchvisions("resnet18", num_classes, in_channels)
+
+
+def resnet50(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
+    """torchvision's ResNet50, of bottlenecks 1x1, 3x3, 1x1, with a head of 10 classes: 23,528,522 parameters."""
+    return _torchvisions("resnet50", num_classes, in_channels)
+
+
+def _torchvisions(name: str, num_classes: int, in_channels: int) -> nn.Module:
     import torchvision  # seconds, which the other architectures need not pay
 
-    network: nn.Module = torchvision.models.resnet18(weights=None)
+    network: nn.Module = getattr(torchvision.models, name)(weights=None)
     assert isinstance(network.fc, nn.Linear)
     network.fc = nn.Linear(network.fc.in_features, num_classes)
     if in_channels != 3:

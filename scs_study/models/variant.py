@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.identity import check_code
-from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
+from scs_study.config.schema import ADVERSARIAL, CHECKPOINT, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
-from scs_study.models.architectures import PairArchitecture, architecture, plain_network
+from scs_study.models.architectures import FrozenArchitecture, PairArchitecture, architecture, plain_network
 from scs_study.models.conversion import convert, convert_modules
+from scs_study.models.frozen import learning
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.outside import adopt
 from scs_study.models.pretrained import check_fit
@@ -34,6 +35,14 @@ def check_cell(cell: CellConfig) -> None:
         wanted, kind = ADVERSARIAL, "a generator and a discriminator"
     if cell.objective in {CLASSIFICATION, ADVERSARIAL} - {wanted}:
         raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={wanted}")
+    if isinstance(built, FrozenArchitecture):
+        if not CHECKPOINT.fullmatch(cell.init):
+            raise ValueError(
+                f"arch={cell.arch}: its backbone is a trained network: init=pretrained init.checkpoint=PATH, the "
+                "folder of its run or a file of its weights"
+            )
+        if cell.pooling != "max":
+            raise ValueError(f"pooling={cell.pooling} has no effect on {cell.arch}, whose head has none; choose max")
     if refusal := _refusal(cell.arch, data.ends, data.size):
         raise ValueError(refusal)
     if cell.norm == "batchnorm" and not _has(cell.arch, data.ends, nn.BatchNorm2d):
@@ -159,8 +168,14 @@ def _converted(cell: CellConfig, plain: Mapping[str, Tensor] | None) -> nn.Modul
 
 
 def layer_paths(network: nn.Module) -> list[str]:
-    """Return the module paths of the convolutions and of the layers that replaced them, in the network's order."""
-    return [path for path, module in network.named_modules() if isinstance(module, layer_types())]
+    """Return the module paths of the convolutions that learn and of the layers that replaced them, in the network's
+    order.
+    """
+    found: dict[int, str] = {}
+    for path, module in learning(network):
+        if isinstance(module, layer_types()):
+            found.setdefault(id(module), path)
+    return list(found.values())
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -168,10 +183,15 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
+def count_frozen(network: nn.Module) -> int:
+    """Return the number of values that count_parameters leaves out: those of a frozen backbone."""
+    return sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
+
+
 @functools.cache
 def _has(arch: str, ends: tuple[int, int], kind: type[nn.Module]) -> bool:
     with own_random_state(), torch.device("meta"):
-        return any(isinstance(module, kind) for module in plain_network(arch, ends).modules())
+        return any(isinstance(module, kind) for _, module in learning(plain_network(arch, ends)))
 
 
 @functools.cache

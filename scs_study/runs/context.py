@@ -11,16 +11,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, choice, flag, whole
+from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, cell_from_dict, choice, flag, whole
 from scs_study.data import ImageSet, check_batch_size, load_images
 from scs_study.layers import cpu
 from scs_study.models import initial_weights
+from scs_study.models.architectures import FrozenArchitecture, architecture
 from scs_study.models.pretrained import keep, read_checkpoint
 from scs_study.models.variant import check_last_batch
 from scs_study.runs.state import INITIAL
-from scs_study.system.files import check_path
+from scs_study.system.files import check_path, read_json
 from scs_study.system.places import PROJECT, below_project, user_path
 from scs_study.training.run import ENGINES, Settings
+from scs_study.training.run_dir import CONFIG
 
 DEVICES = ("cpu", "cuda")
 NVIDIA = Path("/dev/nvidia0")
@@ -125,8 +127,28 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
     starts = {(cell.arch, cell.seed, cell.init, cell.data.ends) for cell in cells if CHECKPOINT.search(cell.init)}
     if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
         try:
-            keep(read_checkpoint(user_path("init.checkpoint", path)), folder)
+            given = user_path("init.checkpoint", path)
+            for arch in {cell.arch for cell in cells if isinstance(architecture(cell.arch), FrozenArchitecture)}:
+                _check_backbone(arch, given)
+            keep(read_checkpoint(given), folder)
         except OSError as error:
             raise ValueError(f"runs={config.runs}: nothing can be written there: {error.strerror or error}") from error
     for arch, seed, scheme, ends in starts:
         initial_weights(arch, seed, scheme, folder, ends=ends)
+
+
+def _check_backbone(arch: str, path: Path) -> None:
+    """Do nothing for weights that a frozen backbone computes with as their run did. Raises ValueError in one sentence.
+
+    Names and shapes of weights do not tell a convolution with ReLU and max pooling from others: a run's config does.
+    """
+    config = (path if path.is_dir() else path.parent) / CONFIG
+    if not config.is_file():
+        return
+    run = cell_from_dict(read_json(config))
+    if (run.layer.name, run.activation, run.pooling) != ("conv", "relu", "max"):
+        variant = f"layer={run.layer.name} activation={run.activation} pooling={run.pooling}"
+        raise ValueError(
+            f"init.checkpoint={path}: its network has {variant}, and the backbone of {arch} layer=conv "
+            "activation=relu pooling=max"
+        )

@@ -15,18 +15,17 @@ from scs_study.config.schema import TrainConfig
 
 
 def make_optimizer(network: nn.Module, recipe: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer over all of the network's parameters, with torch's defaults for what the recipe does not
-    name.
+    """Return the optimizer over the network's parameters, but for frozen ones, with torch's defaults for what the
+    recipe does not name.
     """
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if recipe.optimizer == "sgd":
         assert recipe.momentum is not None
-        return torch.optim.SGD(
-            network.parameters(), lr=recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
+        return torch.optim.SGD(learning, lr=recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(network.parameters(), lr=recipe.max_lr, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(learning, lr=recipe.max_lr, weight_decay=recipe.weight_decay)
     betas = (0.9 if recipe.beta1 is None else recipe.beta1, 0.999)
-    return torch.optim.Adam(network.parameters(), lr=recipe.max_lr, betas=betas, weight_decay=recipe.weight_decay)
+    return torch.optim.Adam(learning, lr=recipe.max_lr, betas=betas, weight_decay=recipe.weight_decay)
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_per_epoch: int) -> LRScheduler:

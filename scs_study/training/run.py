@@ -19,6 +19,7 @@ from scs_study.layers.cpu import KERNELS
 from scs_study.layers.kernels.start import triton_starts
 from scs_study.layers.registry import LAYERS
 from scs_study.models import InitialWeights, count_parameters, not_converted
+from scs_study.models.variant import count_frozen
 from scs_study.system import files
 from scs_study.system.tensors import checksum, save_tensors
 from scs_study.training import checkpoint, record
@@ -198,14 +199,15 @@ def _finish(
     parts: Training,
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    excursions, objective = parts.progress.excursions, parts.objective
+    excursions, objective, networks = parts.progress.excursions, parts.objective, parts.state.networks.values()
     history = files.read_lines(folder / run_folder.HISTORY)
     dead = excursions and not objective.left_chance(history, images)
     collapse = objective.collapse(history)
     state = "diverged" if diverged else "untrained" if dead else "collapsed" if collapse else "done"
     save_tensors(folder / run_folder.WEIGHTS, parts.state.tensors(), {"run": cell.run_name, "state": state})
     facts = {
-        "parameters": sum(count_parameters(network) for network in parts.state.networks.values()),
+        "parameters": sum(count_parameters(network) for network in networks),
+        **({"frozen_parameters": frozen} if (frozen := sum(map(count_frozen, networks))) else {}),
         "shared_checksum": shared.checksum,
         "start_checksum": parts.start_checksum,
         "data_digest": images.digest,

@@ -46,6 +46,34 @@ def test_resnet18_can_keep_its_one_by_one_convolutions() -> None:
     assert count_parameters(build_variant(cell, draw("resnet18", 0, "conv2d"))) == 11_185_563  # systems.md 7
 
 
+def test_resnet50s_bottlenecks_are_converted_whole() -> None:
+    """torchvision's count for 1000 classes is 25,557,032: 23,508,032 without the head. SCS adds p and q."""
+    drawn = draw("resnet50", 0, "conv2d")
+    choices = {"arch": "resnet50", "norm": "batchnorm", "pooling": "max"}
+    cells = [
+        compose_cell({**choices, "layer": layer, "activation": activation}, {}, 0)
+        for layer, activation in (("conv", "relu"), ("scs", "none"))
+    ]
+    conv, scs = (build_variant(cell, drawn) for cell in cells)
+    kernels = [module.out_channels for module in conv.modules() if isinstance(module, nn.Conv2d)]
+    assert count_parameters(conv) == 23_508_032 + 2048 * 10 + 10
+    assert count_parameters(scs) == count_parameters(conv) + sum(kernels) + len(kernels) == 23_555_135
+    assert len(kernels) == 53
+    assert layer_paths(scs) == layer_paths(conv)
+    assert not any(isinstance(module, nn.Conv2d) for module in scs.modules())
+    for path, shape in (("conv1", (64, 64, 1, 1)), ("conv2", (64, 64, 3, 3)), ("conv3", (256, 64, 1, 1))):
+        weights = [network.get_submodule(f"layer1.0.{path}").weight for network in (conv, scs)]
+        assert weights[0].shape == shape
+        assert torch.equal(*weights)
+    assert not_converted(cells[1]) == ()
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for network in (conv, scs):
+        loss = nn.functional.cross_entropy(network(x), torch.tensor([1, 2]))
+        loss.backward()
+        gradients = [network.get_submodule(path).weight.grad for path in layer_paths(network)]
+        assert all(gradient is not None and gradient.isfinite().all() and gradient.any() for gradient in gradients)
+
+
 @pytest.mark.parametrize("norm", ["none", "batchnorm"])
 @pytest.mark.parametrize("arch", ["resnet18", "resnet20", "resnet20_idelbayev"])
 def test_residual_variants_have_no_relu_and_no_norm_left_where_there_should_be_none(norm: str, arch: str) -> None:
