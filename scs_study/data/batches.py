@@ -195,7 +195,7 @@ def check_batch_size(batch_size: int, images: ImageSet) -> None:
     if batch_size > len(images.train_labels):
         raise ValueError(
             f"train.batch_size={batch_size}: the training set has {len(images.train_labels)} images, and no batch can "
-            "have more"
+            f"have more; choose train.batch_size={len(images.train_labels)} or fewer"
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from scs_study.config.identity import check_code
 from scs_study.config.schema import ADVERSARIAL, CHECKPOINT, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
+from scs_study.data.memory import free_memory
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import FrozenArchitecture, PairArchitecture, architecture, plain_network
 from scs_study.models.conversion import convert, convert_modules
@@ -27,14 +28,14 @@ def check_cell(cell: CellConfig) -> None:
     built, data = architecture(cell.arch), cell.data
     choice("layer.name", cell.layer.name, LAYERS)
     check_code(cell.code, _names(cell), cell.targets)
-    if built.image_sizes and data.image_size not in built.image_sizes:
-        sizes = ", ".join(str(size) for size in built.image_sizes)
-        raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
     wanted, kind = CLASSIFICATION, "a classifier"
     if isinstance(built, PairArchitecture):
         wanted, kind = ADVERSARIAL, "a generator and a discriminator"
     if cell.objective in {CLASSIFICATION, ADVERSARIAL} - {wanted}:
         raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={wanted}")
+    if built.image_sizes and data.image_size not in built.image_sizes:
+        sizes = ", ".join(str(size) for size in built.image_sizes)
+        raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
     if isinstance(built, FrozenArchitecture):
         if not CHECKPOINT.fullmatch(cell.init):
             raise ValueError(
@@ -208,13 +209,27 @@ def _layer_refusal(arch: str, ends: tuple[int, int], layer: LayerConfig) -> str:
     return ""
 
 
+def _least_bytes(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
+    """Bytes of two images and of what the network's first convolution makes of them."""
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    kept = 0 if first is None else first.out_channels // (first.stride[0] * first.stride[1])
+    return 4 * 2 * (channels + kept) * size[0] * size[1]
+
+
 @functools.cache
 def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
     """Why the plain network cannot take such images and classes, in a sentence; "" where it can."""
     # On "meta" the first ReLU would import torch's compiler, longer than two images take; a network may look at values.
     try:
         with own_random_state(), torch.no_grad():
-            shape = plain_network(arch, ends).eval()(torch.zeros(2, ends[0], *size)).shape
+            network = plain_network(arch, ends).eval()
+            need, free = _least_bytes(network, ends[0], size), free_memory()
+            if free is not None and need > free:
+                return (
+                    f"data.image_size={size[0]}x{size[1]}: two such images need {need / 1e9:.1f} GB in the first layer "
+                    f"of {arch}, and {free / 1e9:.1f} GB are free: choose a smaller size"
+                )
+            shape = network(torch.zeros(2, ends[0], *size)).shape
     except ValueError as error:
         return str(error)
     except Exception as error:  # whatever a stranger's network does with images that it cannot take

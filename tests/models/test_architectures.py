@@ -46,6 +46,18 @@ def test_resnet18_can_keep_its_one_by_one_convolutions() -> None:
     assert count_parameters(build_variant(cell, draw("resnet18", 0, "conv2d"))) == 11_185_563  # systems.md 7
 
 
+def test_images_that_no_memory_holds_are_refused_before_one_is_shown_to_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scs_study.models.variant.free_memory", lambda: 10**9)
+    cell = compose_cell({"arch": "resnet20", "norm": "batchnorm"}, {"data.image_size": [20_000, 10_000]}, 0)
+    with pytest.raises(ValueError, match=r"two such images need 30\.4 GB in the first layer of resnet20, and 1\.0 GB"):
+        check_cell(cell)
+    # What it is comes before what size it takes.
+    with pytest.raises(ValueError, match="scs_gan is a generator and a discriminator"):
+        check_cell(compose_cell({"arch": "scs_gan"}, {}, 0))
+
+
 def test_resnet50s_bottlenecks_are_converted_whole() -> None:
     """torchvision's count for 1000 classes is 25,557,032: 23,508,032 without the head. SCS adds p and q."""
     drawn = draw("resnet50", 0, "conv2d")

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy
 from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet, load_images
 from scs_study.experiments.estimate import cell_costs, estimate
-from scs_study.models import build_variant, initial_weights
+from scs_study.models import build_variant, check_cell, initial_weights
 from scs_study.system import files
 from scs_study.system.randomness import derived
 from scs_study.system.tensors import load_tensors
@@ -230,6 +230,21 @@ def test_what_counts_as_a_collapse(spread: float, diversity: float, words: str) 
     found = objective_of(digits_cell()).collapse([{**line, "test_score_real": 0.5, "test_score_fake": 0.5}])
     assert words in found
     assert bool(found) == bool(words)
+
+
+def test_a_discriminator_that_has_won_is_a_collapse_and_says_so() -> None:
+    line = {"test_loss": 1e-4, "test_score_spread": 0.5, "test_diversity": 0.9}
+    for real, fake, words in ((0.9995, 0.0005, "certain of every image"), (0.9995, 0.002, ""), (0.995, 0.0005, "")):
+        found = objective_of(digits_cell()).collapse([{**line, "test_score_real": real, "test_score_fake": fake}])
+        assert words in found
+        assert bool(found) == bool(words)
+
+
+@pytest.mark.parametrize("size", [32, 128, [64, 32]])
+def test_a_size_that_its_networks_cannot_take_is_one_sentence(size: object) -> None:
+    sentence = r"data\.image_size=\S+: scs_gan takes images of 64 pixels only$"
+    with pytest.raises(ValueError, match=sentence):
+        check_cell(digits_cell(data__image_size=size))
 
 
 def test_numbers_that_are_not_finite_end_a_run_as_diverged(images: ImageSet, tmp_path: Path) -> None:

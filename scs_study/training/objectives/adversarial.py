@@ -43,6 +43,8 @@ KINDS, SUMMED = ("real", "fake"), ("loss", "score", "square")
 """Test images and samples; what is added up of the discriminator's answers to them."""
 SAME_SCORE, SAME_IMAGE = 1e-3, 1e-2
 """Below these the discriminator's scores of all images, and the generator's images, count as one and the same."""
+CERTAIN = 1e-3
+"""A discriminator whose mean scores are closer than this to 1 for real images, and to 0 for samples, has won."""
 
 
 class Adversarial:
@@ -194,6 +196,8 @@ class Adversarial:
         if spread < SAME_SCORE:
             score = (last["test_score_real"] + last["test_score_fake"]) / 2
             found.append(f"the discriminator gives all images, real or not, the score {score:.4f} (± {spread:.1e})")
+        if last["test_score_real"] > 1 - CERTAIN and last["test_score_fake"] < CERTAIN:
+            found.append("the discriminator is certain of every image: real ones score 1 and samples 0")
         if diversity < SAME_IMAGE:
             found.append(f"the generator draws one image whatever its noise ({100 * diversity:.2g} % of the variance)")
         return " and ".join(found)
