@@ -25,12 +25,13 @@ from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
 from scs_study.benchmark.start import StartRow, starts
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
-from scs_study.command import results_folder, run_command
+from scs_study.command import run_command
 from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.compose import compose_cell
 from scs_study.layers.registry import LAYERS
 from scs_study.models.architectures import ARCHITECTURES, PairArchitecture
 from scs_study.runs.context import run_context
+from scs_study.selection import results_folder
 from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, device_name

@@ -15,9 +15,10 @@ environment.settle()
 
 from omegaconf import DictConfig
 
-from scs_study.command import chosen_study, refuse_match, run_command
+from scs_study.command import run_command
 from scs_study.config.command_line import sweep_name
 from scs_study.launch.code_snapshot import cancel, submissions
+from scs_study.selection import chosen_study, refuse_match
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 

@@ -25,16 +25,9 @@ from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.claims.table import tally, write_claims
 from scs_study.analysis.collect import collect
-from scs_study.command import (
-    chosen_study,
-    further_runs,
-    matching_runs,
-    results_folder,
-    results_name,
-    run_command,
-    task_overrides,
-)
+from scs_study.command import run_command
 from scs_study.report.published import publish_verdicts
+from scs_study.selection import chosen_study, further_runs, matching_runs, results_folder, results_name, task_overrides
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 

@@ -21,11 +21,12 @@ from scs_study.analysis.compare.differences import METRICS, differences
 from scs_study.analysis.compare.sides import Side, matched, side
 from scs_study.analysis.compare.table import compare_text, write_compare
 from scs_study.analysis.plots.compare import compare_figure
-from scs_study.command import named_runs, refuse_match, results_folder, run_command, with_root
+from scs_study.command import run_command
 from scs_study.config.groups import near, options
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import load_study, plan
 from scs_study.runs.archive import SUFFIX, unpacked
+from scs_study.selection import named_runs, refuse_match, results_folder, with_root
 from scs_study.system.console import say
 from scs_study.system.files import shortened
 from scs_study.system.places import below_project

@@ -17,11 +17,12 @@ environment.settle()
 
 from omegaconf import DictConfig
 
-from scs_study.command import refuse_match, run_command
+from scs_study.command import run_command
 from scs_study.config.schema import choice, whole
 from scs_study.evaluation.trained import load_trained
 from scs_study.export import FORMATS, export_run
 from scs_study.runs.context import run_context
+from scs_study.selection import refuse_match
 from scs_study.system.console import say
 from scs_study.system.places import below_project, user_path
 from scs_study.training.process import prepare_process

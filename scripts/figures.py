@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.publish import publish_figures, publish_matching, study_frame
-from scs_study.command import chosen_parts, matching_runs, results_folder, results_name, run_command
+from scs_study.command import run_command
 from scs_study.experiments.grid import united
+from scs_study.selection import chosen_parts, matching_runs, results_folder, results_name
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 

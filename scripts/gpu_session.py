@@ -23,14 +23,14 @@ environment.settle()
 
 import torch
 
-from scs_study.command import FAILED, INTERRUPTED, USAGE
+from scs_study.command import FAILED, run_program
 from scs_study.config.checks import time_span
 from scs_study.launch.campaign import UNFINISHED
 from scs_study.launch.gpu_session import GRACE, Session, campaign_of, parts_of
 from scs_study.runs.progress import duration
-from scs_study.system.console import guarded, say
+from scs_study.system.console import say
 from scs_study.system.places import CODE, user_path
-from scs_study.training.stopping import Interrupted, StopRequest
+from scs_study.training.stopping import StopRequest
 
 ARCHS = ("rohrer25k", "rohrer47k", "rohrer68k", "rohrer100k", "rohrer583k")
 DEVICE = "engine.device="
@@ -77,12 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with guarded():
-        try:
-            sys.exit(main())
-        except ValueError as error:
-            say(f"error: {error}", error=True)
-            sys.exit(USAGE)
-        except (Interrupted, KeyboardInterrupt) as stopped:
-            say(f"stopped: {stopped}", error=True)
-            sys.exit(INTERRUPTED)
+    run_program(main)

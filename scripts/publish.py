@@ -22,11 +22,12 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.claims.table import tally
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
-from scs_study.command import chosen_parts, results_folder, run_command
+from scs_study.command import run_command
 from scs_study.experiments.grid import united
 from scs_study.report.published import publish_verdicts
 from scs_study.runs.archive import RECORDS, pack, unpack
 from scs_study.runs.state import run_states
+from scs_study.selection import chosen_parts, results_folder
 from scs_study.system.console import say
 from scs_study.system.places import below_project, user_path
 

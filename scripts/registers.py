@@ -15,9 +15,9 @@ environment.settle()
 from tabulate import tabulate
 
 from scs_study.benchmark.registers import registers
-from scs_study.command import USAGE
+from scs_study.command import run_program
 from scs_study.experiments.compose import compose_cell
-from scs_study.system.console import guarded, say
+from scs_study.system.console import say
 
 ARCHS = ("rohrer25k", "rohrer47k", "rohrer68k", "rohrer100k", "rohrer583k")
 
@@ -33,9 +33,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with guarded():
-        try:
-            sys.exit(main())
-        except ValueError as error:
-            say(f"error: {error}", error=True)
-            sys.exit(USAGE)
+    run_program(main)

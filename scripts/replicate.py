@@ -18,15 +18,7 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.analysis.registry import check_analyses, run_analyses
-from scs_study.command import (
-    FAILED,
-    chosen_parts,
-    refuse_match,
-    results_folder,
-    results_name,
-    run_command,
-    task_overrides,
-)
+from scs_study.command import FAILED, run_command
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
@@ -39,6 +31,7 @@ from scs_study.report.study import NAME, Chosen, of_studies, write_report
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.runs.state import run_states
+from scs_study.selection import chosen_parts, refuse_match, results_folder, results_name, task_overrides
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
 from scs_study.training.objectives.registry import check_objective

@@ -22,16 +22,7 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
-from scs_study.command import (
-    chosen_parts,
-    further_runs,
-    matching_runs,
-    results_folder,
-    results_name,
-    run_command,
-    task_overrides,
-    with_root,
-)
+from scs_study.command import run_command
 from scs_study.config.checks import whole
 from scs_study.experiments.grid import Part, Study, load_study, parts
 from scs_study.report.gather import gathered
@@ -39,6 +30,15 @@ from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
 from scs_study.report.repeat import commands, study_line
 from scs_study.report.study import NAME, Chosen, Reported, find_studies, of_studies, write_report
+from scs_study.selection import (
+    chosen_parts,
+    further_runs,
+    matching_runs,
+    results_folder,
+    results_name,
+    task_overrides,
+    with_root,
+)
 from scs_study.system.console import say
 from scs_study.system.files import shortened
 from scs_study.system.places import below_project

@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.registry import Subject, find_analysis, run_analysis
-from scs_study.command import FAILED, matching_runs, results_folder, run_command
+from scs_study.command import FAILED, run_command
 from scs_study.runs.context import run_context
+from scs_study.selection import matching_runs, results_folder
 from scs_study.training.process import prepare_process
 
 

@@ -17,11 +17,12 @@ environment.settle()
 
 from omegaconf import DictConfig, ListConfig
 
-from scs_study.command import FAILED, matching_runs, run_command
+from scs_study.command import FAILED, run_command
 from scs_study.config.schema import choice, flag
 from scs_study.runs.lock import Busy
 from scs_study.runs.manage import ACTIONS, listed
 from scs_study.runs.state import STATES
+from scs_study.selection import matching_runs
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
 

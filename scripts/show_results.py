@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.summary import summary, summary_text
-from scs_study.command import chosen_frame, results_folder, run_command
+from scs_study.command import run_command
+from scs_study.selection import chosen_frame, results_folder
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 

@@ -16,11 +16,12 @@ environment.settle()
 
 from omegaconf import DictConfig
 
-from scs_study.command import FAILED, chosen_study, refuse_match, run_command
+from scs_study.command import FAILED, run_command
 from scs_study.config.command_line import sweep_name
 from scs_study.experiments.grid import with_sources
 from scs_study.launch.monitor import monitor_study
 from scs_study.launch.status import jobs_text, status_text
+from scs_study.selection import chosen_study, refuse_match
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
 from scs_study.training.run_dir import FINAL_STATES

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
-from scs_study.command import FAILED, results_folder, run_command, task_overrides, with_root
+from scs_study.command import FAILED, run_command
 from scs_study.config.schema import choice, whole
 from scs_study.experiments.grid import cell_overrides
 from scs_study.experiments.sweep.settings import Sweep, sweep_of
@@ -37,6 +37,7 @@ from scs_study.launch.sweep import monitor_sweep, submit_sweep
 from scs_study.launch.sweep import unfinished as unfinished_trials
 from scs_study.runs.context import RunContext, check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
+from scs_study.selection import results_folder, task_overrides, with_root
 from scs_study.system.console import say
 from scs_study.training.process import prepare_process
 from scs_study.training.stopping import Interrupted, StopRequest

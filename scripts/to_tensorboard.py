@@ -17,7 +17,8 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.analysis.tensorboard import write_events
-from scs_study.command import matching_runs, run_command
+from scs_study.command import run_command
+from scs_study.selection import matching_runs
 from scs_study.system.console import say
 from scs_study.system.places import below_project
 

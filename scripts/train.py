@@ -16,13 +16,14 @@ environment.settle()
 
 from omegaconf import DictConfig
 
-from scs_study.command import FAILED, run_command, task_overrides
+from scs_study.command import FAILED, run_command
 from scs_study.experiments.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
 from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell
 from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
+from scs_study.selection import task_overrides
 from scs_study.system.console import say
 from scs_study.training.objectives.registry import check_objective
 from scs_study.training.process import prepare_process

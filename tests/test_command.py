@@ -15,12 +15,13 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from scs_study.command import results_folder, results_name, run_command
+from scs_study.command import run_command
 from scs_study.experiments.compose import CONF, PROJECT, checkpoint_scheme
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.slurm_task import settings_of
 from scs_study.runs import context
 from scs_study.runs.context import pick_device, run_context
+from scs_study.selection import results_folder, results_name
 from scs_study.system.tensors import save_tensors
 from tests.gates import PATIENCE
 
@@ -144,12 +145,12 @@ def test_a_file_of_weights_is_named_by_its_content(tmp_path: Path, monkeypatch: 
     """Where it lies makes no other study, and is nobody's business."""
     save_tensors(tmp_path / "file.safetensors", {"w": torch.ones(1)})
     monkeypatch.setattr(
-        "scs_study.command.task_overrides", lambda: [f"init.checkpoint={tmp_path / 'file.safetensors'}"]
+        "scs_study.selection.task_overrides", lambda: [f"init.checkpoint={tmp_path / 'file.safetensors'}"]
     )
     study, scheme = load_study("quick"), checkpoint_scheme(tmp_path / "file.safetensors")
     assert results_name(study) == f"quick-init.checkpoint={scheme}"
     assert results_name(dataclasses.replace(study, set={"init.checkpoint": scheme})) == "quick"
-    monkeypatch.setattr("scs_study.command.task_overrides", lambda: ["layer.w_max=null", "study.seeds=[1]"])
+    monkeypatch.setattr("scs_study.selection.task_overrides", lambda: ["layer.w_max=null", "study.seeds=[1]"])
     assert results_name(study) == "quick-layer.w_max=null-study.seeds=_1_"
 
 
@@ -157,7 +158,7 @@ def test_of_a_setting_that_is_given_twice_the_last_one_counts(monkeypatch: pytes
     study = dataclasses.replace(load_study("quick"), set={"train.epochs": 5})
 
     def named(*arguments: str) -> str:
-        monkeypatch.setattr("scs_study.command.task_overrides", lambda: list(arguments))
+        monkeypatch.setattr("scs_study.selection.task_overrides", lambda: list(arguments))
         return results_name(study)
 
     assert named("train.epochs=1", "train.epochs=2") == named("train.epochs=2") == "quick-train.epochs=2"
@@ -206,7 +207,7 @@ def test_any_number_of_overrides_makes_a_folder_that_can_be_made(
     study, names = load_study("quick"), set()
     assert len("-".join(MANY)) > 313
     for last in ("1", "2"):
-        monkeypatch.setattr("scs_study.command.task_overrides", lambda last=last: [*MANY, f"train.max_lr={last}"])
+        monkeypatch.setattr("scs_study.selection.task_overrides", lambda last=last: [*MANY, f"train.max_lr={last}"])
         names.add(results_name(study))
         (tmp_path / results_name(study)).mkdir()
     assert len(names) == 2

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "scs_study"
 ORDER = (
     *("system", "config", "layers", "interchange", "jax", "keras", "data", "models", "training", "benchmark"),
-    *("runs", "experiments", "launch", "evaluation", "export", "analysis", "report", "command"),
+    *("runs", "experiments", "launch", "evaluation", "export", "analysis", "report", "selection", "command"),
 )
 """From the bottom to the top: a room may look into those before it."""
 LINES = 350

@@ -12,12 +12,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from scs_study.command import chosen_study, run_command
+from scs_study.command import run_command
 from scs_study.config import groups as config_groups
 from scs_study.config.groups import groups, options, top_level
 from scs_study.experiments.compose import CONF, PROJECT, compose_cell
 from scs_study.experiments.grid import load_study
 from scs_study.launch.slurm import exports
+from scs_study.selection import chosen_study
 
 Printed = pytest.CaptureFixture[str]
 

@@ -14,7 +14,6 @@ from scs_study.analysis.plots.style import figure_groups
 from scs_study.analysis.robustness.report import compute, report
 from scs_study.analysis.summary import summary
 from scs_study.analysis.variants import variants
-from scs_study.command import results_name
 from scs_study.config.schema import CellConfig, cell_from_dict
 from scs_study.data import load_images
 from scs_study.evaluation.robustness.classifier import classifier
@@ -27,6 +26,7 @@ from scs_study.models.architectures import ARCHITECTURES, FrozenArchitecture, Pa
 from scs_study.models.initialization import draw
 from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
+from scs_study.selection import results_name
 from scs_study.training.run import Settings
 from tests.data.own_sets import write_flat, write_own
 
@@ -111,12 +111,12 @@ def test_results_of_other_images_are_another_folder(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = set()
-    for run_context in (root, write_flat(tmp_path / "flat")):
-        monkeypatch.setattr("scs_study.command.task_overrides", lambda p=run_context: ["data=folder", f"data.root={p}"])
+    for place in (root, write_flat(tmp_path / "flat")):
+        monkeypatch.setattr("scs_study.selection.task_overrides", lambda p=place: ["data=folder", f"data.root={p}"])
         found.add(results_name(load_study("quick")))
     assert len(found) == 2
     assert all(name.startswith("quick-data=folder-data.root=") and "/" not in name for name in found)
-    monkeypatch.setattr("scs_study.command.task_overrides", lambda: [f"data.root={root}"])
+    monkeypatch.setattr("scs_study.selection.task_overrides", lambda: [f"data.root={root}"])
     assert results_name(load_study("quick")) == "quick"
 
 
