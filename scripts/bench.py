@@ -14,6 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("bench")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 from tabulate import tabulate
@@ -25,7 +29,6 @@ from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
 from scs_study.benchmark.start import StartRow, starts
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
-from scs_study.command import run_command
 from scs_study.config.schema import CellConfig, choice, whole
 from scs_study.experiments.compose import compose_cell
 from scs_study.layers.registry import LAYERS
@@ -158,4 +161,4 @@ def _shown(rows: list[Row], head: str) -> list[Row]:
 
 
 if __name__ == "__main__":
-    run_command(main, "bench")
+    command.run(main)

@@ -36,6 +36,15 @@ from scs_study.system import environment
 
 environment.settle()
 
+if __name__ == "__main__":  # wrong words end here, before slow imports
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--launch", choices=("inline", "pool"), default="pool")
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+
 import torch
 
 from scs_study.config.schema import CellConfig
@@ -287,15 +296,8 @@ def small_disk(folder: Path) -> Path | None:
     return folder
 
 
-def main() -> int:
+def main(options: argparse.Namespace) -> int:
     """Return the exit status: 0 when all runs are equal to the undisturbed ones."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--launch", choices=("inline", "pool"), default="pool")
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="scs-chaos-", dir=options.folder))
     started = time.monotonic()
     disk = small_disk(base / "disk")
@@ -337,4 +339,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(options))

@@ -15,6 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("claims")  # wrong words end here, before slow imports
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -25,7 +29,6 @@ from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.claims.table import tally, write_claims
 from scs_study.analysis.collect import collect
-from scs_study.command import run_command
 from scs_study.report.published import publish_verdicts
 from scs_study.selection import chosen_study, further_runs, matching_runs, results_folder, results_name, task_overrides
 from scs_study.system.console import say
@@ -79,4 +82,4 @@ def chosen_frames(config: DictConfig) -> tuple[dict[Path, pd.DataFrame], str]:
 
 
 if __name__ == "__main__":
-    run_command(main, "claims")
+    command.run(main)

@@ -13,6 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("compare")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
@@ -21,7 +25,6 @@ from scs_study.analysis.compare.differences import METRICS, differences
 from scs_study.analysis.compare.sides import Side, matched, side
 from scs_study.analysis.compare.table import compare_text, write_compare
 from scs_study.analysis.plots.compare import compare_figure
-from scs_study.command import run_command
 from scs_study.config.groups import near, options
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import load_study, plan
@@ -70,4 +73,4 @@ def chosen_side(key: str, config: DictConfig) -> Side:
 
 
 if __name__ == "__main__":
-    run_command(main, "compare")
+    command.run(main)

@@ -14,10 +14,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("export")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
-from scs_study.command import run_command
 from scs_study.config.schema import choice, whole
 from scs_study.evaluation.trained import load_trained
 from scs_study.export import FORMATS, export_run
@@ -52,4 +55,4 @@ def folder_of(run: object, runs: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run_command(main, "export")
+    command.run(main)

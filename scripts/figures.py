@@ -12,12 +12,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("replicate")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.publish import publish_figures, publish_matching, study_frame
-from scs_study.command import run_command
 from scs_study.experiments.grid import united
 from scs_study.selection import chosen_parts, matching_runs, results_folder, results_name
 from scs_study.system.console import say
@@ -39,4 +42,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "replicate")
+    command.run(main)

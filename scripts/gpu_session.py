@@ -21,12 +21,8 @@ from scs_study.system import environment
 
 environment.settle()
 
-import torch
-
-from scs_study.command import FAILED, run_program
+from scs_study.command import FAILED, check_words, run_program
 from scs_study.config.checks import time_span
-from scs_study.launch.campaign import UNFINISHED
-from scs_study.launch.gpu_session import GRACE, Session, campaign_of, parts_of
 from scs_study.runs.progress import duration
 from scs_study.system.console import say
 from scs_study.system.places import CODE, user_path
@@ -49,6 +45,13 @@ def main() -> int:
     given = parser.parse_intermixed_args()
     seconds = time_span("--time", given.time)
     device = next((each.removeprefix(DEVICE) for each in given.overrides if each.startswith(DEVICE)), "cuda")
+    check_words("replicate", [f"study={given.study}", *given.overrides])
+    # Imported here: it takes seconds, and a wrong word is refused by now.
+    import torch
+
+    from scs_study.launch.campaign import UNFINISHED
+    from scs_study.launch.gpu_session import GRACE, Session, campaign_of, parts_of
+
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("there is no GPU here that torch can use (nvidia-smi?), so nothing was begun")
     folder = user_path("--folder", given.folder).absolute()

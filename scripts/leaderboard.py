@@ -15,13 +15,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("leaderboard")  # wrong words end here, before slow imports
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.leaderboard import ours_of, page_text, read_settings
-from scs_study.command import run_command
 from scs_study.runs.archive import RECORDS, unpack
 from scs_study.system.console import say
 from scs_study.system.files import write_text
@@ -56,4 +59,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "leaderboard")
+    command.run(main)

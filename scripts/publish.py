@@ -15,6 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("publish")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
@@ -22,7 +26,6 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.claims.table import tally
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
-from scs_study.command import run_command
 from scs_study.experiments.grid import united
 from scs_study.report.published import publish_verdicts
 from scs_study.runs.archive import RECORDS, pack, unpack
@@ -59,4 +62,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "publish")
+    command.run(main)

@@ -12,9 +12,6 @@ from scs_study.system import environment
 
 environment.settle()
 
-from tabulate import tabulate
-
-from scs_study.benchmark.registers import registers
 from scs_study.command import run_program
 from scs_study.experiments.compose import compose_cell
 from scs_study.system.console import say
@@ -27,7 +24,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="registers and spills of the Triton kernels of a training step")
     parser.add_argument("archs", nargs="*", default=ARCHS, help="networks, with SCS and MaxAbsPool at 32 pixels")
     choices = {"layer": "scs", "activation": "none", "pooling": "maxabs", "data": "cifar10"}
-    rows = registers([compose_cell({**choices, "arch": arch}, {}, 0) for arch in parser.parse_args().archs])
+    cells = [compose_cell({**choices, "arch": arch}, {}, 0) for arch in parser.parse_args().archs]
+    # Imported here: torch takes seconds, and what is wrong is said by now.
+    from tabulate import tabulate
+
+    from scs_study.benchmark.registers import registers
+
+    rows = registers(cells)
     say(tabulate([asdict(row) for row in rows], "keys"))
     return 0
 

@@ -11,6 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import FAILED, read_command
+
+if __name__ == "__main__":
+    command = read_command("replicate", {"--detach": "launch.detach=true"})  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
@@ -18,7 +22,6 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.analysis.registry import check_analyses, run_analyses
-from scs_study.command import FAILED, run_command
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import cell_overrides, united, with_sources
 from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
@@ -106,4 +109,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "replicate", flags={"--detach": "launch.detach=true"})
+    command.run(main)

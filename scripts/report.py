@@ -17,12 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("report")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
 from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
-from scs_study.command import run_command
 from scs_study.config.checks import whole
 from scs_study.experiments.grid import Part, Study, load_study, parts
 from scs_study.report.gather import gathered
@@ -97,4 +100,4 @@ def chosen_studies(config: DictConfig) -> list[tuple[Study, list[Part]]]:
 
 
 if __name__ == "__main__":
-    run_command(main, "report")
+    command.run(main)

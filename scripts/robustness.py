@@ -12,12 +12,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import FAILED, read_command
+
+if __name__ == "__main__":
+    command = read_command("robustness")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.registry import Subject, find_analysis, run_analysis
-from scs_study.command import FAILED, run_command
 from scs_study.runs.context import run_context
 from scs_study.selection import matching_runs, results_folder
 from scs_study.training.process import prepare_process
@@ -34,4 +37,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "robustness")
+    command.run(main)

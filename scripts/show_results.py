@@ -13,12 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("replicate")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
 from scs_study.analysis.plots.curves import curves
 from scs_study.analysis.summary import summary, summary_text
-from scs_study.command import run_command
 from scs_study.selection import chosen_frame, results_folder
 from scs_study.system.console import say
 from scs_study.system.places import below_project
@@ -36,4 +39,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "replicate")
+    command.run(main)

@@ -13,11 +13,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import FAILED, read_command
+
+if __name__ == "__main__":
+    command = read_command("simulate")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
 from scs_study.analysis.statistics.simulation import simulate, table
-from scs_study.command import FAILED, run_command
 from scs_study.config.schema import whole
 from scs_study.system.console import say
 from scs_study.system.files import write_text
@@ -43,4 +46,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "simulate")
+    command.run(main)

@@ -16,6 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import FAILED, read_command
+
+if __name__ == "__main__":
+    command = read_command("sweep", {"--detach": "launch.detach=true"})  # wrong words end here, before slow imports
 
 import optuna
 import torch
@@ -24,7 +28,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
-from scs_study.command import FAILED, run_command
 from scs_study.config.schema import choice, whole
 from scs_study.experiments.grid import cell_overrides
 from scs_study.experiments.sweep.settings import Sweep, sweep_of
@@ -140,4 +143,4 @@ def dashboard(study: optuna.Study, port: int) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "sweep", check_command_line, {"--detach": "launch.detach=true"})
+    command.run(main, check_command_line)

@@ -13,11 +13,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import read_command
+
+if __name__ == "__main__":
+    command = read_command("tensorboard")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
 from scs_study.analysis.tensorboard import write_events
-from scs_study.command import run_command
 from scs_study.selection import matching_runs
 from scs_study.system.console import say
 from scs_study.system.places import below_project
@@ -34,4 +37,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "tensorboard")
+    command.run(main)

@@ -13,10 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
+from scs_study.command import FAILED, read_command
+
+if __name__ == "__main__":
+    command = read_command("config")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
-from scs_study.command import FAILED, run_command
 from scs_study.experiments.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
 from scs_study.experiments.grid import cell_overrides, with_sources
 from scs_study.launch.inline import inline
@@ -60,4 +63,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "config", check)
+    command.run(main, check)

@@ -93,6 +93,25 @@ def test_a_misspelt_command_gets_one_line(
     assert refused(monkeypatch, capsys, *arguments).startswith(sentence)
 
 
+REFUSALS = """
+import contextlib, io, pathlib, runpy, sys
+for script in sorted(pathlib.Path("scripts").glob("*.py")):
+    sys.argv, said = [str(script), "nonsense"], io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        slow = sorted({"torch", "numpy", "pandas", "scipy", "matplotlib", "optuna", "captum"} & sys.modules.keys())
+        print(script.stem, end.code, "nonsense" in said.getvalue(), *slow)
+"""
+
+
+def test_no_command_waits_for_torch_to_refuse_a_wrong_word() -> None:
+    """One process for all: what a command had imported would still be there in those after it."""
+    done = subprocess.run([sys.executable, "-c", REFUSALS], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert done.stdout.splitlines() == [f"{each.stem} 2 True" for each in sorted((PROJECT / "scripts").glob("*.py"))]
+
+
 def test_a_machine_without_a_gpu_may_submit_to_nodes_that_have_one() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("replicate", ["launch=slurm", "engine.device=cuda"])
