@@ -26,7 +26,7 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.claims.table import tally
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
-from scs_study.experiments.grid import united
+from scs_study.experiments.grid import merged
 from scs_study.report.published import publish_verdicts
 from scs_study.runs.archive import RECORDS, pack, unpack
 from scs_study.runs.state import run_states
@@ -44,7 +44,7 @@ def main(config: DictConfig) -> int:
         names = unpack(folder / RECORDS, user_path("unpack", config.unpack))
         say(f"{len(names)} runs in {config.unpack}")
         return 0
-    cells = united(study, made_of)
+    cells = merged(study, made_of)
     done = [name for name, state in run_states(runs, cells).items() if state.final]
     if not done:
         raise ValueError(f"none of the study's {len(cells)} runs in {runs} is finished")

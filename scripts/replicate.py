@@ -23,7 +23,7 @@ from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.analysis.registry import check_analyses, run_analyses
 from scs_study.config.schema import choice
-from scs_study.experiments.grid import cell_overrides, united, with_sources
+from scs_study.experiments.grid import cell_overrides, merged, with_parents
 from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
 from scs_study.launch.registry import budget_of, forecast, incomplete, launch, processes, timed
 from scs_study.launch.status import plan_records, status_text
@@ -31,7 +31,7 @@ from scs_study.models.variant import check_cell, remarks
 from scs_study.report.gather import collected
 from scs_study.report.repeat import study_line
 from scs_study.report.study import NAME, Chosen, of_studies, write_report
-from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
+from scs_study.runs.context import check_checkpoint, place_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.runs.state import run_states
 from scs_study.selection import chosen_parts, refuse_match, results_folder, results_name, task_overrides
@@ -48,8 +48,8 @@ def main(config: DictConfig) -> int:
     budget = budget_of(config)
     prepare_process()
     study, made_of = chosen_parts(config)
-    cells = united(study, made_of)
-    work = with_sources(cells)
+    cells = merged(study, made_of)
+    work = with_parents(cells)
     for cell in work:
         check_cell(cell)
         check_objective(cell)
@@ -60,7 +60,7 @@ def main(config: DictConfig) -> int:
         return FAILED if lost() else 0  # to be read is all that a plan is for
     overrides = cell_overrides(task_overrides())
     check_checkpoint(cells, overrides)
-    keep_checkpoint(config, cells, overrides)
+    place_checkpoint(config, cells, overrides)
     context, folder = run_context(config), results_folder(config, results_name(study))
     check_analyses(made_of, config)
     missing, parents = incomplete(work, runs), len(work) - len(cells)
@@ -100,7 +100,7 @@ def main(config: DictConfig) -> int:
     failed = [(name, outcome) for name, outcome in outcomes.items() if outcome.state == "failed"]
     for name, outcome in failed:
         say(f"failed: {name}: {outcome.message} (see {runs / name / 'error.txt'})")
-    words = campaign.words(ended, [name for name, _ in failed]) if out_of_time else ""
+    words = campaign.describe(ended, [name for name, _ in failed]) if out_of_time else ""
     if words:
         say(words)
     if failed or problems:

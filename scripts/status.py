@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from scs_study.command import FAILED, run_command
 from scs_study.config.command_line import sweep_name
-from scs_study.experiments.grid import with_sources
+from scs_study.experiments.grid import with_parents
 from scs_study.launch.monitor import monitor_study
 from scs_study.launch.status import jobs_text, status_text
 from scs_study.selection import chosen_study, refuse_match
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> int:
         return of_sweep(str(config.sweep_name), config.storage, below_project(config.runs), config.wait)
     refuse_match(config)
     study, chosen = chosen_study(config)
-    cells = with_sources(chosen)
+    cells = with_parents(chosen)
     runs = below_project(config.runs)
     outcomes = monitor_study(study.name, cells, runs) if config.wait else {}
     say(status_text(cells, runs))

@@ -38,7 +38,7 @@ from scs_study.launch.pool import PoolSize, pool_size, run_pool
 from scs_study.launch.registry import LAUNCHERS, check_writable, pool_of
 from scs_study.launch.sweep import monitor_sweep, submit_sweep
 from scs_study.launch.sweep import unfinished as unfinished_trials
-from scs_study.runs.context import RunContext, check_checkpoint, keep_checkpoint, run_context
+from scs_study.runs.context import RunContext, check_checkpoint, place_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.selection import results_folder, task_overrides, with_root
 from scs_study.system.console import say
@@ -68,7 +68,7 @@ def main(config: DictConfig) -> int:
         cells = [dataclasses.replace(cell, seed=seed) for cell in sweep.cells for seed in sweep.seeds]
         overrides = cell_overrides(task_overrides())
         check_checkpoint(cells, overrides)
-        keep_checkpoint(config, cells, overrides)
+        place_checkpoint(config, cells, overrides)
         say(f"{name}: {sweep.title}; {sweep.total} trials, chosen by the accuracy on {sweep.judged_by} images")
         tell_unknown_commit()
         plan = SweepPlan(sweep, name, config.storage)

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.publish import publish_matching, publish_tables, study_frame
-from scs_study.experiments.grid import united
+from scs_study.experiments.grid import merged
 from scs_study.selection import chosen_parts, matching_runs, results_folder, results_name
 from scs_study.system.console import say
 from scs_study.system.places import below_project
@@ -36,7 +36,7 @@ def main(config: DictConfig) -> int:
         return 0
     study, made_of = chosen_parts(config)
     runs = below_project(config.runs)
-    frame = study_frame(united(study, made_of), runs)
+    frame = study_frame(merged(study, made_of), runs)
     say(publish_tables(made_of, frame, runs, results_folder(config, results_name(study))))
     return 0
 

@@ -21,10 +21,10 @@ if __name__ == "__main__":
 from omegaconf import DictConfig
 
 from scs_study.experiments.compose import CELL_GROUPS, cell_of, compose_cell, override_values, parse_overrides
-from scs_study.experiments.grid import cell_overrides, with_sources
+from scs_study.experiments.grid import cell_overrides, with_parents
 from scs_study.launch.inline import inline
 from scs_study.models import check_cell
-from scs_study.runs.context import check_checkpoint, keep_checkpoint, run_context
+from scs_study.runs.context import check_checkpoint, place_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.selection import task_overrides
 from scs_study.system.console import say
@@ -53,11 +53,11 @@ def main(config: DictConfig) -> int:
     """Return the exit status of one run."""
     prepare_process()
     cell, context = cell_of(config), run_context(config)
-    keep_checkpoint(config, [cell], cell_overrides(task_overrides()))
+    place_checkpoint(config, [cell], cell_overrides(task_overrides()))
     tell_unknown_commit()
     context.images(cell.data, download=True)
     context.check_batches([cell])
-    outcome = inline(with_sources([cell]), context)[cell.run_name]
+    outcome = inline(with_parents([cell]), context)[cell.run_name]
     say(f"{context.runs / cell.run_name}: {outcome.state}")
     return FAILED if outcome.state == "failed" else 0
 

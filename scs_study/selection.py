@@ -14,7 +14,7 @@ from scs_study.config.groups import default_choices, load_option
 from scs_study.config.overrides import parse_overrides
 from scs_study.config.schema import FOLDER, CellConfig
 from scs_study.experiments.compose import checkpoint_scheme, compose_cell
-from scs_study.experiments.grid import Part, Study, cell_overrides, parts, study_of, united
+from scs_study.experiments.grid import Part, Study, cell_overrides, merged, parts, study_of
 from scs_study.system import files
 from scs_study.system.places import below_project, user_path
 from scs_study.training import run_dir as run_folder
@@ -31,7 +31,7 @@ def task_overrides() -> list[str]:
 def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
     """Return the study that the command line chose and its cells, with the command line's overrides in them."""
     study, made_of = chosen_parts(config)
-    return study, united(study, made_of)
+    return study, merged(study, made_of)
 
 
 def chosen_parts(config: DictConfig) -> tuple[Study, list[Part]]:

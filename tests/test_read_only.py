@@ -23,7 +23,7 @@ from scs_study.evaluation import cache
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings
 from scs_study.experiments.compose import PROJECT
 from scs_study.launch import code_snapshot
-from scs_study.launch.code_snapshot import freeze
+from scs_study.launch.code_snapshot import make_submission
 from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.runs.state import run_states
@@ -224,7 +224,7 @@ def test_whom_files_are_for_is_for_the_umask_to_say(umask: int, mode: int, folde
         saliency.report(frame, where, replace(MAPS, redrawn=0), base / "results")
         robustness.compute(frame, where, settings(checks=[]))
         robustness.report(frame, where.runs, settings(checks=[]), base / "results")
-        freeze(where.runs, "study", [[cell()]], {})
+        make_submission(where.runs, "study", [[cell()]], {})
     finally:
         os.umask(before)
     found = {path: stat.S_IMODE(path.stat().st_mode) for path in base.rglob("*")}
@@ -242,7 +242,7 @@ def test_a_submission_of_a_read_only_checkout_can_be_removed(tmp_path: Path, mon
         path.chmod(0o555 if path.is_dir() else 0o444)
     monkeypatch.setattr(code_snapshot, "PACKAGE", checkout / "scs_study")
     monkeypatch.setattr(code_snapshot, "CONF", checkout / "conf")
-    submission = freeze(tmp_path / "runs", "study", [[cell()]], {})
+    submission = make_submission(tmp_path / "runs", "study", [[cell()]], {})
     copy = submission.folder / "code"
     assert {path.relative_to(copy) for path in copy.rglob("*.py")} == {
         path.relative_to(checkout) for path in checkout.rglob("*.py")

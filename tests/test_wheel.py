@@ -27,7 +27,7 @@ from scs_study.experiments.compose import compose_cell, groups, options
 from scs_study.system.places import below_project
 from scs_study.experiments.grid import load_study, plan
 from scs_study.launch.inline import inline
-from scs_study.launch.code_snapshot import CODE, freeze
+from scs_study.launch.code_snapshot import CODE, make_submission
 from scs_study.runs.context import RunContext
 from scs_study.training.run import Settings
 
@@ -40,7 +40,7 @@ print(*groups())
 print(len(paper_table("table3")), below_project("runs"))
 place = RunContext(Path("runs"), Settings(torch.device("cpu")), None, Path("data/.cache"))
 print(inline([cell], place)[cell.run_name].state)
-frozen = freeze(Path("runs").resolve(), "t", [[cell]], {{}})
+frozen = make_submission(Path("runs").resolve(), "t", [[cell]], {{}})
 inside = {{path.name for path in (frozen.folder / CODE / "scs_study").iterdir()}}
 print(*sorted(inside & {{"conf", "experiments"}}))
 """

@@ -35,12 +35,12 @@ def feature_maps(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
     """
     found = {IMAGE: image[0]}
 
-    def keep(path: str, output: Tensor) -> None:
+    def record(path: str, output: Tensor) -> None:
         times = 1 + sum(name.partition(" (")[0] == path for name in found)
         found[path if times == 1 else f"{path} ({times})"] = output[0]
 
     hooks = [
-        network.get_submodule(path).register_forward_hook(lambda _, __, output, path=path: keep(path, output))
+        network.get_submodule(path).register_forward_hook(lambda _, __, output, path=path: record(path, output))
         for path in layer_paths(network)
     ]
     with torch.no_grad():

@@ -36,7 +36,7 @@ class FusedConv(nn.Module):
         return y
 
 
-def fused_twin(network: nn.Sequential) -> nn.Sequential:
+def fused_network(network: nn.Sequential) -> nn.Sequential:
     """Return the network itself, each Conv2d, MaxPool2d, ReLU of it that follow one another made one FusedConv."""
     names = list(network._modules)
     for name, second, third in zip(names, names[1:], names[2:], strict=False):

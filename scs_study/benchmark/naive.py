@@ -43,10 +43,8 @@ class NaiveMaxAbsPool2d(nn.Module):
         return torch.where(high >= -low, high, low)
 
 
-def naive_twin(network: nn.Module) -> nn.Module:
-    """Return the network itself, its SCS layers and MaxAbs pools replaced by their naive twins, which keep its
-    parameters.
-    """
+def naive_network(network: nn.Module) -> nn.Module:
+    """Return the network itself, its SCS layers and MaxAbs pools replaced by naive ones that keep its parameters."""
     for path, module in list(network.named_modules()):
         if isinstance(module, SharpenedCosineSimilarity2d):
             network.set_submodule(path, NaiveSharpenedCosineSimilarity2d(module))

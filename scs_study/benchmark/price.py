@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from scs_study.benchmark.naive import naive_twin
+from scs_study.benchmark.naive import naive_network
 from scs_study.benchmark.step import BenchmarkCase, benchmark_case, measure
 from scs_study.config.schema import CellConfig
 from scs_study.layers import cpu
@@ -50,7 +50,7 @@ class PriceRow:
 def price(
     cells: Mapping[str, CellConfig], baseline: str, threads: int, batch: int, rounds: int, warm_up: int = 2
 ) -> list[PriceRow]:
-    """Return a row for each of one architecture's cells and its twins; `baseline` names the convolutional cell.
+    """Return a row for each of one architecture's cells, fused and naive too; `baseline` names the convolutional one.
 
     Computes with so many threads of torch, and leaves their number and the choice of kernels as they were.
     """
@@ -88,12 +88,12 @@ def _cases(cells: Mapping[str, CellConfig], baseline: str, batch: int) -> list[B
         add(name, cell, fuse_pools(_network(cell)))
         network = _network(cell)
         if name == baseline and compiled and isinstance(network, nn.Sequential):
-            from scs_study.benchmark.fused_conv import fused_twin  # which cannot do without numba
+            from scs_study.benchmark.fused_conv import fused_network  # which cannot do without numba
 
-            add(name + FUSED, cell, fused_twin(network))
+            add(name + FUSED, cell, fused_network(network))
         if cell.layer.name == "scs":
             add(name + PLAIN, cell, fuse_pools(_network(cell)), "plain")
-            add(name + NAIVE, cell, naive_twin(_network(cell)))
+            add(name + NAIVE, cell, naive_network(_network(cell)))
     return made
 
 

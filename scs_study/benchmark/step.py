@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from scs_study.benchmark.naive import naive_twin
+from scs_study.benchmark.naive import naive_network
 from scs_study.config.schema import CellConfig
 from scs_study.models import build_variant
 from scs_study.models.initialization import draw
@@ -53,14 +53,14 @@ class BenchmarkCase:
 
 
 def benchmark_cases(cells: Mapping[str, CellConfig], batch_size: int, device: torch.device) -> list[BenchmarkCase]:
-    """Return every cell's network in both memory layouts, and a naive twin of each SCS network."""
+    """Return every cell's network in both memory layouts, and a naive copy of each SCS network."""
     made = []
     for name, cell in cells.items():
         for layout in LAYOUTS:
             network = fuse_pools(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
             made.append(benchmark_case(name, cell, network, layout, batch_size, device))
             if cell.layer.name == "scs":
-                network = naive_twin(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
+                network = naive_network(build_variant(cell, draw(cell.arch, 0, "conv2d", cell.data.ends)))
                 made.append(benchmark_case(f"{name}, naive", cell, network, layout, batch_size, device))
     return made
 

@@ -203,7 +203,7 @@ class CellConfig:
         return values
 
     @property
-    def source(self) -> CellConfig | None:
+    def parent(self) -> CellConfig | None:
         """The cell whose trained weights this one starts from: its convolutional counterpart, by the same recipe.
 
         None unless init needs them (paper 4.3).

@@ -61,7 +61,7 @@ def load_known(known: DatasetSpec, root: Path | None, cache: Path, download: boo
         if (images := _read_cache(known, path, source.place if source else None, root)) is not None:
             return images
     images = _read_source(known, source or _download(known, root, home, download))
-    _keep(known, images, paths)
+    _write_cache(known, images, paths)
     return images
 
 
@@ -71,7 +71,7 @@ def _own_cache() -> list[Path]:
     return [caches / "scs_study"] if caches.is_absolute() else []
 
 
-def _keep(known: DatasetSpec, images: ImageSet, paths: Sequence[Path]) -> None:
+def _write_cache(known: DatasetSpec, images: ImageSet, paths: Sequence[Path]) -> None:
     """Keep the decoded images in the first of the files that can be written, and say so if it is a later one.
 
     Where none can, they are decoded again next time, and that is said.

@@ -48,7 +48,7 @@ class Estimate:
     seconds: float | None
     bytes: int
 
-    def words(self, processes: int, device: str) -> str:
+    def describe(self, processes: int, device: str) -> str:
         """Return one line, for `processes` working side by side."""
         work = f"{self.cells} cells, {self.epochs} epochs to compute"
         disk = f"about {_size(self.bytes)} of disk"
@@ -142,7 +142,7 @@ def _of_pair(cell: CellConfig, images: ImageSet, device: torch.device | None) ->
     engine, fixed = EagerEngine(objective, state, batches, cell.train, home), _bytes(state.tensors())
     lines = _lines(cell, state.modules(), len(images.train_labels))
     with tempfile.TemporaryDirectory() as folder:
-        objective.keep(Path(folder), 1, networks)
+        objective.save_samples(Path(folder), 1, networks)
         lines += sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     if device is None:
         return 0.0, 0.0, fixed, lines

@@ -177,10 +177,10 @@ def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellC
     every cell. In a study of studies, what is an axis of one of them chooses among the cells of all.
     Raises ValueError in one sentence, before anything runs.
     """
-    return united(study, parts(study, overrides))
+    return merged(study, parts(study, overrides))
 
 
-def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
+def merged(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
     """Return the cells of the study's parts, each once. Raises ValueError when there are none."""
     cells: dict[str, CellConfig] = {}
     for part in made_of:
@@ -191,13 +191,13 @@ def united(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
     return list(cells.values())
 
 
-def with_sources(cells: Sequence[CellConfig]) -> list[CellConfig]:
+def with_parents(cells: Sequence[CellConfig]) -> list[CellConfig]:
     """Return the cells, and before them the convolutional counterparts whose trained weights they start from, unless
     these are among them.
     """
     names = {cell.run_name for cell in cells}
-    sources = {cell.source.run_name: cell.source for cell in cells if cell.source is not None}
-    return [*(source for name, source in sources.items() if name not in names), *cells]
+    parents = {cell.parent.run_name: cell.parent for cell in cells if cell.parent is not None}
+    return [*(parent for name, parent in parents.items() if name not in names), *cells]
 
 
 def parts(

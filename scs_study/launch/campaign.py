@@ -60,7 +60,7 @@ class Campaign:
         """The budget is used up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def words(self, ended: float, failed: Collection[str] = ()) -> str:
+    def describe(self, ended: float, failed: Collection[str] = ()) -> str:
         """Return what has been done and what is left, a line for each cell under way; "" when nothing is left.
 
         ended: when the runs stopped, on time.monotonic's clock. failed: names of cells that are left to no time.
@@ -137,6 +137,6 @@ def in_order(
         begun = states[cell.run_name].state in BEGUN
         keys[cell.run_name] = (not begun, *(values[word](cell) for word in order), place)
     for cell in work:
-        if cell.source is not None and (source := cell.source.run_name) in keys:
-            keys[source] = min(keys[source], (*keys[cell.run_name][:-1], keys[cell.run_name][-1] - 0.5))
+        if cell.parent is not None and (parent := cell.parent.run_name) in keys:
+            keys[parent] = min(keys[parent], (*keys[cell.run_name][:-1], keys[cell.run_name][-1] - 0.5))
     return sorted(work, key=lambda cell: keys[cell.run_name])

@@ -1,4 +1,4 @@
-"""What was sent to the cluster: cells, settings and code frozen in a folder, and which of its jobs SLURM still knows.
+"""What was sent to the cluster: cells, settings and a snapshot of the code, and which of its jobs SLURM still knows.
 
 A submission's name is also the name of its SLURM jobs, so its jobs are found again by whoever looks, even if the
 process that submitted them died before it could write down their numbers.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scs_study.config.schema import CellConfig, cell_from_dict
-from scs_study.runs.git_info import FROZEN, git_state
+from scs_study.runs.git_info import SNAPSHOT, git_state
 from scs_study.system import files
 from scs_study.system.places import CODE as HERE
 from scs_study.system.places import CONF, INSTALLED, PACKAGE
@@ -30,11 +30,11 @@ _SUBMISSION, _CELLS, CODE, LOGS = "submission.json", "cells.json", "code", "logs
 
 @dataclass(frozen=True)
 class Submission:
-    """packs: the cells of every task. settings: what a task needs to know, as JSON (launch/slurm_task.py)."""
+    """tasks: the cells of every task. settings: what a task needs to know, as JSON (launch/slurm_task.py)."""
 
     folder: Path
     study: str
-    packs: tuple[tuple[CellConfig, ...], ...]
+    tasks: tuple[tuple[CellConfig, ...], ...]
     settings: Mapping[str, Any]
 
     @property
@@ -45,7 +45,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """One task that SLURM still has: its number (array_task), which pack, its state and why it waits."""
+    """One task that SLURM has: its number (array_task), its index in its submission, its state and why it waits."""
 
     number: str
     submission: str
@@ -54,7 +54,9 @@ class SlurmJob:
     reason: str
 
 
-def freeze(runs: Path, study: str, packs: Sequence[Sequence[CellConfig]], settings: Mapping[str, Any]) -> Submission:
+def make_submission(
+    runs: Path, study: str, tasks: Sequence[Sequence[CellConfig]], settings: Mapping[str, Any]
+) -> Submission:
     """Return a new submission with a copy of this code and its configs, which its tasks use whatever changes later."""
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
@@ -66,12 +68,12 @@ def freeze(runs: Path, study: str, packs: Sequence[Sequence[CellConfig]], settin
             continue
     for part in (PACKAGE,) if INSTALLED else (PACKAGE, CONF):
         _copy(part, folder / CODE / part.name)
-    files.write_json(folder / CODE / FROZEN, git_state(HERE))
-    files.write_json(folder / _CELLS, [[cell.identity() for cell in pack] for pack in packs])
-    names = [[cell.run_name for cell in pack] for pack in packs]
+    files.write_json(folder / CODE / SNAPSHOT, git_state(HERE))
+    files.write_json(folder / _CELLS, [[cell.identity() for cell in task] for task in tasks])
+    names = [[cell.run_name for cell in task] for task in tasks]
     files.write_json(folder / _SUBMISSION, {"study": study, "settings": dict(settings), "runs": names})
     (folder / LOGS).mkdir()
-    return Submission(folder, study, tuple(tuple(pack) for pack in packs), settings)
+    return Submission(folder, study, tuple(tuple(task) for task in tasks), settings)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -87,8 +89,8 @@ def _copy(source: Path, target: Path) -> None:
 def load(folder: Path) -> Submission:
     """Return the submission in a folder. Raises FileNotFoundError, ValueError when it is damaged or incomplete."""
     about = files.read_json(folder / _SUBMISSION)
-    packs = tuple(tuple(cell_from_dict(values) for values in pack) for pack in files.read_json(folder / _CELLS))
-    return Submission(folder, about["study"], packs, about["settings"])
+    tasks = tuple(tuple(cell_from_dict(values) for values in task) for task in files.read_json(folder / _CELLS))
+    return Submission(folder, about["study"], tasks, about["settings"])
 
 
 def submissions(runs: Path, study: str | None = None) -> dict[str, Path]:
@@ -146,10 +148,10 @@ def _names(folder: Path) -> Mapping[int, Sequence[str]]:
     They are read as they were written: another version of this project may give its cells other names by now.
     """
     try:
-        packs = [[str(name) for name in pack] for pack in files.read_json(folder / _SUBMISSION)["runs"]]
+        tasks = [[str(name) for name in task] for task in files.read_json(folder / _SUBMISSION)["runs"]]
     except (OSError, ValueError, LookupError, TypeError):
-        packs = []
-    return defaultdict(tuple, enumerate(packs))
+        tasks = []
+    return defaultdict(tuple, enumerate(tasks))
 
 
 def jobs_of(runs: Path, names: Collection[str]) -> list[SlurmJob]:

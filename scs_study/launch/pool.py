@@ -152,7 +152,7 @@ def _spawn(crew: _Crew, index: int) -> _Member:
     settings = replace(context.settings, device=devices[index % len(devices)], at_once=on_each)
     there = replace(context, settings=settings, _images={})
     process = forkserver.Process(
-        target=worker.serve, args=(theirs, there, crew.size.threads, crew.source.judges), name=f"worker {index}"
+        target=worker.worker_loop, args=(theirs, there, crew.size.threads, crew.source.judges), name=f"worker {index}"
     )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.BLOCKED)
     try:

@@ -45,7 +45,7 @@ def forecast(missing: Sequence[CellConfig], costs: Mapping[str, Cost], context: 
     left = [(cell, cell.train.epochs - epochs[cell.run_name]) for cell in missing]
     found, engine = estimate(left, costs), context.settings.engine
     note = "" if engine == "eager" or found.seconds is None else f"; timed as engine=eager does them, not {engine}"
-    return found.words(processes(missing, context, config), device_name(context.settings.device)) + note
+    return found.describe(processes(missing, context, config), device_name(context.settings.device)) + note
 
 
 def processes(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> int:

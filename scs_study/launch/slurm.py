@@ -1,4 +1,4 @@
-"""The cells of a study on a SLURM cluster: one array of tasks, packs of cells in each, sent off with submitit."""
+"""The cells of a study on a SLURM cluster: one array of tasks, some cells in each, sent off with submitit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from scs_study.config.groups import OWN, own_folder
 from scs_study.config.schema import CellConfig, whole
 from scs_study.launch import slurm_task
-from scs_study.launch.code_snapshot import CODE, LOGS, SlurmJob, Submission, covered, freeze, jobs_of
+from scs_study.launch.code_snapshot import CODE, LOGS, SlurmJob, Submission, covered, jobs_of, make_submission
 from scs_study.launch.monitor import monitor_study
 from scs_study.runs.context import RunContext
 from scs_study.runs.state import Outcome
@@ -40,7 +40,7 @@ def submit(
     sent. Raises ValueError in one sentence when there is no SLURM or it refuses.
     """
     check_cluster(launch, context.runs)
-    names = {each.run_name for cell in cells for each in (cell, cell.source) if each is not None}
+    names = {each.run_name for cell in cells for each in (cell, cell.parent) if each is not None}
     jobs = covered(context.runs, decided(lambda: jobs_of(context.runs, names)))
     numbers = [job.number for job in jobs]
     on_their_way = set().union(*jobs.values())
@@ -51,23 +51,23 @@ def submit(
         and not is_stopped(context.runs / cell.run_name)
         and not is_complete(context.runs, cell)
     ]
-    ready = [cell for cell in wanted if cell.source is None or cell.source.run_name not in on_their_way]
+    ready = [cell for cell in wanted if cell.parent is None or cell.parent.run_name not in on_their_way]
     if len(ready) < len(wanted):
         waiting = f"{len(wanted) - len(ready)} cells start from weights that other jobs are computing"
         say(f"{waiting}: repeat the command after those")
     wanted = ready
     if not wanted:
         return None, numbers
-    packs = packed(wanted, int(launch["cells_per_task"]))
-    settings = {**slurm_task.settings_of(context, launch, engine), "workers": [launch["at_once"]] * len(packs)}
-    submission = freeze(context.runs.resolve(), study, packs, settings)
+    tasks = cells_of_tasks(wanted, int(launch["cells_per_task"]))
+    settings = {**slurm_task.settings_of(context, launch, engine), "workers": [launch["at_once"]] * len(tasks)}
+    submission = make_submission(context.runs.resolve(), study, tasks, settings)
     return submission, numbers + send(submission, launch)
 
 
 def check_cluster(launch: Mapping[str, Any], runs: Path) -> None:
     """Raise ValueError in one sentence when there is no SLURM here, or `launch` cannot be sent to one.
 
-    The logs and the frozen code of a task are below `runs`, whose name must mean the same to SLURM.
+    The logs and the code snapshot of a task are below `runs`, whose name must mean the same to SLURM.
     """
     if shutil.which("sbatch") is None:
         raise ValueError("launch=slurm: there is no SLURM on this machine (sbatch is not on PATH)")
@@ -87,7 +87,7 @@ def check_cluster(launch: Mapping[str, Any], runs: Path) -> None:
         )
 
 
-def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
+def cells_of_tasks(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
     """Return the cells of every task, `size` of them or a few more.
 
     A cell that starts from the weights of another one that is still to be trained is in that one's task: in a task of
@@ -96,15 +96,15 @@ def packed(cells: Sequence[CellConfig], size: int) -> list[list[CellConfig]]:
     names = {cell.run_name for cell in cells}
     together: dict[str, list[CellConfig]] = {}
     for cell in cells:
-        source = cell.source
-        first = source if source is not None and source.run_name in names else cell
+        parent = cell.parent
+        first = parent if parent is not None and parent.run_name in names else cell
         together.setdefault(first.run_name, []).append(cell)
-    packs: list[list[CellConfig]] = [[]]
+    tasks: list[list[CellConfig]] = [[]]
     for members in together.values():
-        if len(packs[-1]) >= size:
-            packs.append([])
-        packs[-1] += members
-    return packs
+        if len(tasks[-1]) >= size:
+            tasks.append([])
+        tasks[-1] += members
+    return tasks
 
 
 def decided(look: Callable[[], list[SlurmJob]]) -> list[SlurmJob]:
@@ -140,13 +140,13 @@ def send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
         array_parallelism=launch["parallel"],
         signal_delay_s=launch["warning_seconds"],
         stderr_to_stdout=True,
-        # The frozen code, before whatever is installed; python -m looks in the working folder first of all.
+        # The code snapshot, before whatever is installed; python -m looks in the working folder first of all.
         setup=[*launch["setup"], *exports(code), f"cd {shlex.quote(str(code))}"],
         additional_parameters={"requeue": True, **_options(launch["more"])},
         **({"gpus_per_node": launch["gpus"]} if launch["gpus"] else {}),
         **{key: value for key, value in more.items() if value is not None},
     )
-    count = len(submission.packs)
+    count = len(submission.tasks)
     try:
         jobs = executor.map_array(slurm_task.run, [str(submission.folder)] * count, range(count))
     except FailedJobError as error:
@@ -157,9 +157,9 @@ def send(submission: Submission, launch: Mapping[str, Any]) -> list[str]:
 
 
 def exports(code: Path) -> list[str]:
-    """Return the shell's lines after which a task finds the frozen `code`, and the user's own modules and choices.
+    """Return the shell's lines after which a task finds the snapshot `code`, and the user's own modules and choices.
 
-    Those are not frozen: what a cell says of their source is compared when it begins.
+    Those are not copied: what a cell says of their source is compared when it begins.
     """
     folder, places = own_folder(), [str(code)]
     if folder is not None:
@@ -188,8 +188,8 @@ def slurm(
     """
     submission, numbers = submit(study, cells, context, launch, engine)
     if submission is not None:
-        tasks = len(submission.packs)
-        count = sum(len(pack) for pack in submission.packs)
+        tasks = len(submission.tasks)
+        count = sum(len(task) for task in submission.tasks)
         say(f"{count} cells in {tasks} tasks; logs in {submission.folder / LOGS}")
     if numbers:
         say(f"SLURM jobs: {' '.join(numbers)}")

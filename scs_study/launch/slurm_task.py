@@ -1,4 +1,4 @@
-"""What runs in a task of the cluster: a pack of cells or trials of a sweep, by a pool of processes on its devices."""
+"""What runs in a task of the cluster: cells of a study or trials of a sweep, by a pool of processes on its devices."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def run(folder: str, index: int) -> None:
 
 
 def _source(submission: Submission, index: int, context: RunContext) -> WorkSource:
-    """Return the task's pack of cells, or the trials that all tasks share."""
+    """Return the task's cells, or the trials that all tasks share."""
     settings = submission.settings
     if "sweep" not in settings:
-        return GridSource.of(submission.packs[index], context.runs, WAIT_TIMEOUT)
+        return GridSource.of(submission.tasks[index], context.runs, WAIT_TIMEOUT)
     # Imported here: Optuna takes a while, for this alone.
     from scs_study.experiments.sweep.settings import sweep_from
     from scs_study.experiments.sweep.source import SweepPlan, SweepSource

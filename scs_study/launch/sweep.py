@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from scs_study.experiments.sweep import storage
 from scs_study.experiments.sweep.sampler import RETRY_OF
 from scs_study.experiments.sweep.source import SweepPlan
-from scs_study.launch.code_snapshot import LOGS, SlurmJob, freeze, live_jobs
+from scs_study.launch.code_snapshot import LOGS, SlurmJob, live_jobs, make_submission
 from scs_study.launch.monitor import monitor
 from scs_study.launch.slurm import check_cluster, decided, send
 from scs_study.launch.slurm_task import URL, settings_of
@@ -48,9 +48,9 @@ def submit_sweep(
         "url": None if plan.url == os.environ.get(URL) else plan.url,
         "workers": [min(at_once, workers - first) for first in range(0, workers, at_once)],
     }
-    packs: list[list[Any]] = [[] for _ in settings["workers"]]  # whose trials are whose is decided on the way
-    submission = freeze(context.runs.resolve(), label(plan.name), packs, settings)
-    say(f"{workers} workers in {len(packs)} tasks; logs in {submission.folder / LOGS}")
+    tasks: list[list[Any]] = [[] for _ in settings["workers"]]  # whose trials are whose is decided on the way
+    submission = make_submission(context.runs.resolve(), label(plan.name), tasks, settings)
+    say(f"{workers} workers in {len(tasks)} tasks; logs in {submission.folder / LOGS}")
     return send(submission, launch)
 
 

@@ -40,7 +40,7 @@ def side_by_side(
     that leaves CUDA unusable, which only the end of the process mends, no further cell is begun. Raises as `inline`.
     """
     for cell in cells:
-        for each in (cell, cell.source or cell):
+        for each in (cell, cell.parent or cell):
             not_converted(each)  # traced now and remembered: tracing changes how every module of the process is called
         with contextlib.suppress(ValueError, OSError):  # each of the cells will say so itself
             context.images(cell.data)
@@ -77,7 +77,7 @@ class _Crew:
 
 
 def _compute(crew: _Crew, count: int) -> None:
-    threads = [threading.Thread(target=_serve, args=(crew,), daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=_worker_loop, args=(crew,), daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -88,7 +88,7 @@ def _compute(crew: _Crew, count: int) -> None:
         raise Interrupted("stopped at once; the runs continue from their last checkpoints") from None
 
 
-def _serve(crew: _Crew) -> None:
+def _worker_loop(crew: _Crew) -> None:
     device, heartbeats = crew.context.settings.device, Heartbeats()
     try:
         with on_own_stream(device):

@@ -20,7 +20,7 @@ BLOCKED = (signal.SIGTERM, *WARNING)
 """Signals that wait until a worker can handle them; the fork server, which only forks, never gets them."""
 
 
-def serve(connection: Connection, context: RunContext, threads: int, judged: bool) -> None:
+def worker_loop(connection: Connection, context: RunContext, threads: int, judged: bool) -> None:
     """Compute cells until the parent has no more or is gone.
 
     Receives CellConfig or None, and after every epoch, where runs are `judged`, whether to go on. Sends ("epoch",

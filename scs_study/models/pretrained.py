@@ -68,7 +68,7 @@ def scheme_of(tensors: Mapping[str, Tensor]) -> str:
     return f"checkpoint-{checksum(tensors)[:DIGITS]}"
 
 
-def keep(tensors: Mapping[str, Tensor], folder: Path) -> Path:
+def store_checkpoint(tensors: Mapping[str, Tensor], folder: Path) -> Path:
     """Return the file in `folder`, beside the shared initial weights, that every run which starts from these reads."""
     scheme = scheme_of(tensors)
     path = folder / f"{scheme}.safetensors"

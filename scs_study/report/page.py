@@ -104,7 +104,7 @@ def page_of(
     kind: what the page is, in a few words. folders: where each run lies. commands: those that repeat it. file: the
     page's; results: the folder of all results. refresh: as of Page.
     """
-    together = _united(sections)
+    together = _merged(sections)
     names = private_names(folders.values())
     known, timed, unknown = cards(verdicts)
     seen: set[str] = set()
@@ -145,7 +145,7 @@ def _content(
     return Content(section.name, section.title, progress, tuple(sheets), curves, drawn, first, missing)
 
 
-def _united(sections: Sequence[Section]) -> pd.DataFrame:
+def _merged(sections: Sequence[Section]) -> pd.DataFrame:
     """The runs of all sections, each once."""
     frames = [section.frame.astype(object) for section in sections]
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).drop_duplicates("run")

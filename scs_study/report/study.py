@@ -13,7 +13,7 @@ from scs_study.analysis.claims.decide import decide
 from scs_study.analysis.claims.schema import ClaimFile
 from scs_study.analysis.registry import results_of
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.grid import Part, Study, united
+from scs_study.experiments.grid import Part, Study, merged
 from scs_study.report.gather import Gathered, gathered
 from scs_study.report.page import Page, Section, page_of
 from scs_study.report.repeat import commands, study_lines
@@ -46,7 +46,7 @@ class Chosen:
     @property
     def cells(self) -> list[CellConfig]:
         """Its cells, each once."""
-        return united(self.study, self.made_of)
+        return merged(self.study, self.made_of)
 
 
 def find_studies(chosen: Sequence[Chosen], places: Sequence[Path]) -> Gathered:

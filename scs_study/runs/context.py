@@ -16,7 +16,7 @@ from scs_study.data import ImageSet, check_batch_size, load_images
 from scs_study.layers import cpu
 from scs_study.models import initial_weights
 from scs_study.models.architectures import FrozenArchitecture, architecture
-from scs_study.models.pretrained import keep, read_checkpoint
+from scs_study.models.pretrained import read_checkpoint, store_checkpoint
 from scs_study.models.variant import check_last_batch
 from scs_study.runs.state import INITIAL
 from scs_study.system.files import check_path, read_json
@@ -118,7 +118,7 @@ def check_checkpoint(cells: Sequence[CellConfig], overrides: Mapping[str, Any]) 
         raise ValueError(f"init.checkpoint={path} has no effect: no cell starts from pretrained weights")
 
 
-def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
+def place_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: Mapping[str, Any]) -> None:
     """Put the weights that `init.checkpoint` names beside the runs, where the workers look for them.
 
     Raises ValueError when weights from a file that a cell starts from are not there or do not fit it.
@@ -130,7 +130,7 @@ def keep_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides: 
             given = user_path("init.checkpoint", path)
             for arch in {cell.arch for cell in cells if isinstance(architecture(cell.arch), FrozenArchitecture)}:
                 _check_backbone(arch, given)
-            keep(read_checkpoint(given), folder)
+            store_checkpoint(read_checkpoint(given), folder)
         except OSError as error:
             raise ValueError(f"runs={config.runs}: nothing can be written there: {error.strerror or error}") from error
     for arch, seed, scheme, ends in starts:

@@ -9,8 +9,8 @@ from typing import Any
 
 from scs_study.system import files
 
-FROZEN = "frozen.json"
-"""Beside a copy of the code that was frozen for the cluster: the state of the checkout it was copied from."""
+SNAPSHOT = "frozen.json"
+"""Beside a snapshot of the code for the cluster: the state of the checkout it was copied from."""
 
 
 def git_state(folder: Path) -> dict[str, Any]:
@@ -18,10 +18,10 @@ def git_state(folder: Path) -> dict[str, Any]:
 
     Where that cannot be known both are None, and "unknown" says why. The repository is the one in `folder` itself: one
     around it is somebody else's (the code was unpacked or installed there), and so is one that the environment names
-    (GIT_DIR, in a hook). Of a frozen copy of the code: the state of the checkout when it was copied.
+    (GIT_DIR, in a hook). Of a snapshot of the code: the state of the checkout when it was copied.
     """
-    if (folder / FROZEN).exists():
-        return dict(files.read_json(folder / FROZEN))
+    if (folder / SNAPSHOT).exists():
+        return dict(files.read_json(folder / SNAPSHOT))
     if not (folder / ".git").exists():
         around = any((parent / ".git").exists() for parent in folder.resolve().parents)
         other = ", and the repository around it is another one" if around else ""

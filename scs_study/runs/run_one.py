@@ -40,9 +40,9 @@ def run_cell(
     """
     try:
         run = read_run(context.runs, cell)
-        if cell.source is not None and not run.is_complete:
+        if cell.parent is not None and not run.is_complete:
             # Its epochs are not this cell's to report.
-            outcome = run_cell(cell.source, context, stop, heartbeats=heartbeats)
+            outcome = run_cell(cell.parent, context, stop, heartbeats=heartbeats)
             if outcome.state == "busy":
                 return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
         if is_stopped(run.folder) and not run.state.final:
@@ -113,11 +113,11 @@ def _check_origins(folder: Path, starts: Sequence[Mapping[str, Any]], origins: M
 def _starting_weights(cell: CellConfig, context: RunContext) -> InitialWeights:
     adopt(cell)
     trained = None
-    if cell.source is not None:
-        state = run_state(context.runs, cell.source)
+    if cell.parent is not None:
+        state = run_state(context.runs, cell.parent)
         if state.state != "done":
-            raise ValueError(f"its pretrained weights would be those of {cell.source.run_name}, which is {state.state}")
-        trained, _ = load_tensors(context.runs / cell.source.run_name / run_folder.WEIGHTS)
+            raise ValueError(f"its pretrained weights would be those of {cell.parent.run_name}, which is {state.state}")
+        trained, _ = load_tensors(context.runs / cell.parent.run_name / run_folder.WEIGHTS)
     return initial_weights(cell.arch, cell.seed, cell.init, context.runs / INITIAL, trained, cell.data.ends)
 
 

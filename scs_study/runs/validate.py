@@ -33,7 +33,7 @@ _EVERYTHING = (CONFIG, STATUS, *EPOCHS, RESULT, WEIGHTS, ERROR, checkpoint.NAME)
 
 
 @dataclass(frozen=True)
-class Damage:
+class Corruption:
     """A file that cannot be believed. numbers: whether the run's numbers went with it, so it must be computed again."""
 
     path: Path
@@ -51,46 +51,46 @@ class RunDir:
     folder: Path
     cell: CellConfig
     state: RunState
-    damage: tuple[Damage, ...]
+    corruption: tuple[Corruption, ...]
 
     @property
     def is_complete(self) -> bool:
         """The run is final and all its files are whole: nothing is left to do."""
-        return self.state.final and not self.damage
+        return self.state.final and not self.corruption
 
 
 def read_run(runs: Path, cell: CellConfig) -> RunDir:
     """Return the folder of the cell's run as it is now."""
     folder, state = runs / cell.run_name, run_state(runs, cell)
-    return RunDir(folder, cell, state, tuple(damage(folder, cell)))
+    return RunDir(folder, cell, state, tuple(corruption(folder, cell)))
 
 
 def is_complete(runs: Path, cell: CellConfig) -> bool:
     """Return whether the cell's run is final and all its files are whole: nothing is left to do."""
-    return run_state(runs, cell).final and not damage(runs / cell.run_name, cell)
+    return run_state(runs, cell).final and not corruption(runs / cell.run_name, cell)
 
 
-def damage(folder: Path, cell: CellConfig) -> list[Damage]:
+def corruption(folder: Path, cell: CellConfig) -> list[Corruption]:
     """Return what is wrong in a run's folder. Of a run that is not final only the files that never change are looked
     at.
 
     The checkpoint, history and layers of a run that is resumed are checked where they are read (training.checkpoint).
     """
-    found: list[Damage] = []
+    found: list[Corruption] = []
     try:
         identity = files.read_json(folder / CONFIG)
         if identity != cell.identity():
-            found.append(Damage(folder / CONFIG, _stranger(folder / CONFIG, identity), True))
+            found.append(Corruption(folder / CONFIG, _foreign(folder / CONFIG, identity), True))
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        found.append(Damage(folder / CONFIG, str(error), False))
+        found.append(Corruption(folder / CONFIG, str(error), False))
     found += _unreadable(folder / STATUS, lambda path: _status(path))
     found += _unreadable(folder / PROVENANCE, files.read_lines)
     status = next((d for d in found if d.path.name == STATUS), None)
     claims = status is None and (folder / STATUS).exists() and _status(folder / STATUS) == "final"
     if claims or (folder / RESULT).exists():
-        found += _result_damage(folder, cell)
+        found += _result_corruption(folder, cell)
     return found
 
 
@@ -117,12 +117,12 @@ def repair(runs: Path, cell: CellConfig) -> RunDir:
     for leftover in (*folder.glob(".*.tmp"), *folder.glob("*/.epoch-*.tmp")):
         leftover.unlink(missing_ok=True)
     run = read_run(runs, cell)
-    for item in run.damage:
+    for item in run.corruption:
         aside = f"set aside as {quarantine(item.path).name}" if item.path.exists() else "it is gone"
         again = ", and the run is computed again" if item.numbers else ""
         say(f"{item.sentence}; {aside}{again}")
-    lost = any(item.numbers for item in run.damage)
-    if any(item.numbers and item.path.name == CONFIG for item in run.damage):
+    lost = any(item.numbers for item in run.corruption)
+    if any(item.numbers and item.path.name == CONFIG for item in run.corruption):
         for name in _EVERYTHING:
             if (folder / name).exists():
                 quarantine(folder / name)
@@ -138,11 +138,11 @@ def repair(runs: Path, cell: CellConfig) -> RunDir:
         (folder / checkpoint.NAME).unlink(missing_ok=True)
     if not (folder / CONFIG).exists():
         files.write_json(folder / CONFIG, cell.identity())
-    state = run_state(runs, cell) if run.damage or result.exists() else run.state
+    state = run_state(runs, cell) if run.corruption or result.exists() else run.state
     return RunDir(folder, cell, state, ())
 
 
-def _result_damage(folder: Path, cell: CellConfig) -> Iterator[Damage]:
+def _result_corruption(folder: Path, cell: CellConfig) -> Iterator[Corruption]:
     for name, check in (
         (RESULT, _result),
         (HISTORY, _recorded),
@@ -152,16 +152,16 @@ def _result_damage(folder: Path, cell: CellConfig) -> Iterator[Damage]:
     ):
         path = folder / name
         if not path.exists():
-            yield Damage(path, f"{path} is missing from a finished run", True)
+            yield Corruption(path, f"{path} is missing from a finished run", True)
             continue
         try:
             check(path)
         except (ValueError, LookupError, TypeError, OverflowError, OSError) as error:
             sentence = str(error) if isinstance(error, ValueError) else f"{path} is damaged: {error}"
-            yield Damage(path, sentence, True)
+            yield Corruption(path, sentence, True)
 
 
-def _unreadable(path: Path, read: Any) -> Iterator[Damage]:
+def _unreadable(path: Path, read: Any) -> Iterator[Corruption]:
     with contextlib.suppress(FileNotFoundError):
         try:
             read(path)
@@ -169,7 +169,7 @@ def _unreadable(path: Path, read: Any) -> Iterator[Damage]:
             raise
         except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
             sentence = str(error) if str(path) in str(error) else f"{path} is damaged: {error}"
-            yield Damage(path, sentence, False)
+            yield Corruption(path, sentence, False)
 
 
 def _status(path: Path) -> str:
@@ -206,7 +206,7 @@ def _epochs(folder: Path) -> int:
     return len(files.read_lines(folder / HISTORY))
 
 
-def _stranger(path: Path, identity: Any) -> str:
+def _foreign(path: Path, identity: Any) -> str:
     version = identity.get("format") if isinstance(identity, dict) else None
     if version != FORMAT:
         return f"{path} has format {version}: written by another version of this project (this one reads {FORMAT})"

@@ -23,7 +23,7 @@ USUAL = 80
 """Columns of a terminal that does not say how many it has."""
 
 _lost: set[str] = set()
-_told: set[str] = set()
+_said: set[str] = set()
 _lock = threading.RLock()
 
 
@@ -37,8 +37,8 @@ def say(text: str = "", error: bool = False, end: str = "\n") -> None:
 
 def say_once(text: str, error: bool = False) -> None:
     """Say `text` unless this process has said the same before."""
-    if text not in _told:
-        _told.add(text)
+    if text not in _said:
+        _said.add(text)
         say(text, error)
 
 

@@ -29,7 +29,7 @@ def settle() -> None:
     A folder's name may have letters that the terminal cannot show; they are escaped there. Ctrl-C while Python still
     imports is told in a word.
     """
-    sys.excepthook = _told
+    sys.excepthook = _report
     os.environ["MPLBACKEND"] = "agg"
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(CODE)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), *others])
@@ -41,7 +41,7 @@ def settle() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Tell an error that nobody caught: of Ctrl-C only that it came, of others what Python tells."""
     if issubclass(kind, KeyboardInterrupt):
         sys.stderr.write("stopped: before anything was begun\n")

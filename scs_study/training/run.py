@@ -126,7 +126,7 @@ def train(
             diverged, test = {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}, None
         guard()
         if diverged is None:
-            parts.objective.keep(folder, epoch, parts.state.networks)
+            parts.objective.save_samples(folder, epoch, parts.state.networks)
         line = _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds)
         progress.epoch, progress.log = epoch, engine.new_log()
         if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
@@ -213,7 +213,7 @@ def _finish(
         "data_digest": images.digest,
         "device": device_name(settings.device),
         "diverged": diverged,
-        "gradient_left_bounds": _telling(excursions, diverged is not None),
+        "gradient_left_bounds": _worst(excursions, diverged is not None),
         "not_swapped": [list(entry) for entry in not_converted(cell)],
         **({"collapsed": collapse} if collapse else {}),
     }
@@ -242,7 +242,7 @@ def kernels_name(cell: CellConfig, settings: Settings) -> str:
     return cpu.kernel_name(settings.kernels) if cell.train.numerics == "float32" else cpu.PLAIN
 
 
-def _telling(excursions: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:
+def _worst(excursions: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:
     """The excursion of a gradient norm that says most: what exploded, of a run that diverged; else the first."""
     if diverged and "exploded" in excursions:
         return excursions["exploded"]

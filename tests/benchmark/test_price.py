@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from scs_study.benchmark.fused_conv import FusedConv, fused_twin
+from scs_study.benchmark.fused_conv import FusedConv, fused_network
 from scs_study.benchmark.price import FUSED, NAIVE, PLAIN, price
 from scs_study.benchmark.start import starts
 from scs_study.benchmark.table import BASELINE
@@ -26,7 +26,7 @@ def network(pool: int, ceil: bool) -> nn.Sequential:
 def test_a_fused_convolution_computes_what_the_plain_one_does(pool: int, ceil: bool) -> None:
     x = torch.randn(5, 3, 15, 17).contiguous(memory_format=torch.channels_last).requires_grad_()
     found = []
-    for made in (network(pool, ceil), fused_twin(network(pool, ceil))):
+    for made in (network(pool, ceil), fused_network(network(pool, ceil))):
         y = made(x)
         leaves = [x, *made.parameters()]
         found.append([y, *torch.autograd.grad(y.square().sum(), leaves)])

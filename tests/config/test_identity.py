@@ -302,8 +302,8 @@ def test_runs_of_added_networks_that_were_made_before_there_were_digests_are_let
 def test_the_twin_that_weights_come_from_has_the_code_of_its_own_parts() -> None:
     cell = compose_cell({"layer": "scs", "init": "pretrained"}, {}, 0)
     cell = cell_from_dict({**cell.identity(), "code": {"arch": "0123456789ab", "layer": "ba9876543210"}})
-    assert cell.source is not None
-    assert cell.source.code == (("arch", "0123456789ab"),)
+    assert cell.parent is not None
+    assert cell.parent.code == (("arch", "0123456789ab"),)
 
 
 @pytest.mark.parametrize("code", [3, ["arch"], {"arch": 3}])

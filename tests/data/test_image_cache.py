@@ -122,7 +122,7 @@ def test_where_no_cache_can_be_written_the_images_are_decoded_and_it_is_said(
         error = capsys.readouterr().err
         assert error.startswith(f"the decoded images of Small Colour Set cannot be kept (not in {cache}: ")
         assert error.count("\n") == 1
-        console._told.clear()
+        console._said.clear()
 
 
 PREPARE = """

@@ -61,12 +61,12 @@ def test_the_disk_is_what_a_run_takes(tmp_path: Path, layer: str) -> None:
 
 
 def test_the_words_name_the_device_and_share_the_work() -> None:
-    words = Estimate(112, 63_200, 7200.0, 2_800_000_000).words(2, "a device")
+    words = Estimate(112, 63_200, 7200.0, 2_800_000_000).describe(2, "a device")
     assert words.startswith(
         "112 cells, 63200 epochs to compute: about 60 min on this device with 2 processes (a device;"
     )
     assert words.endswith("about 2.8 GB of disk")
-    assert "processes" not in Estimate(1, 1, 1.0, 999).words(1, "a device")
+    assert "processes" not in Estimate(1, 1, 1.0, 999).describe(1, "a device")
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_cells_come_in_the_order_of_a_study(tmp_path: Path) -> None:
 
 def test_a_parent_run_comes_before_who_starts_from_it(tmp_path: Path) -> None:
     child = replace(SCS, init="pretrained")
-    parent = child.source
+    parent = child.parent
     assert parent is not None
     dear = costs_of([child, parent, SCS], [1.0, 9.0, 2.0])
     part = Part(load_study("table3"), [child, SCS])
@@ -159,12 +159,12 @@ def test_a_parent_run_comes_before_who_starts_from_it(tmp_path: Path) -> None:
 def test_what_is_left_is_told_at_the_pace_of_what_was_done(tmp_path: Path) -> None:
     where, other = run_context(tmp_path), replace(SCS, seed=1)
     campaign = Campaign.begin([SCS, other], where, costs_of([SCS, other], [10.0, 10.0]), 600.0)
-    short = campaign.words(campaign.started + 600)
+    short = campaign.describe(campaign.started + 600)
     assert "too short for a step; left: 2 cells, 6 epochs, about 60 s by the timed steps; the same command" in short
     inline([SCS], where)
-    told = campaign.words(campaign.started + 600)
+    told = campaign.describe(campaign.started + 600)
     assert "1 cells were finished; left: 1 cells, 3 epochs, about 10 min at this pace" in told
-    assert campaign.words(campaign.started, failed=[other.run_name]) == ""
+    assert campaign.describe(campaign.started, failed=[other.run_name]) == ""
 
 
 CELL = ["study=quick", "layer=conv", "activation=relu", "pooling=max", "seed=0", "train.epochs=3", "engine.device=cpu"]

@@ -139,5 +139,5 @@ def test_the_reason_is_told_once_and_only_where_there_is_one(
 
 def test_a_frozen_copy_keeps_the_state_of_its_checkout(tmp_path: Path) -> None:
     state = {"commit": None, "dirty": None, "unknown": "git is not on PATH"}
-    (tmp_path / checkout.FROZEN).write_text('{"commit": null, "dirty": null, "unknown": "git is not on PATH"}')
+    (tmp_path / checkout.SNAPSHOT).write_text('{"commit": null, "dirty": null, "unknown": "git is not on PATH"}')
     assert git_state(tmp_path) == state

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scs_study.models import initial_weights
 from scs_study.models.initialization import draw, from_trained
-from scs_study.models.pretrained import check_fit, keep, read_checkpoint, scheme_of
+from scs_study.models.pretrained import check_fit, read_checkpoint, scheme_of, store_checkpoint
 from scs_study.models.resnet import resnet20
 from scs_study.system.tensors import save_tensors
 
@@ -89,7 +89,7 @@ def test_weights_that_are_no_plain_numbers_are_refused(value: Tensor, tmp_path: 
 def test_kept_weights_that_are_others_than_their_name_says_are_found(
     weights: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = keep(weights, tmp_path)
+    path = store_checkpoint(weights, tmp_path)
     for content in ({**weights, "conv1.weight": weights["conv1.weight"] + 1}, None):
         if content is None:
             path.write_bytes(b"nothing")
@@ -97,7 +97,7 @@ def test_kept_weights_that_are_others_than_their_name_says_are_found(
             save_tensors(path, content)
         with pytest.raises(ValueError, match=r"holds other weights|is damaged"):
             initial_weights("resnet20", 0, scheme_of(weights), tmp_path)
-        assert keep(weights, tmp_path) == path
+        assert store_checkpoint(weights, tmp_path) == path
         assert "written anew" in capsys.readouterr().out
         initial_weights("resnet20", 0, scheme_of(weights), tmp_path)
 
@@ -116,7 +116,7 @@ def test_a_damaged_or_missing_file_is_one_sentence(name: str, weights: dict[str,
 def test_kept_weights_are_what_every_variant_of_the_architecture_starts_from(
     weights: dict[str, Tensor], tmp_path: Path
 ) -> None:
-    path = keep(weights, tmp_path)
+    path = store_checkpoint(weights, tmp_path)
     assert path.name == f"{scheme_of(weights)}.safetensors"
     shared = initial_weights("resnet20", 3, scheme_of(weights), tmp_path)
     assert all(torch.equal(shared.tensors[name], value) for name, value in weights.items())
@@ -128,13 +128,13 @@ def test_kept_weights_are_what_every_variant_of_the_architecture_starts_from(
 def test_weights_saved_before_batchnorm_counted_its_batches_fit(weights: dict[str, Tensor], tmp_path: Path) -> None:
     old = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
     assert len(old) < len(weights)
-    keep(old, tmp_path)
+    store_checkpoint(old, tmp_path)
     shared = initial_weights("resnet20", 0, scheme_of(old), tmp_path)
     assert int(shared.tensors["bn1.num_batches_tracked"]) == 0
 
 
 def test_weights_of_another_architecture_are_refused(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    keep(weights, tmp_path)
+    store_checkpoint(weights, tmp_path)
     with pytest.raises(
         ValueError, match=r"these are not the weights of rohrer25k: the checkpoint lacks conv1.bias, conv2a"
     ):
@@ -180,7 +180,7 @@ def test_resized_kernels_have_the_directions_of_one_and_the_norms_of_the_other(
 
 
 def test_resized_kernels_may_come_from_a_file(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    keep(weights, tmp_path)
+    store_checkpoint(weights, tmp_path)
     file = scheme_of(weights)
     shared = initial_weights("resnet20", 0, f"uniform_sized_as_{file}", tmp_path)
     twin = initial_weights("resnet20", 0, "uniform_sized_as_pretrained", tmp_path, weights)

@@ -13,7 +13,7 @@ from scipy import special
 
 from scs_study.analysis.claims.cells import Environment, Runs, choices_of, environments
 from scs_study.analysis.claims.judge import Judge, Part
-from scs_study.analysis.claims.over import united
+from scs_study.analysis.claims.over import merged
 from scs_study.analysis.claims.rules import Finding, p_together, together
 from scs_study.analysis.claims.schema import Choice, Claim, ClaimFile, Test
 from scs_study.analysis.claims.speed import BATCHES, Ratio, machines, middle, ratios
@@ -125,12 +125,12 @@ def _parts(
     plain = dataclasses.replace(test, rule="superior")
     if test.rule == "slope":
         parts = [judge.part(claim, plain, place) for place in places]
-        return [united(parts, test, f"slope over {len(places)} sizes", by_name)]
+        return [merged(parts, test, f"slope over {len(places)} sizes", by_name)]
     many = len(places) // len(test.where)
     found = []
     for k in range(len(test.where)):
         parts = [judge.part(claim, plain, place) for place in places[k * many : (k + 1) * many]]
-        found.append(united(parts, test, f"{places[k * many].a[0].config.arch}, {many} values of p", by_name))
+        found.append(merged(parts, test, f"{places[k * many].a[0].config.arch}, {many} values of p", by_name))
     return found
 
 

@@ -15,7 +15,7 @@ from scs_study.analysis.statistics.trends import change_point
 from scs_study.analysis.variants import Record
 
 
-def united(parts: Sequence[Part], test: Test, words: str, runs: Mapping[str, Record]) -> Part:
+def merged(parts: Sequence[Part], test: Test, words: str, runs: Mapping[str, Record]) -> Part:
     """Return the Part that the rule of `test` makes of the parts of all its environments."""
     known = [part for part in parts if part.finding is not None]
     lacking = [f"{part.environment.words}: {text}" for part in known for text in part.lacking]

@@ -88,7 +88,7 @@ def matched(a: Side, b: Side) -> Matched:
         where = [name for name in USUAL if name in (*where, *(n for n in VARIANT if n in common))] + [
             name for name in where if name not in USUAL
         ]
-    tell_a, tell_b = (_told(s, told, where) for s in (a, b))
+    tell_a, tell_b = (_described(s, told, where) for s in (a, b))
     pairs = []
     for left, right in different:
         start = [] if _starts_alike(left, right) else [START]
@@ -166,7 +166,7 @@ def _varying(columns: Iterable[str], groups: Groups) -> list[str]:
     return [*usual, *(name for name in varying(groups, names) if not name.startswith(_SOURCE))]
 
 
-def _told(side: Side, compared: Sequence[str], where: Sequence[str]) -> list[str]:
+def _described(side: Side, compared: Sequence[str], where: Sequence[str]) -> list[str]:
     """The columns that tell a side's variants: what is compared, without what goes with a name, and what varies."""
     names = _without_owned(compared)
     if "layer" in compared:  # a variant is called by all three

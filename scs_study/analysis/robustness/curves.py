@@ -44,7 +44,7 @@ def curves(
         _format_axes(right, settings, "accuracy, as a share of that without an attack")
         figure.legend(handles, labels, loc="outside right center", fontsize=8, handlelength=3)
         shown = [runs[row["run"]].row for group in figure_group.variants for row in group if row["run"] in runs]
-        text = f"{settings.words()}; {images} test images, bars are 95 % Wilson intervals"
+        text = f"{settings.describe()}; {images} test images, bars are 95 % Wilson intervals"
         suptitle(figure, f"{_title(figure_group, len(shown))}. {text}")
         return save(figure, folder, figure_group.name)
 
@@ -75,7 +75,7 @@ def together(
         for axes in grid.flat[len(figure_groups) :]:
             axes.set_visible(False)
         figure.legend(list(handles.values()), list(handles), loc="outside right center", fontsize=8, handlelength=3)
-        suptitle(figure, f"{settings.words()}; {_recipes(figure_groups, runs)}")
+        suptitle(figure, f"{settings.describe()}; {_recipes(figure_groups, runs)}")
         return save(figure, folder, name)
 
 

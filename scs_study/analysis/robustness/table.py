@@ -73,8 +73,8 @@ def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
         )
     return (
         f"Robustness of networks trained on {data} for {epochs} epoch{'' if epochs == '1' else 's'}, on {images} test"
-        f" images, all classes in turn. {settings.words()}. Each further attack visits what PGD left and its column is"
-        f" what it found there, in points of all images: {'; '.join(further) or 'none'}. Worst: right after all"
+        f" images, all classes in turn. {settings.describe()}. Each further attack visits what PGD left and its column"
+        f" is what it found there, in points of all images: {'; '.join(further) or 'none'}. Worst: right after all"
         f" attacks. In brackets 95 % Wilson intervals over the images. To {' + '.join(BASELINE)}: the difference of the"
         f" worst in points to that network of the same seed, paired image by image, with its 95 % interval over the"
         f" images, which says something of these two networks and nothing of their layers. No gradient: images whose"

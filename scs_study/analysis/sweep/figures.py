@@ -160,7 +160,7 @@ def _along(axes: Axes, each: Dimension) -> None:
     axes.set_xlabel(f"{label} (log scale)" if each.log else label)
     if each.values:
         axes.set_xlim(-0.5, len(each.values) - 0.5)
-        words = [textwrap.shorten(each.words(value), 16, placeholder="…") for value in each.values]
+        words = [textwrap.shorten(each.describe(value), 16, placeholder="…") for value in each.values]
         crowded = sum(map(len, words)) > 30
         axes.set_xticks(range(len(words)), words, rotation=30 if crowded else 0, ha="right" if crowded else "center")
         return

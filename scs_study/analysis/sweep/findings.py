@@ -36,7 +36,7 @@ def points(rows: Sequence[Row], sweep: Sweep) -> list[Found]:
     for group in by_point(rows, sweep):
         accuracy = float(np.mean([row.curve[-1] for row in group]))
         numbers = tuple(sorted(row.number for row in group))
-        found.append(Found(sweep.words(group[0].point), accuracy, group[0].parameters, numbers))
+        found.append(Found(sweep.describe(group[0].point), accuracy, group[0].parameters, numbers))
     return found
 
 

@@ -77,7 +77,7 @@ def by_point(rows: Iterable[Row], sweep: Sweep) -> list[list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.state == "done" and row.accuracy is not None:
-            groups.setdefault(sweep.words(row.point), []).append(row)
+            groups.setdefault(sweep.describe(row.point), []).append(row)
     return list(groups.values())
 
 

@@ -72,9 +72,9 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
 def span(dimension: Dimension) -> str:
     """Return what a dimension goes over, in words."""
     if dimension.values:
-        words = f"{dimension.name} of {', '.join(dimension.words(value) for value in dimension.values)}"
+        words = f"{dimension.name} of {', '.join(dimension.describe(value) for value in dimension.values)}"
     else:
-        words = f"{dimension.name} from {dimension.words(dimension.low)} to {dimension.words(dimension.high)}"
+        words = f"{dimension.name} from {dimension.describe(dimension.low)} to {dimension.describe(dimension.high)}"
     return words if dimension.when is None else f"{words} (where {dimension.when[0]} is {dimension.when[1]})"
 
 
@@ -92,11 +92,11 @@ def _words(row: Row, sweep: Sweep) -> str:
 
 def _plain(each: Dimension, row: Row) -> object:
     value = row.point.get(each.name)
-    return each.words(value) if isinstance(value, list) else value
+    return each.describe(value) if isinstance(value, list) else value
 
 
 def _mark(row: Row, sweep: Sweep, front: Collection[str]) -> str:
-    return "yes" if row.state == "done" and sweep.words(row.point) in front else ""
+    return "yes" if row.state == "done" and sweep.describe(row.point) in front else ""
 
 
 def _count(number: int | None) -> str:

@@ -107,7 +107,7 @@ class Robustness:
             return Method(name, self.square_queries)
         return Method("pgd", self.steps, self.restarts, self.step_size, self.random_start)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return the settings in words, for captions."""
         start = (
             f"{self.restarts} random start{'s' if self.restarts > 1 else ''}"

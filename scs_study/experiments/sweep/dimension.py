@@ -56,8 +56,8 @@ class Dimension:
     def written(self) -> str:
         """The range or the values as a sweep's file may have them."""
         if self.values:
-            return f"[{', '.join(self.words(value) + self._with(value) for value in self.values)}]"
-        return f"{'log ' * self.log}{'int ' * self.whole}{self.words(self.low)}..{self.words(self.high)}"
+            return f"[{', '.join(self.describe(value) + self._with(value) for value in self.values)}]"
+        return f"{'log ' * self.log}{'int ' * self.whole}{self.describe(self.low)}..{self.describe(self.high)}"
 
     @property
     def place(self) -> str:
@@ -72,7 +72,7 @@ class Dimension:
     @property
     def labels(self) -> tuple[str | int | float | bool | None, ...]:
         """The values of a list as Optuna keeps them: lists as text."""
-        return tuple(self.words(value) if isinstance(value, list) else value for value in self.values)
+        return tuple(self.describe(value) if isinstance(value, list) else value for value in self.values)
 
     def varies(self, point: Mapping[str, Any]) -> bool:
         """Return whether it varies where the dimensions before it have the values of `point`."""
@@ -93,15 +93,15 @@ class Dimension:
 
     def drawn(self, value: Any) -> Any:
         """Return what Optuna has for a value of the setting."""
-        return self.words(value) if isinstance(value, list) else value
+        return self.describe(value) if isinstance(value, list) else value
 
-    def words(self, value: Any) -> str:
+    def describe(self, value: Any) -> str:
         """Return a value as tables and messages have it."""
         return f"{value:.0f}" if self.whole and isinstance(value, float) else words_of(value)
 
     def of(self, point: Mapping[str, Any]) -> str:
         """Return the words of its value at a point, "" where it does not vary."""
-        return self.words(point[self.name]) if self.name in point else ""
+        return self.describe(point[self.name]) if self.name in point else ""
 
     def rank(self, point: Mapping[str, Any]) -> float:
         """Return where a point stands among the others: those in which it does not vary come first."""

@@ -15,7 +15,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.experiments.sweep.points import Point
 from scs_study.experiments.sweep.sampler import RETRY_OF, SEED, draw, drawn, queued
 from scs_study.experiments.sweep.settings import Sweep
-from scs_study.experiments.sweep.storage import study_folder, turn
+from scs_study.experiments.sweep.storage import study_folder, study_lock
 from scs_study.runs.lock import Busy, Heartbeats, RunLock, acquire, owner_of
 from scs_study.runs.state import run_state
 
@@ -60,11 +60,11 @@ class TrialScheduler:
         """Return the next trial: one that was given back, or a new one; None when all are taken.
 
         Optuna's journal has no heartbeat, and its states cannot tell a dead worker's trial from a live one's. So a
-        worker holds a lock for its trial (runs/lock.py), taken in the same turn as the trial itself: a running trial
-        without a live lock is one whose worker is gone. Raises Interrupted when `stop()` turned true in the wait for
-        the turn.
+        worker holds a lock for its trial (runs/lock.py), taken together with the trial itself: a running trial without
+        a live lock is one whose worker is gone. Raises Interrupted when `stop()` turned true in the wait for that
+        of the study.
         """
-        with turn(self.folder, stop, self.heartbeats):
+        with study_lock(self.folder, stop, self.heartbeats):
             self._reclaim()
             while (trial := self._ask()) is not None:
                 point, seed = draw(trial, self.sweep)
@@ -84,7 +84,7 @@ class TrialScheduler:
         """Return the number of trials that other workers are at, or have just given back."""
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)))
 
-    def worth_a_turn(self) -> bool:
+    def worth_asking(self) -> bool:
         """Return whether `acquire` may have something after it had nothing: a trial requeued, or one without a sign of
         life.
         """
@@ -115,7 +115,7 @@ class TrialScheduler:
 
         because: STOPPED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
         """
-        with turn(self.folder, _never, self.heartbeats):
+        with study_lock(self.folder, _never, self.heartbeats):
             trials = self.study.get_trials(deepcopy=False)
             mine = trials[taken.trial.number]
             if mine.state == TrialState.RUNNING:
@@ -129,7 +129,7 @@ class TrialScheduler:
 
     def retry_failed(self) -> int:
         """Return the number of trials whose run failed and that are tried again from now on."""
-        with turn(self.folder, _never, self.heartbeats):
+        with study_lock(self.folder, _never, self.heartbeats):
             trials = self.study.get_trials(deepcopy=False)
             retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
             failed = [t for t in trials if t.state == TrialState.FAIL and t.number not in retried]
@@ -195,7 +195,7 @@ class TrialScheduler:
     def _tell(
         self, taken: AcquiredTrial, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
-        # In a turn: nobody may see the trial still running and its lock already free.
-        with turn(self.folder, _never, self.heartbeats):
+        # Locked: nobody may see the trial still running and its lock already free.
+        with study_lock(self.folder, _never, self.heartbeats):
             self.study.tell(taken.trial.number, values, state=state, skip_if_finished=True)
             self.leave(taken)

@@ -108,7 +108,7 @@ class Sweep:
                 if not found and not any(each.key in str(error) for each in self.dimensions):
                     raise  # of every point: the space is not to blame
                 wanted = " (write int before a range of whole numbers)" if "be a whole number" in str(error) else ""
-                where = f"{self.words(point)}: " if len(self.dimensions) > 1 else ""
+                where = f"{self.describe(point)}: " if len(self.dimensions) > 1 else ""
                 raise ValueError(f"sweep.space: {where}{error}{wanted}") from error
         return tuple(found)
 
@@ -153,7 +153,7 @@ class Sweep:
         arch, varies = self.first.arch, any(key.startswith(WIDTHS) for key in self.varies)
         return split_widths(arch)[0] if varies else arch
 
-    def words(self, point: Point) -> str:
+    def describe(self, point: Point) -> str:
         """Return what a trial tries, for messages."""
         return ", ".join(f"{each.name}={each.of(point)}" for each in self.dimensions if each.name in point)
 

@@ -96,7 +96,7 @@ class SweepSource:
             return None
         self._look_at = now + POLL
         taken = None
-        if not self._waits or self._scheduler.worth_a_turn():
+        if not self._waits or self._scheduler.worth_asking():
             taken = self._scheduler.acquire(stop)
         if taken is None:
             self._unfinished = self._scheduler.others()
@@ -108,7 +108,7 @@ class SweepSource:
         self._look_at, self._waits = 0.0, False
         number, cell = taken.trial.number, taken.cell
         self._trials[number] = _Trial(taken, printed=time.monotonic())
-        job = Job(number, cell, f"trial {number}, {self._scheduler.sweep.words(taken.point)}, seed {cell.seed}")
+        job = Job(number, cell, f"trial {number}, {self._scheduler.sweep.describe(taken.point)}, seed {cell.seed}")
         again = taken.trial.user_attrs.get("retry_of")
         self.say(f"{job.title}: starts" + ("" if again is None else f", in place of trial {again}"))
         return job

@@ -25,9 +25,9 @@ from scs_study.training.stopping import Interrupted
 
 SWEEPS = ".sweeps"
 """Folder of the studies' files, beside the runs."""
-JOURNAL, PLACE, TURN = "journal.log", "study.json", "turn"
+JOURNAL, PLACE, LOCK = "journal.log", "study.json", "turn"
 SHARED, TOKEN, VERSION = "scs_study:shared", "scs_study:runs", "scs_study:optuna"
-TURN_POLL = 0.05
+_POLL = 0.05
 
 
 def check_url(url: str | None) -> None:
@@ -97,16 +97,16 @@ class _Journal(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._turns = path, JournalFileSymlinkLock(str(path))
-        super().__init__(str(path), self._turns)
+        self._path, self._file_lock = path, JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), self._file_lock)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append `logs` to the journal, all of them or, where the disk is full, none."""
-        self._turns.acquire()
+        self._file_lock.acquire()
         try:
             files.append(self._path, "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
         finally:
-            self._turns.release()
+            self._file_lock.release()
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
@@ -124,21 +124,21 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
 
 
 @contextmanager
-def turn(folder: Path, stop: Callable[[], bool], heartbeats: Heartbeats) -> Iterator[None]:
+def study_lock(folder: Path, stop: Callable[[], bool], heartbeats: Heartbeats) -> Iterator[None]:
     """Return a context that one process at a time is in, over all machines that share `folder`.
 
     The storages order single operations; taking a trial is several (count, take, draw), and must be one. A worker
     that dies in it frees it, by the rules of runs/lock.py. Raises Interrupted when `stop()` turns true while waiting.
     """
-    (folder / TURN).mkdir(parents=True, exist_ok=True)
+    (folder / LOCK).mkdir(parents=True, exist_ok=True)
     while True:
         try:
-            lock = acquire(folder / TURN, heartbeats)
+            lock = acquire(folder / LOCK, heartbeats)
             break
         except Busy:
             if stop():
-                raise Interrupted("stopped while waiting for its turn") from None
-            time.sleep(TURN_POLL)
+                raise Interrupted("stopped while waiting for the study's lock") from None
+            time.sleep(_POLL)
     try:
         yield
     finally:
@@ -153,7 +153,8 @@ def join(
     Raises ValueError in one sentence when it was made with other settings, or by workers with another runs folder.
     """
     folder = study_folder(runs, name)
-    with turn(folder, stop, heartbeats):  # also because two processes must not create the tables of a database at once
+    # Locked, because two processes must not create the tables of a database at once either.
+    with study_lock(folder, stop, heartbeats):
         storage = open_storage(url, folder)
         study = optuna.create_study(
             study_name=name,

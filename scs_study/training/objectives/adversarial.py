@@ -203,7 +203,7 @@ class Adversarial:
         return " and ".join(found)
 
     @torch.no_grad()
-    def keep(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
+    def save_samples(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
         """Write a grid of samples of the fixed noise, and the generator's weights: fidelity is computed from them."""
         generator = networks[GENERATOR].eval()
         noise = self._fixed(next(generator.parameters()).device)[: ROWS * ROWS]

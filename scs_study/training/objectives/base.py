@@ -67,7 +67,7 @@ class Objective(Protocol):
         """Return in a sentence why a run with all its epochs is no result of its method; "" where it is one."""
         ...
 
-    def keep(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
+    def save_samples(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
         """Write what else an epoch leaves into the run's folder, in files that are the same when it is done again."""
         ...
 

@@ -98,5 +98,5 @@ class Classification:
         """Return "": `left_chance` says all that there is."""
         return ""
 
-    def keep(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
+    def save_samples(self, folder: Path, epoch: int, networks: Mapping[str, nn.Module]) -> None:
         """Do nothing: the records are all that an epoch leaves."""

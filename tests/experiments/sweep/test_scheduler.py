@@ -91,9 +91,9 @@ def test_a_live_workers_trial_is_left_to_it_and_a_dead_ones_is_tried_again(tmp_p
     scheduler = open_scheduler(tmp_path, made)
     assert scheduler.acquire() is None
     assert scheduler.others() == 1
-    assert not scheduler.worth_a_turn()
+    assert not scheduler.worth_asking()
     kill(worker)
-    assert scheduler.worth_a_turn()
+    assert scheduler.worth_asking()
     again = scheduler.acquire()
     assert (again.cell.layer.p, again.trial.user_attrs["retry_of"]) == (p, number)
     assert states(scheduler) == ["FAIL", "RUNNING"]
@@ -273,5 +273,5 @@ def test_a_trial_that_was_just_given_back_is_waited_for(tmp_path):
     one, other = (open_scheduler(tmp_path, sweep(trials=1)) for _ in range(2))
     one.requeue(one.acquire())
     assert other.others() == 1
-    assert other.worth_a_turn()
+    assert other.worth_asking()
     assert other.acquire() is not None

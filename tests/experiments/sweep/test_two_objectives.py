@@ -136,5 +136,5 @@ def test_the_best_of_one_objective_is_told(tmp_path):
     rows = rows_of(scheduler.study.trials, made, tmp_path)
     best = max(rows, key=lambda row: row.accuracy)
     assert findings.sentences(rows, made) == [
-        f"Best: {100 * best.accuracy:.2f} % with {made.words(best.point)} (trial {best.number})."
+        f"Best: {100 * best.accuracy:.2f} % with {made.describe(best.point)} (trial {best.number})."
     ]
