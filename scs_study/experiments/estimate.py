@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from scs_study.benchmark.step import BenchmarkCase, benchmark_case, seconds_of
 from scs_study.config.schema import DRAWN, CellConfig
 from scs_study.data import Batches, ImageSet
-from scs_study.models import build_variant, layer_paths
-from scs_study.models.architectures import PairArchitecture, architecture
+from scs_study.models import layer_paths
 from scs_study.models.initialization import draw
-from scs_study.models.pool_fusion import fuse_pools
 from scs_study.runs.progress import duration
 from scs_study.training import record
 from scs_study.training.eager import EagerEngine
 from scs_study.training.objectives import objective_of
 from scs_study.training.objectives.adversarial import EVAL_IMAGES
+from scs_study.training.objectives.base import Objective
 from scs_study.training.precision import numerics
 from scs_study.training.state import train_state
 from scs_study.training.step_log import StepLog
@@ -84,12 +83,15 @@ def cell_costs(
     for cell in cells:
         data = images[cell.data.images_key]
         kind = (cell.arch, cell.layer, cell.data, cell.train.batch_size, cell.train.numerics)
-        if kind not in costs and isinstance(architecture(cell.arch), PairArchitecture):
-            costs[kind] = _of_pair(cell, data, device)
-        elif kind not in costs:
-            network = fuse_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))
-            sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
-            costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
+        if kind not in costs:
+            objective = objective_of(cell)
+            networks = objective.networks(draw(cell.arch, 0, DRAWN[0], cell.data.ends))
+            if len(networks) == 1:
+                (network,) = networks.values()
+                sizes = _sizes(cell, network, len(data.train_labels))  # before the timed steps change the weights
+                costs[kind] = (*((0.0, 0.0) if device is None else _times(cell, network, device)), *sizes)
+            else:
+                costs[kind] = _of_several(cell, objective, networks, data, device)
         train, evaluate, fixed, per_epoch = costs[kind]
         seconds = train * len(data.train_labels) + evaluate * len(data.test_labels)
         found[cell.run_name] = Cost(None if device is None else seconds, fixed, per_epoch)
@@ -124,14 +126,19 @@ def _lines(cell: CellConfig, layers: Mapping[str, nn.Module], train_images: int)
     return HISTORY_LINE + sum(len(json.dumps(line)) for line in lines)
 
 
-def _of_pair(cell: CellConfig, images: ImageSet, device: torch.device | None) -> tuple[float, float, int, int]:
-    """Seconds per image of training and of evaluation, and bytes, where two networks train: by their objective.
+def _of_several(
+    cell: CellConfig,
+    objective: Objective,
+    networks: Mapping[str, nn.Module],
+    images: ImageSet,
+    device: torch.device | None,
+) -> tuple[float, float, int, int]:
+    """Seconds per image of training and of evaluation, and bytes, where several networks train: by their objective.
 
     Timed are steps of a batch, and an evaluation of as many images; after the least of them an evaluation looks at
     EVAL_IMAGES at most, whatever the size of the test set.
     """
-    objective, home = objective_of(cell), device or torch.device("cpu")
-    networks = objective.networks(draw(cell.arch, 0, DRAWN[0], cell.data.ends))
+    home = device or torch.device("cpu")
     for network in networks.values():
         network.to(device=home, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = (

@@ -30,12 +30,10 @@ def write_onnx(network: OfPixels, example: torch.Tensor, notes: Notes, file: Pat
     """
     onnxruntime = _package("onnxruntime", "export")
     _package("onnxscript", "export")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch and onnxscript about themselves
-        program = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
-            input_names=[INPUT], output_names=[OUTPUT], verbose=False,
-        )  # fmt: skip
+    program = torch.onnx.export(
+        network, (example,), dynamo=True, dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+        input_names=[INPUT], output_names=[OUTPUT], verbose=False,
+    )  # fmt: skip
     assert program is not None
     program.model.metadata_props.update(notes)
     program.save(str(file), include_initializers=True)

@@ -45,7 +45,7 @@ class Corruption:
 class RunDir:
     """A run's folder as one look found it, so that nobody need look again; valid while the run is locked, or over.
 
-    damage: what is wrong with its files; of a run that is not final only with those that never change.
+    corruption: what is wrong with its files; of a run that is not final only with those that never change.
     """
 
     folder: Path
@@ -66,8 +66,8 @@ def read_run(runs: Path, cell: CellConfig) -> RunDir:
 
 
 def is_complete(runs: Path, cell: CellConfig) -> bool:
-    """Return whether the cell's run is final and all its files are whole: nothing is left to do."""
-    return run_state(runs, cell).final and not corruption(runs / cell.run_name, cell)
+    """Return whether nothing is left to do of the cell's run, as RunDir.is_complete says it."""
+    return read_run(runs, cell).is_complete
 
 
 def corruption(folder: Path, cell: CellConfig) -> list[Corruption]:

@@ -23,7 +23,7 @@ TRIALS = "trials"
 RUN, MESSAGE = "run", "message"
 BECAUSE, EPOCH = "because", "epoch"
 """Of a trial that takes another one's point and seed up again, beside RETRY_OF: why, and the epochs done by then."""
-KILLED, STOPPED, FAILED = "its worker is gone", "stopped", "failed"
+KILLED, INTERRUPTED, FAILED = "its worker is gone", "stopped", "failed"
 MOST_DEATHS = 3
 """Workers that may die of a trial in the same epoch before it is given up."""
 
@@ -110,10 +110,10 @@ class TrialScheduler:
         taken.trial.set_user_attr(MESSAGE, message)
         self._tell(taken, state=TrialState.FAIL)
 
-    def requeue(self, taken: AcquiredTrial, because: str = STOPPED) -> None:
+    def requeue(self, taken: AcquiredTrial, because: str = INTERRUPTED) -> None:
         """Let another worker, or a later one, go on with the trial's point and seed from the run's checkpoint.
 
-        because: STOPPED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
+        because: INTERRUPTED, or KILLED, which a trial survives MOST_DEATHS - 1 times in the same epoch.
         """
         with study_lock(self.folder, _never, self.heartbeats):
             trials = self.study.get_trials(deepcopy=False)

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from scs_study.experiments.sweep.scheduler import KILLED, STOPPED, AcquiredTrial, TrialScheduler
+from scs_study.experiments.sweep.scheduler import INTERRUPTED, KILLED, AcquiredTrial, TrialScheduler
 from scs_study.experiments.sweep.settings import ACCURACY, PARAMETERS, Sweep
 from scs_study.experiments.sweep.storage import join
 from scs_study.experiments.work import POLL, Job, Stop
@@ -162,7 +162,7 @@ class SweepSource:
         if trial.pruned or trial.taken_over:
             self._end_early(job)
             return
-        self._end(job, lambda: self._scheduler.requeue(trial.taken, KILLED if killed else STOPPED))
+        self._end(job, lambda: self._scheduler.requeue(trial.taken, KILLED if killed else INTERRUPTED))
 
     def say(self, text: str) -> None:
         """Print a line."""

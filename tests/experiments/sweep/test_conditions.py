@@ -92,7 +92,7 @@ def test_in_a_large_space_every_value_is_tried_with_what_it_stands_under(monkeyp
 def test_a_grid_has_every_point_once():
     made = made_of(LAYERS, sampler="grid", points=2)
     assert made.total == 2 + 2 * 2
-    assert len({made.words(point) for point, _ in made.grid}) == 6
+    assert len({made.describe(point) for point, _ in made.grid}) == 6
 
 
 def test_such_a_sweep_is_read_from_its_json_and_from_a_command_line():
