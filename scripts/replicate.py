@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's code, whatever else is called scs_study
@@ -23,7 +24,7 @@ from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.analysis.registry import check_analyses, run_analyses
 from scs_study.config.schema import choice
-from scs_study.experiments.grid import cell_overrides, merged, with_parents
+from scs_study.experiments.grid import Part, Study, cell_overrides, merged, with_parents
 from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
 from scs_study.launch.registry import budget_of, forecast, incomplete, launch, processes, timed
 from scs_study.launch.status import plan_records, status_text
@@ -31,9 +32,9 @@ from scs_study.models.variant import check_cell, remarks
 from scs_study.report.gather import collected
 from scs_study.report.repeat import study_line
 from scs_study.report.study import NAME, Chosen, of_studies, write_report
-from scs_study.runs.context import check_checkpoint, place_checkpoint, run_context
+from scs_study.runs.context import RunContext, check_checkpoint, place_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
-from scs_study.runs.state import run_states
+from scs_study.runs.state import Outcome, run_states
 from scs_study.selection import chosen_parts, refuse_match, results_folder, results_name, task_overrides
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
@@ -85,27 +86,40 @@ def main(config: DictConfig) -> int:
     ended, out_of_time = time.monotonic(), campaign.out_of_time
     problems: list[str] = []
     if not out_of_time or any(state.state != "missing" for state in run_states(runs, cells).values()):
-        frame = study_frame(cells, runs)
-        say(publish_tables(made_of, frame, runs, folder))
-        say(publish_figures(made_of, frame, runs, folder))
-        problems = run_analyses(made_of, context, config, folder)
-        chosen = Chosen(study, made_of, folder, study_line(study, task_overrides()))
-        reported = of_studies([chosen], collected(frame, runs))
-        page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
-        say(f"{page.tally}\n  {folder / NAME}")
-    left = [name for name, outcome in outcomes.items() if outcome.state not in (*FINAL_STATES, "failed")]
-    for name in left:
-        if not out_of_time or outcomes[name].state != "busy":
-            say(f"left: {name}: {outcomes[name].state}")
-    failed = [(name, outcome) for name, outcome in outcomes.items() if outcome.state == "failed"]
-    for name, outcome in failed:
-        say(f"failed: {name}: {outcome.message} (see {runs / name / 'error.txt'})")
-    words = campaign.describe(ended, [name for name, _ in failed]) if out_of_time else ""
+        problems = publish(study, made_of, context, config, folder)
+    failed = say_left(outcomes, runs, out_of_time)
+    words = campaign.describe(ended, failed) if out_of_time else ""
     if words:
         say(words)
     if failed or problems:
         return FAILED
+    left = any(outcome.state not in FINAL_STATES for outcome in outcomes.values())
     return UNFINISHED if words else FAILED if left else 0
+
+
+def publish(study: Study, made_of: Sequence[Part], context: RunContext, config: DictConfig, folder: Path) -> list[str]:
+    """Write tables, figures, analyses and the report of what there is; return what went wrong in the analyses."""
+    runs = context.runs
+    frame = study_frame(merged(study, made_of), runs)
+    say(publish_tables(made_of, frame, runs, folder))
+    say(publish_figures(made_of, frame, runs, folder))
+    problems = run_analyses(made_of, context, config, folder)
+    chosen = Chosen(study, made_of, folder, study_line(study, task_overrides()))
+    reported = of_studies([chosen], collected(frame, runs))
+    page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
+    say(f"{page.tally}\n  {folder / NAME}")
+    return problems
+
+
+def say_left(outcomes: Mapping[str, Outcome], runs: Path, out_of_time: bool) -> list[str]:
+    """Say which runs have no result, and why; return those that failed."""
+    for name, outcome in outcomes.items():
+        if outcome.state not in (*FINAL_STATES, "failed") and not (out_of_time and outcome.state == "busy"):
+            say(f"left: {name}: {outcome.state}")
+    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
+    for name in failed:
+        say(f"failed: {name}: {outcomes[name].message} (see {runs / name / 'error.txt'})")
+    return failed
 
 
 if __name__ == "__main__":

@@ -87,10 +87,30 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
     values = {**defaults, **{key: value for key, value in values.items() if value is not None}}
     if not values["axes"] and not values["include"]:
         raise ValueError(f"{file}: needs axes, what it varies, such as axes: {{layer: [conv, scs]}} (or include)")
-    if values["title"] is not None and not isinstance(values["title"], (str, int, float)):
-        raise ValueError(f"study.title={values['title']}: must be a line of text")
     if isinstance(values["seeds"], int) and not isinstance(values["seeds"], bool):
         values["seeds"] = list(range(whole("study.seeds", values["seeds"], 1, MOST_SEEDS)))
+    _check_kinds(values)
+    _check_choices(file, values)
+    check_includes(name, values["include"])
+    return Study(
+        name=name,
+        title=name if values["title"] is None else str(values["title"]),
+        paper=values["paper"],
+        include=tuple(values["include"]),
+        epochs_factor=float(values["epochs_factor"]),
+        base=values["base"],
+        set=values["set"],
+        axes=values["axes"],
+        exclude=tuple(values["exclude"]),
+        seeds=tuple(values["seeds"]),
+        analyses=tuple(dict.fromkeys(values["analyses"])),
+        order=tuple(dict.fromkeys(values["order"])),
+    )
+
+
+def _check_kinds(values: Mapping[str, Any]) -> None:
+    if values["title"] is not None and not isinstance(values["title"], (str, int, float)):
+        raise ValueError(f"study.title={values['title']}: must be a line of text")
     if not isinstance(values["seeds"], list) or not values["seeds"]:
         raise ValueError(f"study.seeds={values['seeds']}: must be a number of seeds, or a list such as [0,1,2]")
     for key in ("base", "set", "axes"):
@@ -104,6 +124,9 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
         raise ValueError(f"study.epochs_factor={factor}: must be a number above 0 and at most 1")
     if factor < 1 and not values["include"]:
         raise ValueError(f"study.epochs_factor={factor} has no effect: it is for the studies in study.include")
+
+
+def _check_choices(file: str, values: Mapping[str, Any]) -> None:
     if values["paper"] is not None:
         choice("study.paper", values["paper"], sorted(path.stem for path in PAPER.glob("table*.csv")))
     for analysis in values["analyses"]:
@@ -120,21 +143,6 @@ def _study(name: str, values: Mapping[str, Any]) -> Study:
             choice(f"{file}: exclude", axis, values["axes"])
             if axis in CELL_GROUPS:  # a misspelt value would leave nothing out, and nobody would notice
                 choice(f"study.exclude: {axis}", value, options(axis))
-    check_includes(name, values["include"])
-    return Study(
-        name=name,
-        title=name if values["title"] is None else str(values["title"]),
-        paper=values["paper"],
-        include=tuple(values["include"]),
-        epochs_factor=float(values["epochs_factor"]),
-        base=values["base"],
-        set=values["set"],
-        axes=values["axes"],
-        exclude=tuple(values["exclude"]),
-        seeds=tuple(values["seeds"]),
-        analyses=tuple(dict.fromkeys(values["analyses"])),
-        order=tuple(dict.fromkeys(values["order"])),
-    )
 
 
 def check_includes(name: str, included: Sequence[object], above: tuple[str, ...] = ()) -> None:
