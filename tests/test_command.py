@@ -23,7 +23,7 @@ from scs_study.runs import context
 from scs_study.runs.context import pick_device, run_context
 from scs_study.selection import results_folder, results_name
 from scs_study.system.tensors import save_tensors
-from tests.gates import PATIENCE
+from tests.support import commands
 
 HERE = ["train.epochs=1", "seed=0", "engine.device=cpu", "engine.threads=1"]
 QUICK = ["layer=conv", "activation=relu", "pooling=max", *HERE]
@@ -32,8 +32,7 @@ Replicated = tuple[Path, subprocess.CompletedProcess[str]]
 
 def command(script: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::DeprecationWarning:scs_study"}
-    line = [sys.executable, str(PROJECT / "scripts" / script), *arguments]
-    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment, timeout=PATIENCE, check=False)
+    return commands.run(script, *arguments, cwd=cwd, env=environment)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
