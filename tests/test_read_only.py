@@ -32,7 +32,7 @@ from scs_study.system import files
 from scs_study.system.tensors import load_tensors
 from scs_study.training import run_dir as run_folder
 from tests.analysis.robustness.test_robustness_runs import settings
-from tests.gates import PATIENCE
+from tests.support import commands
 from tests.support.work import cell, run_context
 
 ROOT = os.geteuid() == 0
@@ -88,10 +88,7 @@ def test_runs_that_may_only_be_read_are_looked_at_and_published(runs: Path, tmp_
         assert run_cell(cell("scs"), run_context(runs)).state == "done"
         assert run_states(runs, [cell("scs")])[cell("scs").run_name].final
         for script in ("tables.py", "figures.py"):
-            done = subprocess.run(
-                [sys.executable, str(PROJECT / "scripts" / script), "match=*", f"runs={runs}", f"results={tmp_path}/r"],
-                capture_output=True, text=True, timeout=PATIENCE, check=False,
-            )  # fmt: skip
+            done = commands.run(script, "match=*", f"runs={runs}", f"results={tmp_path}/r")
             assert (done.returncode, done.stderr) == (0, "")
     assert everything(runs) == before
     assert list((tmp_path / "r" / "matched" / "tables").glob("*.csv"))
@@ -150,14 +147,11 @@ def test_a_damaged_result_of_read_only_runs_is_computed_again_and_left_there(
 
 def test_a_study_that_cannot_be_written_ends_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    line = [sys.executable, str(PROJECT / "scripts" / "train.py")]
     weights = tmp_path / "weights.pt"
     torch.save({"w": torch.ones(1)}, weights)
     with read_only(tmp_path / "runs"):
         for more in (["-m", "seed=0,1"], ["layer=conv", "init=pretrained", f"init.checkpoint={weights}"]):
-            done = subprocess.run(
-                [*line, *more, f"runs={tmp_path}/runs"], capture_output=True, text=True, timeout=PATIENCE, check=False
-            )
+            done = commands.run("train.py", *more, f"runs={tmp_path}/runs")
             assert done.returncode in (1, 2)
             assert done.stderr.count("\n") == 1, done.stderr
             assert done.stderr.startswith("error: ")

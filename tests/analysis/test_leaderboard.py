@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from scs_study.analysis.leaderboard import Ours, frontier, ours_of, page_text, r
 from scs_study.runs.archive import RECORDS, unpack
 from scs_study.system.places import CONF, PROJECT
 from tests.analysis.run_folders import cell, write_run
+from tests.support import commands
 
 
 def entry(parameters: int, *accuracies: float) -> Ours:
@@ -105,8 +104,7 @@ def test_the_command_writes_the_page_anew_between_its_marks(tmp_path: Path) -> N
     page.write_text("above\n<!-- leaderboard -->\nold\n<!-- end -->\nbelow\n")
     write_run(tmp_path / "runs", cell(data__name="mnist", data__flip=False), [0.97, 0.98, 0.9951])
 
-    command = [sys.executable, "scripts/leaderboard.py", f"runs={tmp_path / 'runs'}", f"page={page}"]
-    subprocess.run(command, cwd=PROJECT, capture_output=True, check=True)
+    assert commands.run("leaderboard.py", f"runs={tmp_path / 'runs'}", f"page={page}").returncode == 0
     written = page.read_text()
     assert written.startswith("above\n<!-- leaderboard -->\n")
     assert written.endswith("<!-- end -->\nbelow\n")

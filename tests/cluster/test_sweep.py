@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scs_study.experiments.compose import PROJECT
 from scs_study.launch.code_snapshot import live_jobs
 from scs_study.training import run_dir as run_folder
 from tests.cluster.jobs import EVERY, logs, start_now
 from tests.gates import Gate, listening_python, until
+from tests.support import commands
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 NAME = "short"
 
 
 def command(script: str, runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(PROJECT / "scripts" / script), f"runs={runs}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environment)
+    done = commands.run(script, f"runs={runs}", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

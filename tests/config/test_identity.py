@@ -19,6 +19,7 @@ from scs_study.experiments.compose import PROJECT, compose_cell
 from scs_study.models import ARCHITECTURES, Architecture, check_cell
 from scs_study.models.architectures import rohrer25k
 from tests.gates import PATIENCE
+from tests.support import commands
 
 PINNED = {
     "rohrer25k-scs-none-maxabs-digits-800ep-s0-057ef8d3e34c": ({}, {}, 0),
@@ -187,10 +188,9 @@ def test_a_network_from_a_folder_of_ones_own_is_followed_there(checkout: Path) -
 
 
 def train(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "scripts/train.py", "arch=mine", "layer=conv", "pooling=max", "train.epochs=1",
-            "engine.device=cpu", "engine.threads=1", *arguments]  # fmt: skip
+    line = ["arch=mine", "layer=conv", "pooling=max", "train.epochs=1", "engine.device=cpu", "engine.threads=1"]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "HOME": str(checkout)}
-    return subprocess.run(line, cwd=checkout, capture_output=True, text=True, env=environment, timeout=PATIENCE)
+    return commands.run(checkout / "scripts/train.py", *line, *arguments, cwd=checkout, env=environment)
 
 
 @pytest.mark.slow

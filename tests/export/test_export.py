@@ -24,6 +24,7 @@ from scs_study.export.formats import Run
 from scs_study.export.pixels import OfPixels
 from scs_study.layers import MaxAbsPool2d
 from scs_study.runs.run_one import run_cell
+from tests.support import commands
 from tests.support.work import few_digits, run_context
 
 DIGITS = few_digits()
@@ -36,8 +37,7 @@ def cell(arch: str = "rohrer68k", layer: str = "scs", pooling: str = "maxabs", *
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(PROJECT / "scripts" / "export.py"), *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=240, check=False)
+    return commands.run("export.py", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +16,6 @@ import torch
 
 from scs_study.config.checks import time_span
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.estimate import Cost
 from scs_study.experiments.grid import Part, load_study
 from scs_study.launch.campaign import UNFINISHED, Campaign, epochs_done, in_order
@@ -33,7 +29,7 @@ from scs_study.training import checkpoint, stopping
 from scs_study.training import run_dir as run_folder
 from scs_study.training.run import Settings
 from tests.gates import Gate, until
-from tests.support import work
+from tests.support import commands, work
 from tests.support.work import SCS, content, run_context
 
 Shut = Callable[..., Gate]
@@ -177,11 +173,10 @@ class Command:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.log = folder / "log"
         where = [f"runs={folder}/runs", f"results={folder}/results"]
-        line = [sys.executable, str(PROJECT / "scripts" / "replicate.py"), *CELL, *where, *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.started = time.monotonic()
+        line = [*CELL, *where, *arguments]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log, cwd=PROJECT, env=environment)
+            self.process = commands.Command("replicate.py", *line, stdout=log, stderr=log)
+        self.started = time.monotonic()
 
     def said(self) -> str:
         return self.log.read_text()

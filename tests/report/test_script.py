@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.grid import load_study
 from scs_study.report.pdf import find_browser
 from scs_study.runs.archive import RECORDS, pack
 from tests.analysis.run_folders import cell, learning_curve, write_run
-from tests.gates import PATIENCE
 from tests.report.pages import cells
+from tests.support import commands
 from tests.support.browser import CHROMIUM
 
 
@@ -27,11 +24,11 @@ def test_a_page_of_runs_by_name_and_of_published_records(tmp_path: Path) -> None
     write_run(other, cell("scs"), [0.5, 0.6, 0.8])
     pack(other, [path.name for path in other.iterdir()], records)
     line = [
-        *(sys.executable, str(PROJECT / "scripts" / "report.py"), "match=rohrer25k-*", "watch=1", "only=[1]"),
+        *("match=rohrer25k-*", "watch=1", "only=[1]"),
         *(f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'results'}", f"folders=[{records}]"),
         f"pdf={str(CHROMIUM is not None).lower()}",
     ]
-    found = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    found = commands.run("report.py", *line)
     assert found.returncode == 0, found.stderr
     text = (tmp_path / "results" / "matched" / "report.html").read_text()
     assert "Finished: all 2 runs" in text
@@ -47,10 +44,10 @@ def test_several_studies_are_one_page_with_one_section_of_verdicts(tmp_path: Pat
     for number, planned_cell in enumerate(planned):
         write_run(tmp_path / "runs", planned_cell, learning_curve(0.7, planned_cell.train.epochs, number))
     line = [
-        *(sys.executable, str(PROJECT / "scripts" / "report.py"), "study=table3", "also=[table4,table3]", "seed=0"),
+        *("study=table3", "also=[table4,table3]", "seed=0"),
         *("train.epochs=12", f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'results'}"),
     ]
-    found = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    found = commands.run("report.py", *line)
     assert found.returncode == 0, found.stderr
     (file,) = (tmp_path / "results").rglob("report.html")
     text = file.read_text()
@@ -60,7 +57,7 @@ def test_several_studies_are_one_page_with_one_section_of_verdicts(tmp_path: Pat
     for name in ("table3", "table4"):
         assert f"make replicate STUDY={name} ARGS=&#39;seed=0 train.epochs=12&#39;" in text
     assert "make report STUDY=table3,table4 ARGS=&#39;seed=0 train.epochs=12&#39;" in text
-    refused = subprocess.run([*line, "study.seeds=2"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    refused = commands.run("report.py", *line, "study.seeds=2")
     assert refused.returncode == 2
     assert "study.seeds=2 is a setting of one study" in refused.stderr
 

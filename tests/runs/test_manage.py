@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from scs_study.experiments.compose import PROJECT
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool
 from scs_study.runs import stopped
@@ -22,6 +20,7 @@ from scs_study.runs.state import run_state
 from scs_study.runs.stopped import stop_run
 from scs_study.training import run_dir
 from tests.gates import until
+from tests.support import commands
 from tests.support.undisturbed import undisturbed as undisturbed
 from tests.support.work import ENDLESS, SCS, cell, content, run_context
 
@@ -94,8 +93,7 @@ def test_a_run_is_cleared_or_deleted_unless_somebody_works_on_it(tmp_path: Path)
 
 
 def command(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(PROJECT / "scripts" / "runs.py"), f"runs={runs}", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=240, check=False)
+    return commands.run("runs.py", f"runs={runs}", *arguments)
 
 
 def test_the_command_does_what_it_lists_and_only_that(tmp_path: Path) -> None:

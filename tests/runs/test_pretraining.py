@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.compose import PROJECT, compose_cell
+from scs_study.experiments.compose import compose_cell
 from scs_study.experiments.grid import with_parents
 from scs_study.launch.inline import inline
 from scs_study.launch.slurm import cells_of_tasks
@@ -25,6 +23,7 @@ from scs_study.runs.state import run_state
 from scs_study.system import files
 from scs_study.system.tensors import load_tensors, save_tensors
 from scs_study.training import run_dir as run_folder
+from tests.support import commands
 from tests.support.work import run_context
 
 
@@ -170,12 +169,7 @@ def test_twins_that_a_study_needs_are_part_of_its_work() -> None:
 def test_a_plan_lists_the_twins(tmp_path: Path) -> None:
     runs = f"runs={tmp_path / 'runs'}"
     line = ["study=quick", "init=pretrained", "layer=scs", "activation=none", "pooling=max", "seed=0", "plan=true"]
-    answer = subprocess.run(
-        [sys.executable, str(PROJECT / "scripts" / "replicate.py"), *line, runs],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    answer = commands.run("replicate.py", *line, runs)
     first, second, count = answer.stdout.splitlines()
     assert first.startswith("rohrer25k-conv-none-max-digits-")
     assert second.startswith("rohrer25k-scs-none-max-pretrained-digits-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -10,7 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,22 @@ from scs_study.experiments.compose import PROJECT
 from scs_study.system import console, files
 from scs_study.training import run_dir as run_folder
 from tests.gates import Gate
+from tests.support import commands
 
 FULL = Path("/dev/full")
-QUICK = ["study=quick", "layer=conv", "pooling=max", "seed=0", "engine.device=cpu", "engine.threads=1"]
+TWO = ["study=quick", "layer=conv", "pooling=max", "seed=0", "engine.device=cpu", "engine.threads=1"]
+QUICK = [*TWO, "activation=relu"]
+"""One cell, of TWO's."""
 TIMEOUT = 240
 
 
-def command(where: Path, *arguments: str, script: str = "replicate.py") -> list[str]:
-    folders = [f"runs={where}/runs", f"results={where}/results"]
-    return [sys.executable, str(PROJECT / "scripts" / script), *arguments, *folders]
+def folders(where: Path) -> list[str]:
+    return [f"runs={where}/runs", f"results={where}/results"]
+
+
+def command(where: Path, *arguments: str) -> list[str]:
+    """For a Python that starts."""
+    return [sys.executable, str(PROJECT / "scripts" / "replicate.py"), *arguments, *folders(where)]
 
 
 def states(where: Path) -> list[str]:
@@ -48,28 +56,29 @@ def without_reader() -> int:
     return writer
 
 
-def on_terminal(line: list[str], columns: int = 80, ignore_hangup: bool = False) -> tuple[subprocess.Popen[bytes], int]:
-    """The command with a terminal of that width as its own, and the terminal's other end."""
+@contextlib.contextmanager
+def terminal(columns: int) -> Iterator[tuple[int, int]]:
+    """Both ends of a terminal of that width; the one for a command is closed here afterwards."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-
-    def take_over() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        if ignore_hangup:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    process = subprocess.Popen(
-        line, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=take_over
-    )
+    yield ours, theirs
     os.close(theirs)
-    return process, ours
+
+
+def on_terminal(where: Path, *arguments: str, columns: int = 80) -> tuple[commands.Command, int]:
+    """The command, which ignores that its terminal is closed, with one of that width as its own; and its other end."""
+    line = [*arguments, *folders(where)]
+    with terminal(columns) as (ours, theirs):
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        return commands.Command("replicate.py", *line, **streams, terminal=True, ignored=[signal.SIGHUP]), ours
 
 
 @pytest.mark.parametrize("launch", [["launch=inline"], ["launch=pool", "launch.workers=2"]], ids=["inline", "pool"])
 def test_a_study_whose_reader_goes_away_is_computed_and_published(launch: list[str], tmp_path: Path) -> None:
     """make replicate | head -3: here the reader goes after the first line, before anything is trained."""
-    line = command(tmp_path, *QUICK, *launch, "train.epochs=2")
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    cells = TWO if launch[0] == "launch=pool" else QUICK
+    line = [*cells, *launch, "train.epochs=2", *folders(tmp_path)]
+    with commands.Command("replicate.py", *line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith("quick: ")
@@ -83,19 +92,18 @@ def test_a_study_whose_reader_goes_away_is_computed_and_published(launch: list[s
 
 
 def test_a_terminal_that_is_closed_under_a_study_costs_its_lines(tmp_path: Path) -> None:
-    process, terminal = on_terminal(command(tmp_path, *QUICK, "train.epochs=2"), ignore_hangup=True)
-    os.read(terminal, 1)
-    os.close(terminal)
+    process, ours = on_terminal(tmp_path, *QUICK, "train.epochs=2")
+    os.read(ours, 1)
+    os.close(ours)
     assert process.wait(TIMEOUT) == 0
     assert set(states(tmp_path)) == {"done"}
 
 
 def test_a_study_without_a_reader_can_be_stopped_and_loses_nothing(tmp_path: Path) -> None:
-    line = command(tmp_path, *QUICK, "train.epochs=400")
-    process, terminal = on_terminal(line, columns=200, ignore_hangup=True)
-    while b"epoch 1/400" not in os.read(terminal, 4096):
+    process, ours = on_terminal(tmp_path, *QUICK, "train.epochs=400", columns=200)
+    while b"epoch 1/400" not in os.read(ours, 4096):
         pass
-    os.close(terminal)
+    os.close(ours)
     process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT) == 130
     assert states(tmp_path)[0] == "interrupted"
@@ -121,14 +129,8 @@ def test_ctrl_c_before_the_first_run_is_told_in_a_line(module: str, tmp_path: Pa
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_log_on_a_full_disk_is_said_once_and_fails_nothing(tmp_path: Path) -> None:
     with FULL.open("w") as full:
-        done = subprocess.run(
-            command(tmp_path, *QUICK, "train.epochs=1"),
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False,
-        )  # fmt: skip
-        told = subprocess.run(
-            command(tmp_path, *QUICK, "plan=json"),
-            stdout=full, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False,
-        )  # fmt: skip
+        done = commands.run("replicate.py", *QUICK, "train.epochs=1", *folders(tmp_path), stdout=full)
+        told = commands.run("replicate.py", *QUICK, "plan=json", *folders(tmp_path), stdout=full)
     assert done.returncode == 0
     assert done.stderr == "standard output: No space left on device; its lines are lost, and the work goes on\n"
     assert set(states(tmp_path)) == {"done"}
@@ -151,8 +153,8 @@ def test_a_sweep_whose_reader_goes_away_finishes_its_trials(tmp_path: Path) -> N
         "arch=rohrer68k",
         "train.epochs=1",
     ]
-    line = command(tmp_path, *recipe, "engine.device=cpu", "engine.threads=1", script="sweep.py")
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    line = [*recipe, "engine.device=cpu", "engine.threads=1", *folders(tmp_path)]
+    with commands.Command("sweep.py", *line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith("s: ")
@@ -249,14 +251,15 @@ progress = Progress.start([cell] * 144, 144000)
 for epoch in (1, 2, 1000):
     progress.epoch(100, cell, dict(epoch=epoch, test_accuracy=0.5, train_seconds=100.0, eval_seconds=11.5))
 """
-    process, terminal = on_terminal([sys.executable, "-c", code], columns)
     shown = b""
+    with terminal(columns) as (ours, theirs):
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs)
     try:
-        while part := os.read(terminal, 4096):
+        while part := os.read(ours, 4096):
             shown += part
     except OSError:  # how Linux says that the other end is closed
         pass
-    os.close(terminal)
+    os.close(ours)
     assert process.wait(60) == 0
     lines = shown.decode().replace("\r\n", "\n").split("\r")[1:]
     assert len(lines) == 3

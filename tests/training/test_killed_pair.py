@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scs_study.experiments.compose import PROJECT
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
-from tests.gates import PATIENCE, Gate
+from tests.gates import Gate
+from tests.support import commands
 from tests.training.runs import traces
 
 SETTINGS = (
@@ -38,8 +36,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(pictures: Path, runs: Path) -> int:
-    command = [sys.executable, str(PROJECT / "scripts/train.py"), *SETTINGS, f"data.root={pictures}", f"runs={runs}"]
-    return subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode
+    return commands.run("train.py", *SETTINGS, f"data.root={pictures}", f"runs={runs}").returncode
 
 
 def only(runs: Path) -> Path:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.schema import ClaimFile
 from scs_study.analysis.collect import collect
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.compose import PROJECT
 from tests.analysis.run_folders import write_run
+from tests.support import commands
 
 SEED_SD, PAIR_SD = 0.02, 0.006
 """Standard deviations of a seed, which both networks of a pair share, and of what is each one's own."""
@@ -51,9 +49,8 @@ def simulate(runs: Path, claim: int, truth: Truth, seeds: int, epochs: int | Non
 
 def verdicts(runs: Path, results: Path, *only: int) -> pd.DataFrame:
     """What `make claims` writes, by number of the claim."""
-    line = [sys.executable, str(PROJECT / "scripts" / "claims.py"), f"runs={runs}", f"results={results}"]
-    line += [f"only=[{','.join(map(str, only))}]"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    chosen = f"only=[{','.join(map(str, only))}]"
+    done = commands.run("claims.py", f"runs={runs}", f"results={results}", chosen)
     assert done.returncode == 0, done.stderr
     return pd.read_csv(results / "claims" / "tables" / "claims.csv").set_index("id")
 

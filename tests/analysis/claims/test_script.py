@@ -1,18 +1,16 @@
 """`make claims` from a folder of runs to tables, and one sentence for a wrong command."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from scs_study.experiments.compose import PROJECT
 from tests.analysis.run_folders import cell, write_run
+from tests.support import commands
 
 
 def claims(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(PROJECT / "scripts" / "claims.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("claims.py", *arguments)
 
 
 @pytest.mark.slow

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from scs_study.experiments.compose import PROJECT
 from scs_study.runs.archive import RECORDS, pack
 from tests.analysis.run_folders import cell, write_run
+from tests.support import commands
 
 
 def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(PROJECT / "scripts" / "compare.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run("compare.py", *arguments)
 
 
 @pytest.mark.slow

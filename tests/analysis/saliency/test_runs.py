@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +25,13 @@ from scs_study.evaluation.saliency.evaluator import SaliencyData, SaliencyEvalua
 from scs_study.evaluation.saliency.measures import Measures, spearman
 from scs_study.evaluation.saliency.settings import MapSettings, SaliencySettings, saliency_of
 from scs_study.evaluation.trained import load_trained
-from scs_study.experiments.compose import PROJECT, compose_cell, load_option
+from scs_study.experiments.compose import compose_cell, load_option
 from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
 from scs_study.training.run import Settings
 from scs_study.training.stopping import Interrupted
-from tests.gates import PATIENCE, until
+from tests.gates import until
+from tests.support import commands
 
 CPU = torch.device("cpu")
 SETTINGS = SaliencySettings(MapSettings(), 30, 0.05, 10, 3, 5, 0, 0.0, False, (3, 14), "map")
@@ -320,27 +319,26 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 def test_ctrl_c_and_the_same_command_again(run_context: RunContext, tmp_path: Path) -> None:
     """A real process, interrupted in curves of more points than there is time for: it keeps what is done."""
     sizes = ["images=20", "chosen=[3]", "perturbed=20", "points=1000000000", "redrawn=0", "seed=5", "min_accuracy=0"]
-    line = [sys.executable, str(PROJECT / "scripts" / "saliency.py"), "match=rohrer47k-scs-*"]
-    line += [f"runs={run_context.runs}", f"results={tmp_path}", *(f"saliency.{size}" for size in sizes)]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    line = ["match=rohrer47k-scs-*", f"runs={run_context.runs}", f"results={tmp_path}"]
+    line += [f"saliency.{size}" for size in sizes]
     folder = run_context.runs / cell("scs", "none").run_name / "saliency"
     before = set(folder.glob("*.safetensors")) if folder.exists() else set()
-    process = subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
-    )
+    said = tmp_path / "said"
+    with said.open("w") as file:
+        process = commands.Command("saliency.py", *line, stdout=subprocess.DEVNULL, stderr=file, cwd=tmp_path)
     try:
         until(lambda: process.poll() is not None or set(folder.glob("measures-*.safetensors")) - before)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE)
+        assert process.wait() == 130, said.read_text()
     finally:
         process.kill()
-    assert process.returncode == 130, out + err
+    err = said.read_text()
     assert err.splitlines()[-1].startswith("stopped: the saliency analysis goes on from here")
     new = {path: path.stat().st_mtime_ns for path in set(folder.glob("*.safetensors")) - before}
     assert new
     assert not any("curves" in path.name for path in new)
     quick = [each for each in line if "points" not in each] + ["saliency.points=1"]
-    done = subprocess.run(quick, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    done = commands.run("saliency.py", *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(path.stat().st_mtime_ns == when for path, when in new.items())
     assert (tmp_path / "matched" / "tables" / "saliency-rohrer47k-digits.md").exists()

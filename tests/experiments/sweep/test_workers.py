@@ -5,22 +5,20 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from scs_study.analysis.sweep.rows import rows_of
-from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 from scs_study.experiments.sweep.storage import load
 from scs_study.launch.inline import run_inline
 from scs_study.runs.context import RunContext
 from scs_study.training.run import Settings
 from tests.experiments.sweep.sweeps import sweep
-from tests.gates import PATIENCE, state_of, until
+from tests.gates import state_of, until
+from tests.support import commands
 from tests.support.work import ENDLESS
 
 NAME = "a-study"
@@ -37,17 +35,15 @@ class Command:
     def __init__(self, where: Path, *arguments: str, url: str | None = None) -> None:
         recipe = [f"{key}={value}" for key, value in CELL.items()]
         recipe += [f"sweep.{key}={value}" for key, value in SEARCH.items()]
-        command = [sys.executable, str(PROJECT / "scripts" / "sweep.py"), f"name={NAME}", "engine.threads=1", *recipe]
         folders = [f"runs={where / 'runs'}", f"results={where / 'results'}"]
         environment = {**os.environ, "SCS_SWEEP_STORAGE": url} if url else dict(os.environ)
         self.log = where / f"log-{len(list(where.glob('log-*')))}"
         with self.log.open("w") as file:
-            self.process = subprocess.Popen(
-                [*command, *arguments, *folders], stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=where
-            )
+            line = [f"name={NAME}", "engine.threads=1", *recipe, *arguments, *folders]
+            self.process = commands.Command("sweep.py", *line, stdout=file, stderr=file, env=environment, cwd=where)
 
     def wait(self) -> int:
-        return self.process.wait(PATIENCE)
+        return self.process.wait()
 
     @property
     def output(self) -> str:
