@@ -20,7 +20,8 @@ from scs_study.launch.gpu_session import RECORDS, same_runs
 from scs_study.runs.run_one import run_cell
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
-from tests.gates import PATIENCE, Gate, until
+from tests.gates import Gate, until
+from tests.support import commands
 from tests.support.work import SCS, content, run_context
 
 CELL = ["layer=conv", "activation=relu", "pooling=max", "seed=0", "train.epochs=2"]
@@ -32,10 +33,7 @@ def line(*arguments: str) -> list[str]:
 
 
 def session(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        line(*arguments), cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    return commands.run("gpu_session.py", *arguments)
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or shutil.which("nvidia-smi") is not None, reason="there is a GPU here")
@@ -85,7 +83,7 @@ def test_a_session_that_is_cut_off_in_its_campaign_goes_on_there(tmp_path: Path,
     gate = shut(f"{folder}/runs/*/{run_folder.HISTORY}", lines=1)
     arguments = ["--time", "100h", "--folder", str(folder), *SMALL]
     with (tmp_path / "log").open("w") as log:
-        first = subprocess.Popen(line(*arguments), cwd=PROJECT, stdout=log, stderr=log)
+        first = commands.Command("gpu_session.py", *arguments, stdout=log, stderr=log)
     until(lambda: gate.held() or first.poll() is not None)
     assert first.poll() is None, (tmp_path / "log").read_text()
     campaign = gate.reached()
@@ -109,8 +107,8 @@ def test_a_session_that_is_cut_off_in_its_campaign_goes_on_there(tmp_path: Path,
     assert list(folder.glob("results/*/tables/table3.csv"))
     (run,) = (folder / "runs").glob("rohrer25k-*")
     assert len(files.read_lines(run / "provenance.jsonl")) == 2
-    calm = [sys.executable, "scripts/replicate.py", "study=quick", *CELL, "engine.device=cpu", f"runs={tmp_path}/calm"]
-    subprocess.run([*calm, f"results={tmp_path}/results"], cwd=PROJECT, check=True, capture_output=True)
+    calm = ["study=quick", *CELL, "engine.device=cpu", f"runs={tmp_path}/calm", f"results={tmp_path}/results"]
+    assert commands.run("replicate.py", *calm).returncode == 0
     assert content(run) == content(tmp_path / "calm" / run.name)
 
 

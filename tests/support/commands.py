@@ -51,6 +51,30 @@ def end(process: subprocess.Popen[bytes], folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+STAND_IN = """#!{python} -SE
+import json, os, signal, socket, sys
+if not sys.argv[1:] or not sys.argv[1].endswith(".py"):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+about = {{"words": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+server.connect({address!r})
+socket.send_fds(server, [json.dumps({{**about, "terminal": False, "ignored": []}}).encode()], [0, 1, 2])
+pid = int(server.recv(64))
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+code = int(server.recv(64))
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
+def stand_in(folder: Path) -> Path:
+    """A program like Python for who types commands: it has its scripts forked, and hands signals on to them."""
+    program = folder / "python"
+    program.write_text(STAND_IN.format(python=sys.executable, address=server()))
+    program.chmod(0o755)
+    return program
+
+
 class Command:
     """A command on its way; it is asked and told as a subprocess.Popen."""
 
@@ -73,7 +97,6 @@ class Command:
             "words": self.args,
             "folder": str(cwd),
             "environment": dict(os.environ if env is None else env),
-            "path": [path for path in sys.path if path != str(PROJECT)],
             "terminal": terminal,
             "ignored": list(ignored),
         }

@@ -116,8 +116,10 @@ def become(about: dict[str, Any], descriptors: list[int]) -> int:
         kind = getattr(__import__("builtins"), category or "Warning")
         warnings.filterwarnings(action, category=kind, module=module)  # type: ignore[arg-type]
     script, *arguments = about["words"]
+    path = [each for each in sys.path if each not in ("", sys.path[0])]
     sys.argv = [script, *arguments]
-    sys.path[:] = [os.path.dirname(os.path.abspath(script)), *about["path"]]
+    others = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = [os.path.dirname(os.path.abspath(script)), *others, *path]
     code = 0
     try:
         try:

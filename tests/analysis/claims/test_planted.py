@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 import shutil
 from collections.abc import Callable, Mapping
@@ -27,15 +28,21 @@ Truth = Callable[[CellConfig], float]
 """The mean accuracy of a cell."""
 
 
-def simulate(runs: Path, claim: int, truth: Truth, seeds: int, epochs: int | None = None, draw: int = 0) -> None:
-    """Finished runs of every cell of a claim: epochs of noise around their end, which has the truth in it."""
+@functools.cache
+def cells_of(claim: int) -> dict[str, CellConfig]:
+    """The cells that a claim is about, by run name."""
     file = load_claims()
-    cells = {
+    return {
         cell.config.run_name: cell.config
         for test in file.claims[claim - 1].tests
         for place in environments(file, test)
         for cell in place.cells
     }
+
+
+def simulate(runs: Path, claim: int, truth: Truth, seeds: int, epochs: int | None = None, draw: int = 0) -> None:
+    """Finished runs of every cell of a claim: epochs of noise around their end, which has the truth in it."""
+    cells = cells_of(claim)
     common, own = random.Random(f"{draw} seeds"), random.Random(f"{draw} cells")
     levels = [common.gauss(0, SEED_SD) for _ in range(seeds)]
     for config in cells.values():
