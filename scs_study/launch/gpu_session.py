@@ -53,10 +53,12 @@ def parts_of(folder: Path, device: str, seeds: int, archs: Sequence[str], rounds
     seeds: of the ten cells each that are computed side by side. archs, rounds: of the bench.
     """
     where = [f"engine.device={device}", "engine.threads=1"]
-    interpreted = {} if device.startswith("cuda") else {"TRITON_INTERPRET": "1"}
+    on_gpu = device.startswith("cuda")
+    interpreted = {} if on_gpu else {"TRITON_INTERPRET": "1"}
     parts = [Part("kernels", ["-m", "tests.layers.fused_checks", device], 0.1, interpreted)]
 
-    cell = ["scripts/train.py", "arch=rohrer100k", "layer=scs", "train.epochs=5", *where]
+    epochs = 5 if on_gpu else 1  # a CPU only tries it out
+    cell = ["scripts/train.py", "arch=rohrer100k", "layer=scs", f"train.epochs={epochs}", *where]
     ours = folder / "checks"
     for name, engine in (("eager", "eager"), ("graphed", "graphed"), ("graphed again", "graphed")):
         runs, first = ours / name.replace(" ", "_"), ours / name.split()[0]
@@ -78,11 +80,11 @@ def parts_of(folder: Path, device: str, seeds: int, archs: Sequence[str], rounds
         chosen = [f"{key}={value}" for key, value in {**nothing, **settings}.items()]
         return Part(name, [*bench, *chosen, f"results={folder / name.replace(' ', '_')}", *more], share)
 
-    for numerics in ("float32", "tf32") if device.startswith("cuda") else ("float32",):
+    for numerics in ("float32", "tf32") if on_gpu else ("float32",):
         more = ["layers=[conv,scs]", "engines=[network]", f"train.numerics={numerics}"]
         parts.append(piece(f"layouts {numerics}", 0.05, *more, archs="[rohrer100k]"))
     parts += [piece(f"bench {arch}", 0.05, archs=f"[{arch}]") for arch in archs]
-    if device.startswith("cuda"):
+    if on_gpu:
         parts.append(piece("bench side by side", 0.08, side_by_side="[1,2,4,8,16]"))
         parts.append(piece("bench resnet18", 0.05, "layers=[conv,scs]", resnet18="[32]"))
     return parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -32,8 +31,14 @@ def line(*arguments: str) -> list[str]:
     return [sys.executable, str(PROJECT / "scripts" / "gpu_session.py"), *arguments]
 
 
-def session(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return commands.run("gpu_session.py", *arguments)
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a session starts its parts with."""
+    return commands.stand_in(tmp_path_factory.mktemp("bin"))
+
+
+def session(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return commands.run("gpu_session.py", *arguments, python=python)
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or shutil.which("nvidia-smi") is not None, reason="there is a GPU here")
@@ -55,15 +60,17 @@ def test_without_a_gpu_nothing_is_begun(command: list[str], tmp_path: Path) -> N
         (["--study", "quick", "--", "engine.device=cpu", "train.epcohs=1"], "error: train.epcohs: no such setting"),
     ],
 )
-def test_what_its_campaign_would_refuse_is_refused_at_once(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    done = session("--folder", str(tmp_path / "session"), *arguments)
+def test_what_its_campaign_would_refuse_is_refused_at_once(
+    arguments: list[str], sentence: str, tmp_path: Path, python: Path
+) -> None:
+    done = session(python, "--folder", str(tmp_path / "session"), *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(sentence)
     assert not (tmp_path / "session").exists()
 
 
-def test_a_session_without_time_says_of_every_part_that_it_had_none(tmp_path: Path) -> None:
-    done = session("--time", "1s", "--folder", str(tmp_path), *SMALL)
+def test_a_session_without_time_says_of_every_part_that_it_had_none(tmp_path: Path, python: Path) -> None:
+    done = session(python, "--time", "1s", "--folder", str(tmp_path), *SMALL)
     assert done.returncode == 1
     ends = [record for record in files.read_lines(tmp_path / RECORDS) if "ended" in record]
     assert [record["part"] for record in ends][-1] == "campaign"
@@ -77,20 +84,21 @@ def ended(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_session_that_is_cut_off_in_its_campaign_goes_on_there(tmp_path: Path, shut: Callable[..., Gate]) -> None:
+def test_a_session_that_is_cut_off_in_its_campaign_goes_on_there(
+    tmp_path: Path, python: Path, shut: Callable[..., Gate]
+) -> None:
     """As when the machine is gone: nothing of it lives on."""
     folder = tmp_path / "session"
     gate = shut(f"{folder}/runs/*/{run_folder.HISTORY}", lines=1)
     arguments = ["--time", "100h", "--folder", str(folder), *SMALL]
     with (tmp_path / "log").open("w") as log:
-        first = commands.Command("gpu_session.py", *arguments, stdout=log, stderr=log)
+        first = commands.Command("gpu_session.py", *arguments, stdout=log, stderr=log, python=python)
     until(lambda: gate.held() or first.poll() is not None)
     assert first.poll() is None, (tmp_path / "log").read_text()
     campaign = gate.reached()
     first.kill()
     first.wait()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(campaign, signal.SIGKILL)
+    os.kill(campaign, signal.SIGKILL)
     gate.open()
     before = ended(folder)
     names = ["kernels", "eager", "graphed", "graphed again", "side by side", "one by one", "layouts float32"]
@@ -100,7 +108,7 @@ def test_a_session_that_is_cut_off_in_its_campaign_goes_on_there(tmp_path: Path,
     assert before["one by one"]["runs"] == before["one by one"]["equal to the bit"] == 4
     assert list((folder / "layouts_float32").glob("bench/steps_*.csv"))
 
-    again = session(*arguments)
+    again = session(python, *arguments)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count(": good before") == len(names)
     assert ended(folder)["campaign"]["good"]

@@ -56,9 +56,10 @@ import json, os, signal, socket, sys
 if not sys.argv[1:] or not sys.argv[1].endswith(".py"):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 about = {{"words": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+about |= {{"terminal": False, "ignored": [], "python": {python!r}}}
 server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 server.connect({address!r})
-socket.send_fds(server, [json.dumps({{**about, "terminal": False, "ignored": []}}).encode()], [0, 1, 2])
+socket.send_fds(server, [json.dumps(about).encode()], [0, 1, 2])
 pid = int(server.recv(64))
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, _: os.kill(pid, number))
@@ -89,8 +90,12 @@ class Command:
         env: Mapping[str, str] | None = None,
         terminal: bool = False,
         ignored: Sequence[signal.Signals] = (),
+        python: str | Path = sys.executable,
     ) -> None:
-        """script: a name in scripts/, or a path. terminal: standard input is to be its terminal, in a new session."""
+        """script: a name in scripts/, or a path. terminal: standard input is to be its terminal, in a new session.
+
+        python: what it is to start further commands with.
+        """
         self.returncode: int | None = None
         self.args = (str(PROJECT / "scripts" / script), *arguments)
         about = {
@@ -99,6 +104,7 @@ class Command:
             "environment": dict(os.environ if env is None else env),
             "terminal": terminal,
             "ignored": list(ignored),
+            "python": str(python),
         }
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.connect(server())

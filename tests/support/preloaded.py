@@ -115,6 +115,7 @@ def become(about: dict[str, Any], descriptors: list[int]) -> int:
         action, _, category, module, *_ = [*each.split(":"), "", "", ""]
         kind = getattr(__import__("builtins"), category or "Warning")
         warnings.filterwarnings(action, category=kind, module=module)  # type: ignore[arg-type]
+    sys.executable = about["python"]
     script, *arguments = about["words"]
     path = [each for each in sys.path if each not in ("", sys.path[0])]
     sys.argv = [script, *arguments]
