@@ -19,7 +19,7 @@ from scs_study.models import build_variant, check_cell, initial_weights, layer_p
 from scs_study.models.frozen import KERNELS
 from scs_study.models.initialization import draw
 from scs_study.models.variant import norm_as_built
-from scs_study.runs.context import keep_checkpoint
+from scs_study.runs.context import place_checkpoint
 from scs_study.system import files
 from scs_study.system.tensors import load_tensors, save_tensors
 from scs_study.training import run_dir as run_folder
@@ -65,7 +65,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def keep(cell: CellConfig, source: Path, runs: Path) -> None:
-    keep_checkpoint(OmegaConf.create({"runs": str(runs)}), [cell], {"init.checkpoint": str(source)})
+    place_checkpoint(OmegaConf.create({"runs": str(runs)}), [cell], {"init.checkpoint": str(source)})
     (runs / ".initial").rename(runs / "initial")  # where the tests' runs look
 
 
