@@ -1,5 +1,5 @@
 # Every target sets up what it needs: `make replicate` and `make test` work in a fresh clone.
-#   STUDY=name    the study (conf/study), quick unless said; of a report several, STUDY=table3,table4
+#   STUDY=name    the study (conf/study), quick unless said; of claims and reports several, STUDY=table3,table4
 #   LAUNCH=name   how it is run (conf/launch)
 #   SWEEP=name    the sweep (conf/sweep), quick unless said                 PORT=8080     of the dashboard
 #   RUN=name      a finished run, or its folder                          FORMAT=onnx    or torch, keras: of its file
@@ -68,8 +68,8 @@ tables: $(STAMP) ## a study's tables from its run folders as they are now
 figures: $(STAMP) ## a study's figures from its run folders as they are now
 	@$(PYTHON) scripts/figures.py study=$(STUDY) $(ARGS)
 
-claims: $(STAMP) ## what holds, claim by claim: of all runs, or make claims STUDY=paper, or ARGS="runs=PATH match='...'"
-	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),study=$(STUDY)) $(ARGS)
+claims: $(STAMP) ## what holds, claim by claim: of all runs, of studies (STUDY=table3,table4), or ARGS="runs=PATH match='...'"
+	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),$(call studies,$(STUDY))) $(ARGS)
 
 compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
 	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)

@@ -27,23 +27,13 @@ from omegaconf import DictConfig
 from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.config.checks import whole
-from scs_study.experiments.grid import Part, Study, load_study, parts
 from scs_study.report.gather import gathered
 from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
 from scs_study.report.repeat import commands, study_line
 from scs_study.report.study import NAME, Chosen, Reported, find_studies, of_studies, write_report
-from scs_study.selection import (
-    chosen_parts,
-    further_runs,
-    matching_runs,
-    results_folder,
-    results_name,
-    task_overrides,
-    with_root,
-)
+from scs_study.selection import chosen_studies, further_runs, name_of, results_folder, runs_by_name, task_overrides
 from scs_study.system.console import say
-from scs_study.system.files import shortened
 from scs_study.system.places import below_project
 
 
@@ -69,34 +59,18 @@ def main(config: DictConfig) -> int:
 def reported(config: DictConfig, places: Sequence[Path]) -> tuple[str, Reported]:
     """Return the name of the results folder, and what the report is of."""
     if config.match:
-        if config.also:
-            raise ValueError(f"also={list(config.also)} has no effect beside match, which takes runs by their names")
-        names, name = matching_runs(config, places)
+        names, name = runs_by_name(config, places)
         found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
         line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"
         return name, Reported(
             title, "Report of runs", found, [Section(name, title, None, found.frame)], commands(found.frame, [], line)
         )
-    studies = [(results_name(study), study, made_of) for study, made_of in chosen_studies(config)]
+    studies = chosen_studies(config)
     chosen = [
         Chosen(study, made_of, results_folder(config, name), study_line(study, task_overrides()))
         for name, study, made_of in studies
     ]
-    return shortened("+".join(name for name, _, _ in studies)), of_studies(chosen, find_studies(chosen, places))
-
-
-def chosen_studies(config: DictConfig) -> list[tuple[Study, list[Part]]]:
-    """Return the study that the command line chose and those of `also`, each once, with its parts.
-
-    Raises ValueError for settings of a study (study.seeds=2), which would be of the first alone.
-    """
-    first = chosen_parts(config)
-    further = [str(name) for name in dict.fromkeys(config.also) if name != first[0].name]
-    if further and (own := [each for each in task_overrides() if each.lstrip("+~").startswith("study.")]):
-        raise ValueError(
-            f"{own[0]} is a setting of one study, and these are {1 + len(further)}: write it in conf/study"
-        )
-    return [first, *((study, parts(study, with_root(config))) for study in map(load_study, further))]
+    return name_of(studies), of_studies(chosen, find_studies(chosen, places))
 
 
 if __name__ == "__main__":

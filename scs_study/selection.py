@@ -14,7 +14,7 @@ from scs_study.config.groups import default_choices, load_option
 from scs_study.config.overrides import parse_overrides
 from scs_study.config.schema import FOLDER, CellConfig
 from scs_study.experiments.compose import checkpoint_scheme, compose_cell
-from scs_study.experiments.grid import Part, Study, cell_overrides, merged, parts, study_of
+from scs_study.experiments.grid import Part, Study, cell_overrides, load_study, merged, parts, study_of
 from scs_study.system import files
 from scs_study.system.places import below_project, user_path
 from scs_study.training import run_dir as run_folder
@@ -46,6 +46,33 @@ def with_root(config: DictConfig) -> dict[str, Any]:
     return overrides if config.data.root is None else {**overrides, "data.root": str(config.data.root)}
 
 
+def names_studies() -> bool:
+    """Return whether the command line names a study: without one some commands are about all runs."""
+    return any(override.startswith("study=") for override in task_overrides())
+
+
+def chosen_studies(config: DictConfig) -> list[tuple[str, Study, list[Part]]]:
+    """Return the study that the command line chose and those of `also`, each once: its results' name, it, its parts.
+
+    Raises ValueError for a study that is not there, and for settings of a study (study.seeds=2), which would be of the
+    first alone.
+    """
+    study, made_of = chosen_parts(config)
+    chosen = [(study, made_of)]
+    further = [str(name) for name in dict.fromkeys(config.also) if name != study.name]
+    if further and (own := [each for each in task_overrides() if each.lstrip("+~").startswith("study.")]):
+        raise ValueError(
+            f"{own[0]} is a setting of one study, and these are {1 + len(further)}: write it in conf/study"
+        )
+    chosen += [(each, parts(each, with_root(config))) for each in map(load_study, further)]
+    return [(results_name(study), study, made_of) for study, made_of in chosen]
+
+
+def name_of(studies: Sequence[tuple[str, Study, list[Part]]]) -> str:
+    """Return the name of the results folder of several studies together."""
+    return files.shortened("+".join(name for name, _, _ in studies))
+
+
 def matching_runs(config: DictConfig, places: Sequence[Path] = ()) -> tuple[list[str], str]:
     """(run names, name of the results folder) of the runs that `match` names, or else of the study's that have begun.
 
@@ -63,6 +90,16 @@ def matching_runs(config: DictConfig, places: Sequence[Path] = ()) -> tuple[list
     if not names:
         raise ValueError(f"none of the study's {len(cells)} runs has started in {runs}: replicate it first")
     return names, results_name(study)
+
+
+def runs_by_name(config: DictConfig, places: Sequence[Path]) -> tuple[list[str], str]:
+    """(run names, name of the results folder) of the runs that `match` names in any of the folders of runs.
+
+    Raises ValueError when there are none, and for settings that have no effect beside it.
+    """
+    if config.also:
+        raise ValueError(f"also={list(config.also)} has no effect beside match, which takes runs by their names")
+    return matching_runs(config, places)
 
 
 def chosen_frame(config: DictConfig) -> tuple[DataFrame, str]:

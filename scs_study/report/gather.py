@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from scs_study.analysis.collect import collect
+from scs_study.training.run_dir import RESULT
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,18 @@ def collected(frame: pd.DataFrame, runs: Path) -> Gathered:
 
 
 def gathered(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[Path]) -> Gathered:
-    """Return the runs `planned` (run name -> identity, None: what its folder says), each from the first that has it.
+    """Return what `sought` does. Raises ValueError when no place has any of the runs."""
+    found = sought(planned, places)
+    if (found.frame["state"] == "missing").all():
+        raise ValueError(f"none of these {len(found.frame)} runs has started in {', '.join(map(str, places))}")
+    return found
 
-    Raises ValueError when no place has any.
+
+def sought(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[Path]) -> Gathered:
+    """Return the runs `planned` (run name -> identity, None: what its folder says), each from the first place with its
+    result, or else from the first where it has begun.
     """
-    where = {name: next((place for place in places if (place / name).is_dir()), places[0]) for name in planned}
+    where = {name: _place(name, places) for name in planned}
     by_place = {}
     for place in places:
         mine = {name: planned[name] for name, there in where.items() if there == place}
@@ -40,8 +48,11 @@ def gathered(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[P
             by_place[place] = collect(place, identities if len(identities) == len(mine) else list(mine))
     frames = [frame.astype(object) for frame in by_place.values()]
     frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    if (frame["state"] == "missing").all():
-        raise ValueError(f"none of these {len(frame)} runs has started in {', '.join(map(str, places))}")
     order = {name: number for number, name in enumerate(planned)}
     frame = frame.iloc[frame["run"].map(order).argsort(kind="stable")].reset_index(drop=True)
     return Gathered(frame, {name: place / name for name, place in where.items()}, by_place)
+
+
+def _place(name: str, places: Sequence[Path]) -> Path:
+    known = [place for place in places if (place / name).is_dir()]
+    return next((place for place in known if (place / name / RESULT).is_file()), [*known, places[0]][0])

@@ -1,5 +1,6 @@
 """`make claims` from a folder of runs to tables, and one sentence for a wrong command."""
 
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -14,17 +15,22 @@ def claims(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_published_records_decide_what_needs_no_schedule(tmp_path: Path) -> None:
+def test_published_records_of_several_studies_decide_what_needs_no_schedule(tmp_path: Path) -> None:
+    """29 stands on the second study's runs, 13 on runs of neither."""
     runs = tmp_path / "runs"
     write_run(runs, cell(), [0.5] * 3)
+    records = [f"results/{name}/records.jsonl.gz" for name in ("table2_1ep", "resnet18_sdp_1ep", "weight_norms_1ep")]
     found = claims(
-        f"runs={runs}", f"results={tmp_path}", "folders=[results/table2_1ep/records.jsonl.gz]", "only=[3,7,9]"
+        *(f"runs={runs}", f"results={tmp_path}", f"folders=[{','.join(records)}]", "only=[3,7,9,13,29]"),
+        *("study=table2", "also=[resnet18_sdp,table2]", "train.epochs=1", "seed=0"),
     )
     assert found.returncode == 0, found.stderr
-    words = [line.split("  ")[0:2] and line[5:31].strip() for line in found.stdout.splitlines()[:3]]
-    assert words[0].startswith("preliminary")
-    assert words[1:] == ["supported", "not supported"]
-    assert {path.name for path in (tmp_path / "claims" / "tables").iterdir()} == {
+    words = {int(line[:3]): line[5:31].strip() for line in found.stdout.splitlines()[:5]}
+    assert words[3].startswith("preliminary")
+    assert words[29].startswith("preliminary")
+    assert {claim: words[claim] for claim in (7, 9, 13)} == {7: "supported", 9: "not supported", 13: "no runs yet"}
+    (tables,) = tmp_path.glob("table2-*+resnet18_sdp-*/tables")
+    assert {path.name for path in tables.iterdir()} == {
         "claims.md",
         "claims.csv",
         "claims-comparisons.md",
@@ -32,9 +38,29 @@ def test_published_records_decide_what_needs_no_schedule(tmp_path: Path) -> None
     }
 
 
-@pytest.mark.slow
-def test_a_wrong_command_is_one_sentence(tmp_path: Path) -> None:
-    found = claims(f"runs={tmp_path}", f"results={tmp_path}", "only=[99]")
-    assert found.returncode == 2
-    assert "only=99: not known" in found.stderr
-    assert len(found.stderr.strip().splitlines()) == 1
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["only=[99]"], "only=99: not known"),
+        (["study=table3", "also=[tabel4]"], "study=tabel4: not known (did you mean table"),
+        (["also=[table4]"], "has no effect without study=..."),
+        (["match=rohrer*", "also=[table4]"], "has no effect beside match"),
+        (["study=table3", "also=[table4]", "study.seeds=2"], "study.seeds=2 is a setting of one study"),
+        (["published=true", "study=table3"], "study has no effect beside published=true"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["claims.py", *arguments, f"runs={tmp_path}", f"results={tmp_path}"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(PROJECT / "scripts" / "claims.py"), run_name="__main__")
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
