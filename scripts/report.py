@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,11 +28,13 @@ from omegaconf import DictConfig
 from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.config.checks import whole
+from scs_study.report.drawn import draw
 from scs_study.report.gather import gathered
 from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
 from scs_study.report.repeat import commands, study_line
 from scs_study.report.study import NAME, Chosen, Reported, find_studies, of_studies, write_report
+from scs_study.runs.context import run_context
 from scs_study.selection import chosen_studies, further_runs, name_of, results_folder, runs_by_name, task_overrides
 from scs_study.system.console import say
 from scs_study.system.places import below_project
@@ -45,9 +48,10 @@ def main(config: DictConfig) -> int:
     printer = find_browser() if config.pdf else ""
     places = [below_project(config.runs), *further_runs(config)]
     while True:
-        name, shown = reported(config, places)
-        file = results_folder(config, name) / NAME
-        page = write_report(shown, claims, benchmark, file, results, every)
+        with tempfile.TemporaryDirectory(prefix="scs_study-") as made:
+            name, shown = reported(config, places, Path(made))
+            file = results_folder(config, name) / NAME
+            page = write_report(shown, claims, benchmark, file, results, every)
         say(f"{page.title}: {page.progress.words}; {page.tally}\n  {file}")
         if printer:
             say(f"  {print_page(file, printer)}")
@@ -56,15 +60,18 @@ def main(config: DictConfig) -> int:
         time.sleep(every)
 
 
-def reported(config: DictConfig, places: Sequence[Path]) -> tuple[str, Reported]:
-    """Return the name of the results folder, and what the report is of."""
+def reported(config: DictConfig, places: Sequence[Path], made: Path) -> tuple[str, Reported]:
+    """Return the name of the results folder, and what the report is of.
+
+    made: an empty folder for the figures of runs that belong to no study, which have none in results/.
+    """
     if config.match:
         names, name = runs_by_name(config, places)
         found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
         line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"
-        return name, Reported(
-            title, "Report of runs", found, [Section(name, title, None, found.frame)], commands(found.frame, [], line)
-        )
+        draw(found, made, run_context(config), config)
+        sections = [Section(name, title, None, found.frame, made)]
+        return name, Reported(title, "Report of runs", found, sections, commands(found.frame, [], line))
     studies = chosen_studies(config)
     chosen = [
         Chosen(study, made_of, results_folder(config, name), study_line(study, task_overrides()))

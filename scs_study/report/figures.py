@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,8 @@ KINDS = {
 """What a file's name begins with, and what it shows, in the order of the page. Another one is called by its name."""
 FURTHER = {"measures": "their measures", "checks": "what they are worth: randomised networks, deletion and insertion"}
 """What a name of maps ends with."""
-DRAWN = "curves"
-"""What the page draws itself, so that every line has its name."""
+DRAWN, ATTACKED = "curves", "pgd"
+"""What the page draws itself, so that every line has its name; the second where the attacks' files are at hand."""
 WIDEST, NARROWEST, STEP = 1600, 640, 0.8
 """Pixels of a picture: its width at first, the least, and the factor between two tries."""
 QUALITY = 80
@@ -58,10 +58,13 @@ class Shown:
     runs: tuple[str, ...]
 
 
-def pictures(folder: Path | None, frame: pd.DataFrame, prefix: str, names: Iterable[str]) -> list[Picture]:
+def pictures(
+    folder: Path | None, frame: pd.DataFrame, prefix: str, names: Iterable[str], attacked: Collection[str] = ()
+) -> list[Picture]:
     """Return the figures in folder/figures that the page does not draw itself. frame: the runs that they may show.
 
-    prefix: of their names on the page. names: what must not be said of the machine (public). Which runs are in a file
+    prefix: of their names on the page. names: what must not be said of the machine (public). attacked: of which groups
+    the page draws the attacks itself. Which runs are in a file
     is told by its name: those of the network that it names, or the run; else all.
     """
     if folder is None:
@@ -74,7 +77,7 @@ def pictures(folder: Path | None, frame: pd.DataFrame, prefix: str, names: Itera
     every = tuple(frame.loc[frame["state"] != "missing", "run"])
     found: list[Picture] = []
     for file in files:
-        if file.stem.startswith(f"{DRAWN}-"):
+        if file.stem.startswith(f"{DRAWN}-") or _redrawn(file.stem, attacked, groups):
             continue
         stem, words = f"{file.stem}-", _kind(file.stem)[1]
         single = tuple(run for run in every if run in stem)
@@ -103,6 +106,13 @@ def fitted(chosen: Sequence[Picture], room: int) -> list[Shown]:
         else:
             kept.pop()
     return []
+
+
+def _redrawn(stem: str, attacked: Collection[str], groups: Collection[str]) -> bool:
+    """Whether a figure of attacks shows what the page's own charts do: one network's, or all of them together."""
+    if _kind(stem)[1] != KINDS[ATTACKED] or not attacked:
+        return False
+    return stem.endswith(tuple(attacked)) or not stem.endswith(tuple(groups))
 
 
 def _kind(stem: str) -> tuple[int, str]:

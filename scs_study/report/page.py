@@ -13,6 +13,7 @@ from scs_study.analysis.claims.decide import Verdict
 from scs_study.analysis.claims.table import tally
 from scs_study.analysis.pairs import apart
 from scs_study.analysis.variants import records, show, spans
+from scs_study.report.attacks import attack_charts
 from scs_study.report.curves import curve_charts
 from scs_study.report.figures import Picture, pictures
 from scs_study.report.public import public
@@ -41,8 +42,8 @@ class Section:
 class Content:
     """A section as it is shown.
 
-    sheets: its tables. pictures: the figures of its analyses. runs: those that have begun, with each whether it is the
-    first of the page, which links lead to. missing: names of the others.
+    sheets: its tables. curves, attacks: titles and charts. pictures: the figures of its analyses. runs: those that have
+    begun, with each whether it is the first of the page, which links lead to. missing: names of the others.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Content:
     progress: Progress
     sheets: tuple[Sheet, ...]
     curves: tuple[tuple[str, Markup], ...]
+    attacks: tuple[tuple[str, Markup], ...]
     pictures: tuple[Picture, ...]
     runs: tuple[tuple[Run, bool], ...]
     missing: tuple[str, ...]
@@ -86,6 +88,11 @@ class Page:
     def drawn(self) -> int:
         """How many pictures the sections have."""
         return sum(len(section.pictures) for section in self.sections)
+
+    @property
+    def attacked(self) -> bool:
+        """Whether a run of a section has been attacked."""
+        return any(section.attacks for section in self.sections)
 
 
 def page_of(
@@ -135,14 +142,18 @@ def _content(
         Run(**{**vars(run), "message": public(run.message, names), "device": public(run.device, names)})
         for run in runs_of(section.frame, folders, file, results)
     )
-    curves = tuple(curve_charts(apart(section.frame)[0], folders, f"curves-{section.name}"))
+    classifiers = apart(section.frame)[0]
+    curves = tuple(curve_charts(classifiers, folders, f"curves-{section.name}"))
+    attacks = list(attack_charts(classifiers, folders, f"attacks-{section.name}"))
     begun = [run for run in runs if run.state != "missing"]
     first = tuple((run, run.name not in seen) for run in begun)
     seen |= {run.name for run in begun}
     missing = tuple(run.name for run in runs if run.state == "missing")
-    drawn = tuple(pictures(section.results, section.frame, f"figure-{section.name}", names))
+    groups = [each.group for each in attacks]
+    drawn = tuple(pictures(section.results, section.frame, f"figure-{section.name}", names, groups))
+    charts = tuple((each.title, each.chart) for each in attacks)
     progress = progress_of(section.frame)
-    return Content(section.name, section.title, progress, tuple(sheets), curves, drawn, first, missing)
+    return Content(section.name, section.title, progress, tuple(sheets), curves, charts, drawn, first, missing)
 
 
 def _merged(sections: Sequence[Section]) -> pd.DataFrame:

@@ -15,8 +15,13 @@ from xml.etree import ElementTree
 import pytest
 
 from scs_study.analysis.pairs import SHOWN
+from scs_study.analysis.robustness.cached import attacked_by_pgd
 from scs_study.analysis.table_writer import write_table
+from scs_study.config.schema import CellConfig
+from scs_study.evaluation.robustness import batches
+from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.experiments.grid import load_study, parts
+from scs_study.report.charts import SVG
 from scs_study.report.gather import gathered
 from scs_study.report.page import Page, Section, page_of
 from scs_study.report.sheets import written_sheets
@@ -175,6 +180,51 @@ def test_the_figures_of_the_analyses_are_in_the_page_with_the_names_of_their_run
     assert section.pictures[0].title.startswith("Saliency maps: rohrer25k on cifar10")
     assert set(section.pictures[0].runs) == {run.name for run, _ in section.runs}
     assert list(read.ids).index("curves") < list(read.ids).index("figures") < list(read.ids).index("runs")
+
+
+def test_attacks_are_drawn_from_records_and_every_line_names_its_runs(tmp_path: Path) -> None:
+    """Two seeds of a variant and one of another; what the analysis has drawn of the same is not shown again."""
+    planned = [c for c in cells((0, 1)) if (c.layer.name, c.activation, c.pooling) == ("scs", "none", "max")]
+    planned += cells((0,))[:1]
+    for cell_ in planned:
+        folder = write_run(tmp_path / "runs", cell_, [0.5] * 12)
+        write_attack(folder, right=[1, 1, 1, 0], fell=[0, 1, NEVER, NEVER])
+    (settings,) = attacked_by_pgd(tmp_path / "runs" / planned[0].run_name)
+    known = attacked_by_pgd(tmp_path / "runs" / planned[0].run_name)[settings]
+    assert settings.eps == (0, 1, 4)
+    assert known.accuracies(settings, 4) == [0.75, 0.5, 0.25]
+    write_figures(tmp_path / "results", ["pgd", "pgd-fine", "saliency"])
+    write_figures(tmp_path / "results", ["curves"])
+    found = gathered({c.run_name: c.identity() for c in planned}, [tmp_path / "runs"])
+    sections = [Section("study", "t", None, found.frame, tmp_path / "results")]
+    shown = page_of("t", "k", sections, found.folders, [], [], tmp_path / "results" / "report.html", tmp_path)
+    ((title, chart),) = shown.sections[0].attacks
+    assert "3 attacked. PGD in the L-infinity ball, 10 steps" in title
+    named = [element.text for element in ElementTree.fromstring(chart).iter(f"{{{SVG}}}title")]
+    both, one = [c.run_name for c in planned[:2]], planned[2].run_name
+    lines = [f"scs none max: {', '.join(both)}", f"{label_of(planned[2])}: {one}"]
+    assert Counter(named) == Counter(2 * lines + both)
+    assert [picture.title.partition(":")[0] for picture in shown.sections[0].pictures] == ["Saliency maps"]
+    (damaged,) = (tmp_path / "runs" / one / "robustness").glob("pgd-*")  # no line, and a page
+    damaged.write_text(damaged.read_text().replace('"fell": [0', '"fell": [1').replace('"fell":[0', '"fell":[1'))
+    shown = page_of("t", "k", sections, found.folders, [], [], tmp_path / "results" / "report.html", tmp_path)
+    assert "2 attacked" in shown.sections[0].attacks[0][0]
+
+
+def label_of(cell_: CellConfig) -> str:
+    return f"{cell_.layer.name} {cell_.activation} {cell_.pooling}"
+
+
+def write_attack(run: Path, right: list[int], fell: list[int]) -> None:
+    """What an evaluation caches of a run's images: which are right, and at which radius PGD succeeded."""
+    common = {"weights": run.name, "images": "7" * 64}
+    method = {"kind": "pgd", "steps": 10, "restarts": 1, "step_size": 2.5, "random_start": True}
+    for header, values in (
+        ({"attack": "clean", **common}, [NEVER if each else 0 for each in right]),
+        ({"attack": "pgd", **common, "batch": 4, "method": method, "eps": [1.0, 4.0], "seed": 0}, fell),
+    ):
+        batches.resume(run, header)
+        batches.add(run, header, batches.Batch(0, len(values), 1, tuple(values), 1, 1, 1.0, "cpu"))
 
 
 def test_what_the_analyses_have_written_is_read_back_as_it_was(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from tests.support.browser import CHROMIUM
 @pytest.mark.slow
 def test_a_page_of_runs_by_name_and_of_published_records(tmp_path: Path) -> None:
     """All runs are finished, so watching them ends at once."""
-    write_run(tmp_path / "runs", cell(), [0.5, 0.6, 0.7])
+    write_run(tmp_path / "runs", cell(), [0.5, 0.6, 0.7], layers=1)
     records, other = tmp_path / "published" / RECORDS, tmp_path / "other"
-    write_run(other, cell("scs"), [0.5, 0.6, 0.8])
+    write_run(other, cell("scs"), [0.5, 0.6, 0.8], layers=1)
     pack(other, [path.name for path in other.iterdir()], records)
     line = [
         *("match=rohrer25k-*", "watch=1", "only=[1]"),
@@ -34,6 +34,9 @@ def test_a_page_of_runs_by_name_and_of_published_records(tmp_path: Path) -> None
     assert "Finished: all 2 runs" in text
     assert all(f">{each.run_name}<" in text for each in (cell(), cell("scs")))
     assert str(tmp_path) not in text
+    for words in ("Weight norms of every layer: ", "Exponents p of every kernel: "):  # of both places
+        assert f"<figcaption>{words}rohrer25k on digits" in text
+    assert [path.name for path in (tmp_path / "results" / "matched").iterdir() if path.is_dir()] == []
     if CHROMIUM is not None:
         assert (tmp_path / "results" / "matched" / "report.pdf").read_bytes().startswith(b"%PDF")
 

@@ -29,6 +29,8 @@ def _table(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ...]:
         for row in group
         if (p := first_layer(runs / row["run"])) is not None
     ]
+    if not rows:
+        return ()
     heads = ("variant", "seed", "epochs", "kernels", "monotone %", "straightness", "median p first", "last", "range")
     cells = [
         (words, row["seed"], row["epochs_done"], m.kernels, f"{100 * m.monotone:.0f}", f"{m.straight:.2f}",

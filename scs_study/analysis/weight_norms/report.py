@@ -30,6 +30,8 @@ def _table(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ...]:
             if norms is None:
                 continue
             rows.append((row, label(row, extra), growth(norms)))
+    if not rows:
+        return ()
     heads = (
         "variant",
         "seed",

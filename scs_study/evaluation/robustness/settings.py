@@ -109,13 +109,15 @@ class Robustness:
 
     def describe(self) -> str:
         """Return the settings in words, for captions."""
-        start = (
-            f"{self.restarts} random start{'s' if self.restarts > 1 else ''}"
-            if self.random_start
-            else "no random start"
-        )
-        size = f"step {self.step_size:g} eps / {self.steps}"
-        return f"PGD in the L-infinity ball, {self.steps} steps, {size}, {start}"
+        return pgd_words(self.method("pgd"))
+
+
+def pgd_words(method: Method) -> str:
+    """Return in words how PGD attacks, for captions."""
+    plural = "s" if method.restarts > 1 else ""
+    start = f"{method.restarts} random start{plural}" if method.random_start else "no random start"
+    size = f"step {method.step_size:g} eps / {method.steps}"
+    return f"PGD in the L-infinity ball, {method.steps} steps, {size}, {start}"
 
 
 def robustness_of(config: DictConfig | Mapping[str, Any]) -> Robustness:

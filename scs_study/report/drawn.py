@@ -1,0 +1,45 @@
+"""Figures and tables of runs that belong to no study: what the analyses make of them, drawn when the page is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from scs_study.analysis.collect import collect
+from scs_study.analysis.pairs import apart, pair_curves
+from scs_study.analysis.plots.layer_norms import norms
+from scs_study.analysis.registry import Subject, find_analysis
+from scs_study.config.groups import options
+from scs_study.report.gather import Gathered
+from scs_study.runs.context import RunContext
+from scs_study.system.console import say
+
+FROM_TRAINING = ("weight_norms", "p_values")
+"""Analyses of what every training writes; of the others only what has been computed before can be shown."""
+
+
+def draw(found: Gathered, folder: Path, context: RunContext, config: DictConfig) -> None:
+    """Write to folder/figures and folder/tables what the analyses can say of runs, as they have been evaluated so far.
+
+    An analysis that cannot be read (its data are not on this machine, its settings are others) leaves a sentence and
+    nothing else.
+    """
+    runs = folder / "runs"
+    runs.mkdir(parents=True)
+    for name, place in found.folders.items():
+        (runs / name).symlink_to(place.resolve(), target_is_directory=True)
+    frame = collect(runs, list(found.folders))
+    norms(frame, runs, folder / "figures")
+    pairs = apart(frame)[1]
+    if len(pairs):
+        pair_curves(pairs, runs, folder / "figures")
+    kept = {path.name for place in found.folders.values() for path in place.iterdir() if path.is_dir()}
+    subject = Subject(frame, runs, folder, dataclasses.replace(context, runs=runs), config)
+    for name in options("analysis"):
+        if name in FROM_TRAINING or name in kept:
+            try:
+                find_analysis(name).report(subject)
+            except ValueError as error:
+                say(f"{name}: {error}", error=True)
