@@ -28,7 +28,10 @@ LEFT = 0.006
 """Where a claim's words begin, in widths of the figure."""
 HEAD = 128
 """Characters of a claim's sentence on a line."""
-POINTS, TICKS, RATIOS = "points", (-5, -2, 0, 2, 5, 10, 20, 50), (0.25, 0.5, 1, 2, 3)
+POINTS = "points"
+TICKS, RATIOS = (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50), (0.125, 0.25, 0.5, 1, 2, 3, 5, 10)
+ROOM = 0.025
+"""Beside the outermost marks, in widths of a panel: half a mark and a little more."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def overview(verdicts: Sequence[Verdict], folder: Path, name: str) -> tuple[Path
         figure = new_figure(WIDTH, ROW * sum(heights) + 0.75 * len(shown) + 0.45)
         grid = figure.subplots(len(shown), 1, height_ratios=heights, squeeze=False)
         for axes, panel in zip(grid[:, 0], shown, strict=True):
-            _panel(axes, panel)
+            draw_panel(axes, panel)
         figure.legend(handles=_legend(rows), loc="outside lower left", ncols=4, fontsize=8, handlelength=1.8)
         png, pdf = save(figure, folder, name, colours=True)
     pdf.unlink()  # for the README, which shows no PDF
@@ -86,16 +89,17 @@ def _body(row: Row) -> float:
     return 1.3 if row.timed else len(row.lines)
 
 
-def _panel(axes: Axes, rows: Sequence[Row]) -> None:
+def draw_panel(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw tests that share an axis, each below the words of its claim."""
     timed = rows[0].timed
-    axes.axvline(1 if timed else 0, color="black", linewidth=0.8, zorder=1.6)
     assert axes.figure is not None
     across = blended_transform_factory(axes.figure.transFigure, axes.transData)
     words: dict[str, Any] = {"transform": across, "fontsize": 8, "zorder": 5, "in_layout": False}
+    edge = {"transform": axes.get_yaxis_transform(), "color": "black", "linewidth": 0.8, "clip_on": False}
     place, names = 0.0, []
     for row in rows:
         if row.head and place:
-            axes.axhline(place, color="#bbbbbb", linewidth=0.6, zorder=0.5)
+            axes.axhline(place, color="#bbbbbb", linewidth=0.6, zorder=2.2)
         below = place + _head(row)
         axes.text(LEFT, place + 0.15, row.head, va="top", weight="bold", **words)
         if not timed:
@@ -108,6 +112,9 @@ def _panel(axes: Axes, rows: Sequence[Row]) -> None:
             for line in group:
                 _line(axes, line, place + half, row.decided)
             place += 2 * half
+        # Behind a claim's words there is nothing, lest lines cross them.
+        axes.axhspan(below - _head(row), below, color="white", linewidth=0, zorder=2)
+        axes.plot([0, 0], [below, place], **edge)
         limit, side = limit_of(row.test)
         if not math.isnan(limit):
             span = (limit, 1e3) if side == "above" else (-1e3, limit)
@@ -115,17 +122,32 @@ def _panel(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_ylim(place, 0)
     axes.set_yticks([y for y, _ in names], [words for _, words in names], fontsize=7.5)
     axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.axvline(1 if timed else 0, color="black", linewidth=0.8, zorder=1.6)
     if timed:
         axes.set_xscale("log")
-        axes.set_xlim(0.16, 3.6)
         axes.set_xlabel("time of a, in times that of b (bars: quartiles)")
     else:
         axes.set_xscale("symlog", linthresh=LINEAR, linscale=1.6)
-        axes.set_xlim(-8, 90)
         axes.set_xlabel(f"a - b, test accuracy in points (linear within {LINEAR:g}, then logarithmic)")
-    axes.set_xticks(RATIOS if timed else TICKS)
+    _limit(axes, rows)
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in (RATIOS if timed else TICKS) if low <= tick <= high])
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _limit(axes: Axes, rows: Sequence[Row]) -> None:
+    """Let the axis show every mark whole, and what the rules ask for."""
+    numbers = [1.0 if rows[0].timed else 0.0]
+    for row in rows:
+        numbers += [limit_of(row.test)[0]]
+        for line in row.lines:
+            numbers += [line.mean, line.low, line.high, *line.seeds, *line.paper]
+    scale = axes.xaxis.get_transform()
+    shown = scale.transform([number for number in numbers if not math.isnan(number)])
+    room = ROOM * (shown.max() - shown.min())
+    axes.set_xlim(scale.inverted().transform([shown.min() - room, shown.max() + room]))
 
 
 def _name(line: Line) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
+from scs_study.analysis.plots.style import new_figure, our_style
 from scs_study.experiments.compose import PROJECT
 from scs_study.report.embed import embed
+from scs_study.report.forest import Line
+from scs_study.report.overview import Row, draw_panel
 from scs_study.report.published import NAME, publish_verdicts
 from scs_study.runs.archive import RECORDS
 
@@ -30,6 +34,29 @@ def test_the_verdicts_are_a_function_of_the_records(tmp_path: Path) -> None:
         there = RESULTS / path.relative_to(tmp_path)
         assert path.suffix == ".png" or path.read_bytes() == there.read_bytes(), there
         assert there.is_file()
+
+
+@pytest.mark.parametrize(
+    ("claim", "lines"),
+    [
+        (6, [Line("a", -52.0, -97.0, 3.0, (-99.0,), (70.0, 99.0)), Line("b", 0.1, math.nan, math.nan)]),
+        (8, [Line("a", 0.02, 0.01, 0.03), Line("b", 40.0, math.nan, math.nan, (), (1.2, 50.0))]),
+        (3, [Line("a", 1e-9, math.nan, math.nan)]),
+    ],
+)
+def test_every_mark_of_the_overview_is_whole(claim: int, lines: list[Line]) -> None:
+    test = load_claims().claims[claim - 1].tests[0]
+    with our_style():
+        figure = new_figure(9, 3)
+        axes = figure.subplots()
+        draw_panel(axes, [Row("a claim", "a: x; b: y", test, tuple(lines), decided=False)])
+        figure.draw_without_rendering()
+    drawn = [line for line in axes.lines if line.get_zorder() >= 3 and len(line.get_xdata())]
+    assert len(drawn) >= len(lines)
+    for line in drawn:
+        pixels = axes.transData.transform([(x, 0) for x in line.get_xdata()])[:, 0]
+        half = line.get_markersize() * figure.dpi / 72 / 2
+        assert all(axes.bbox.x0 + half < x < axes.bbox.x1 - half for x in pixels)
 
 
 def test_a_page_shows_the_table_as_it_is_now(tmp_path: Path) -> None:
