@@ -58,18 +58,32 @@ def forests(verdict: Verdict) -> list[Plot]:
         if lines:
             bands = "the quartiles" if verdict.ratios else ""
             name = f"claim{verdict.claim.id}-{len(plots)}"
-            chart = forest(lines, axis_words(test), *limit_of(test), name, verdict.claim.sentence, bands)
+            sentence, decided = verdict.claim.sentence, verdict.decided
+            chart = forest(lines, axis_words(test), *limit_of(test), name, sentence, bands, decided)
             plots.append(Plot(chart, sides(test, verdict)))
     return plots
 
 
-def forest(lines: Sequence[Line], axis: str, limit: float, side: str, name: str, label: str, bands: str = "") -> Markup:
+def forest(
+    lines: Sequence[Line],
+    axis: str,
+    limit: float,
+    side: str,
+    name: str,
+    label: str,
+    bands: str = "",
+    decided: bool = True,
+) -> Markup:
     """Return a forest plot.
 
     limit, side: what the rule asks the interval to be "above" or "below"; NaN without one. bands: what a bar is, where
-    it is no 95 % interval.
+    it is no 95 % interval. decided: whether the marks are full; those that are not have their schedules named.
     """
-    words = [textwrap.fill(line.words, WORDS) for line in lines]
+    words = [
+        "\n".join(textwrap.fill(text, WORDS) for text in (line.words, "" if decided else line.schedule) if text)
+        for line in lines
+    ]
+    face = OURS if decided else "white"
     height = sum(max(0.3, 0.155 * (text.count("\n") + 1.4)) for text in words)
     with our_style():
         figure = new_figure(WIDTH, 1.15 + height)
@@ -80,7 +94,7 @@ def forest(lines: Sequence[Line], axis: str, limit: float, side: str, name: str,
             axes.plot(line.seeds, [place] * len(line.seeds), "o", color=SEED, markersize=3.5, zorder=3.5)
             if not math.isnan(line.low):
                 axes.plot([line.low, line.high], [place, place], color=OURS, linewidth=2, zorder=3)
-            axes.plot([line.mean], [place], "D", color=OURS, markersize=6, zorder=4)
+            axes.plot([line.mean], [place], "D", color=OURS, markerfacecolor=face, markersize=6, zorder=4)
             if not math.isnan(line.paper[0]):
                 axes.plot(line.paper, [place + 0.25] * 2, "^-", color=PAPER, markersize=6, linewidth=1, zorder=4)
         axes.set_yticks(range(len(lines)), words, fontsize=8)
@@ -94,7 +108,7 @@ def forest(lines: Sequence[Line], axis: str, limit: float, side: str, name: str,
             axes.set_xlim(low, high)
             axes.axvspan(*((limit, high) if side == "above" else (low, limit)), color=HOLDS, zorder=0)
             axes.axvline(limit, color=LIMIT, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
-        handles = [handle for handle, shown in _legend(lines, limit, bands) if shown]
+        handles = [handle for handle, shown in _legend(lines, limit, bands, face) if shown]
         figure.legend(handles=handles, loc="outside lower left", ncols=2, fontsize=8, handlelength=1.6)
         return inline_svg(figure, name, f"Forest plot: {label}")
 
@@ -180,13 +194,22 @@ def _line(part: Part, test: Test) -> Line:
     return Line(part.environment.words, found.mean, found.low, found.high, tuple(seeds), part.paper, schedule)
 
 
-def _legend(lines: Sequence[Line], limit: float, bands: str) -> list[tuple[Line2D, bool]]:
+def _legend(lines: Sequence[Line], limit: float, bands: str, face: str) -> list[tuple[Line2D, bool]]:
     def mark(label: str, color: str, marker: str, **more: Any) -> Line2D:
         return Line2D([], [], color=color, marker=marker, label=label, markersize=5, **more)
 
     bar = bands or ("95 % interval" if any(not math.isnan(line.low) for line in lines) else "")
     return [
-        (mark(f"ours, bar: {bar}" if bar else "ours", OURS, "D", linestyle="solid" if bar else "none"), True),
+        (
+            mark(
+                f"ours, bar: {bar}" if bar else "ours",
+                OURS,
+                "D",
+                linestyle="solid" if bar else "none",
+                markerfacecolor=face,
+            ),
+            True,
+        ),
         (mark("a seed", SEED, "o", linestyle="none"), any(line.seeds for line in lines)),
         (mark("the paper", PAPER, "^", linestyle="none"), any(not math.isnan(line.paper[0]) for line in lines)),
         (mark("the rule holds on the green side", LIMIT, "", linestyle=(0, (4, 2))), not math.isnan(limit)),

@@ -31,7 +31,8 @@ def gathered(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[P
     """Return what `sought` does. Raises ValueError when no place has any of the runs."""
     found = sought(planned, places)
     if (found.frame["state"] == "missing").all():
-        raise ValueError(f"none of these {len(found.frame)} runs has started in {', '.join(map(str, places))}")
+        further = f", nor in any of {len(places) - 1} further folders" if len(places) > 1 else ""
+        raise ValueError(f"none of these {len(found.frame)} runs has started in {places[0]}{further}")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scs_study.analysis.claims.decide import NO_RUNS, Verdict
-from scs_study.analysis.claims.missing import commands, missing
+from scs_study.analysis.claims.missing import commands, missing, usual_parts
 from scs_study.analysis.claims.table import estimate_words, p_words, rule_words
 from scs_study.analysis.statistics.summary import FEWEST
 from scs_study.report.forest import Plot, forests
@@ -25,6 +25,7 @@ class Card:
     verdict: str
     kind: str
     estimate: str
+    over: str
     facts: tuple[tuple[str, str], ...]
     rules: tuple[tuple[str, str], ...]
     plots: tuple[Plot, ...]
@@ -76,6 +77,7 @@ def _card(verdict: Verdict) -> Card:
         verdict=verdict.word,
         kind=kind_of(verdict),
         estimate=estimate,
+        over=_over(verdict) if estimate else "",
         facts=tuple((name, value) for name, value in facts if value),
         rules=tuple(dict.fromkeys((rule_words(each), each.why) for each in claim.tests)),
         plots=tuple(forests(verdict)),
@@ -84,3 +86,12 @@ def _card(verdict: Verdict) -> Card:
         commands=tuple(commands(verdict)),
         runs=tuple(dict.fromkeys(name for part in known for name in part.runs)),
     )
+
+
+def _over(verdict: Verdict) -> str:
+    """What a claim's estimate is a mean of, in words."""
+    if len(verdict.ratios) > 1:
+        return f"geometric mean of {len(verdict.ratios)} pairs, with the lowest and the highest quartile of any"
+    count = sum(part.test == verdict.claim.tests[0] for part in usual_parts(verdict) if part.finding is not None)
+    first = " of the first plot" if len(verdict.claim.tests) > 1 else ""
+    return f"mean of the {count} comparisons{first}" if count > 1 else ""

@@ -10,7 +10,7 @@ from matplotlib import image
 from scs_study.analysis.collect import collect
 from scs_study.analysis.plots.curves import Seed, curves, mean_curve, smoothing, zoom_window
 from scs_study.analysis.plots.layer_norms import mean_norms, norms
-from scs_study.analysis.plots.style import figure_groups
+from scs_study.analysis.plots.style import figure_groups, logarithmic, new_figure, our_style
 from scs_study.analysis.variants import variants
 from tests.analysis.run_folders import cell, learning_curve, write_run
 
@@ -165,3 +165,16 @@ assert settings() == before
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+@pytest.mark.parametrize("ends", [(2.9, 70.0), (1e-4, 600.0), (0.02, 0.9), (1e3, 1e7)])
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(ends):
+    with our_style():
+        figure = new_figure(3, 3)
+        axes = figure.subplots()
+        axes.plot([0, 1], ends)
+        logarithmic(axes)
+        figure.draw_without_rendering()
+        words = [label.get_text() for which in ("major", "minor") for label in axes.yaxis.get_ticklabels(which=which)]
+    shown = [float(text) for text in words if text]
+    assert sum(ends[0] <= number <= ends[1] for number in shown) >= 2

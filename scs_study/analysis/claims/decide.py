@@ -125,7 +125,9 @@ def _parts(
     plain = dataclasses.replace(test, rule="superior")
     if test.rule == "slope":
         parts = [judge.part(claim, plain, place) for place in places]
-        return [merged(parts, test, f"slope over {len(places)} sizes", by_name)]
+        known = sum(part.finding is not None for part in parts)
+        of = "" if known in (0, len(places)) else f"{known} of "
+        return [merged(parts, test, f"slope over {of}{len(places)} sizes", by_name)]
     many = len(places) // len(test.where)
     found = []
     for k in range(len(test.where)):

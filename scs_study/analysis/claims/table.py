@@ -179,6 +179,8 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 def unit_of(test: Test) -> str:
     """Return the unit of a test's estimate: the difference of two percentages is in points."""
+    if test.rule == "dead":
+        return "% of the runs are dead"
     unit = test.metric.unit
     return unit.replace("%", "points", 1) if unit.startswith("%") and test.b else unit
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from scs_study.analysis.fidelity.results import Seed, Variant
-from scs_study.analysis.plots.style import FREE, broken, new_figure, our_style, save, suptitle
+from scs_study.analysis.plots.style import FREE, broken, logarithmic, new_figure, our_style, save, suptitle
 from scs_study.analysis.statistics.summary import interval
 from scs_study.evaluation.fidelity.evaluator import Judged
 from scs_study.system.files import shortened, write_bytes
@@ -50,10 +50,8 @@ def draw_curves(found: Sequence[Variant], head: str, folder: Path) -> tuple[Path
             floor = [getattr(seed.real.measures, name) for v in found for seed in v.seeds if seed.real is not None]
             if floor:
                 axes.axhline(float(np.mean(floor)), color="black", linestyle=(0, (4, 2)), linewidth=0.9)
-            if falling:
-                axes.set_yscale(
-                    "log" if all(min(v) > 0 for x in found for v in over_epochs(x.seeds, name)[1]) else "linear"
-                )
+            if falling and all(min(v) > 0 for x in found for v in over_epochs(x.seeds, name)[1]):
+                logarithmic(axes)
             axes.set_title(words, fontsize=9, loc="left")
         for axes in grid[-1]:
             axes.set_xlabel("epoch")

@@ -12,7 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from scs_study.analysis.collect import WHOLE, layer_history
-from scs_study.analysis.plots.style import FigureGroup, broken, figure_groups, new_figure, our_style, save, suptitle
+from scs_study.analysis.plots.style import (
+    FigureGroup,
+    broken,
+    figure_groups,
+    logarithmic,
+    new_figure,
+    our_style,
+    save,
+    suptitle,
+)
 from scs_study.analysis.variants import Record
 
 ACROSS = 7
@@ -111,10 +120,10 @@ def _format_axes(grid: Any, layers: int, across: int) -> None:
         values = np.concatenate([line.get_ydata() for axes in row for line in axes.get_lines()])
         values = values[np.isfinite(values)]
         positive = values[values > 0]
-        logarithmic = len(positive) == len(values) > 0 and positive.max() / positive.min() >= WIDE
+        wide = len(positive) > 0 and positive.max() / positive.min() >= WIDE
         for number, axes in enumerate(row):
-            if logarithmic:
-                axes.set_yscale("log")
+            if wide:  # a line that falls to 0 (a dead layer's gradient) leaves through the floor
+                logarithmic(axes)
                 axes.set_ylim(positive.min() / 1.15, positive.max() * 1.15)
             elif len(values):
                 axes.set_ylim(0, values.max() * 1.05 or 1)

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -147,6 +149,23 @@ def _palette() -> NDArray[np.int64]:
     colours = [np.linspace(np.array(to_rgb(hue)) * 255, white, shades, endpoint=False) for hue in _named_colors()]
     greys = np.linspace([0, 0, 0], white, 256 - 1 - shades * len(colours))
     return np.concatenate([*colours, greys, [np.array(to_rgb(BAND)) * 255]]).round().astype(np.int64)
+
+
+class PlainLogFormatter(LogFormatter):
+    """Ticks of a logarithmic axis as plain numbers (60, 0.5, 1e+06): matplotlib's own are mathematics, which is not
+    parsed here. Between powers of ten there are labels where an axis has few of these, as in matplotlib.
+    """
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a tick, "" for one that has none."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def logarithmic(axes: Axes) -> None:
+    """Make the vertical axis logarithmic."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(PlainLogFormatter())
+    axes.yaxis.set_minor_formatter(PlainLogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def suptitle(figure: Figure, text: str, beside: float = 0.0) -> None:

@@ -12,7 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from scs_study.analysis.plots.style import FigureGroup, broken, figure_groups, new_figure, our_style, save, suptitle
+from scs_study.analysis.plots.style import (
+    FigureGroup,
+    broken,
+    figure_groups,
+    logarithmic,
+    new_figure,
+    our_style,
+    save,
+    suptitle,
+)
 from scs_study.analysis.variants import Record
 from scs_study.analysis.weight_norms.growth import Norms, step_norms
 from scs_study.config.schema import CHECKPOINT
@@ -86,6 +95,6 @@ def _draw(axes: Axes, norms: Norms) -> None:
     colours = colormaps[COLOURS](np.linspace(0, 1, len(norms.paths)))
     for index in range(len(norms.paths)):
         axes.plot(shown, norms.values[shown, index], color=colours[index], linewidth=0.9)
-    axes.set_yscale("log")
+    logarithmic(axes)
     axes.set_xlabel("mini-batch")
     axes.tick_params(labelsize=7)
