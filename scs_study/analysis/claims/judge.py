@@ -47,6 +47,9 @@ class Part:
     paper: tuple[float, float]
 
 
+ALL_DEAD = "all networks of both sides are dead: they are alike, and that says nothing of layers"
+
+
 class Judge:
     """Judges the tests of a file of claims on the runs there are."""
 
@@ -70,16 +73,20 @@ class Judge:
             if (seeds := tuple(s for s in group.seeds(aside) if not fresh or s in claim.fresh))
         ]
         planned = claim.fresh if fresh else _planned(claim, test)
-        full = next((g for g, _ in usable if g.epochs == place.full_epochs), None)
-        needed = (*chosen, *_needed(place, full, planned, claim.n if not fresh else len(planned), aside))
+        full = _fullest(groups, place, [group for group, _ in usable])
+        needed = (*chosen, *_needed(place, full, planned, claim.n, aside, fresh))
         paper = paper_difference(test, place)
         if not usable or unchosen:
             unmeasured = ("the best variant, measured on the seeds of its choice",) if unchosen and usable else ()
             return Part(test, place, NOTHING, None, False, None, "", "", (), (0, 0), (), needed, unmeasured, paper)
         group, seeds = usable[0]
         try:
-            found, said, lacking = self._said(claim, test, place, group, seeds)
+            measured_seeds, without = self._measured(test, group, seeds)
+            found, said, lacking = self._said(claim, test, place, group, measured_seeds)
+            seeds, lacking = measured_seeds, (*lacking, *without)
             dead = self._dead(test, place, group, seeds)
+            if said == "yes" and test.rule in ("noninferior", "equivalent") and dead == (len(seeds), len(seeds)):
+                said, found = "undecided", dataclasses.replace(found, notes=(*found.notes, ALL_DEAD))
         except ValueError as error:  # NotMeasured, or a damaged file: of this comparison, and no other
             return Part(
                 test, place, NOTHING, None, False, group.epochs, group.device, group.numerics, seeds, (0, 0),
@@ -122,6 +129,24 @@ class Judge:
         ]
         found = estimate(test, values, _within(test, place))
         return found, finding(test, found), ()
+
+    def _measured(self, test: Test, group: Group, seeds: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The seeds of which all runs have a number, and a sentence for each run that has none.
+
+        Of a metric of images that is told when they are read. Raises NotMeasured where no seed is left.
+        """
+        if test.metric.images or test.rule in ("identity", "dead"):
+            return seeds, ()
+        without: dict[int, str] = {}
+        for seed in seeds:
+            try:
+                for runs in group.runs:
+                    measured(test.metric, runs[seed], self.file)
+            except NotMeasured as error:
+                without[seed] = str(error)
+        if len(without) == len(seeds):
+            raise NotMeasured(next(iter(without.values())))
+        return tuple(seed for seed in seeds if seed not in without), tuple(without.values())
 
     def _of_images(
         self, test: Test, place: Environment, group: Group, seeds: tuple[int, ...]
@@ -256,10 +281,18 @@ def _planned(claim: Claim, test: Test) -> tuple[int, ...]:
     return tuple(seed for seed in range(claim.n + len(aside)) if seed not in aside)[: claim.n]
 
 
+def _fullest(groups: Sequence[Group], place: Environment, usable: Sequence[Group]) -> Group | None:
+    """The group of the full schedule that is compared, or else the one with the most runs, whose seeds may differ."""
+    full = [group for group in groups if group.epochs == place.full_epochs]
+    compared = [group for group in full if group in usable]
+    return compared[0] if compared else max(full, key=lambda group: sum(map(len, group.runs)), default=None)
+
+
 def _needed(
-    place: Environment, full: Group | None, planned: Sequence[int], n: int, aside: Sequence[int]
+    place: Environment, full: Group | None, planned: Sequence[int], n: int, aside: Sequence[int], fresh: bool
 ) -> tuple[Needed, ...]:
-    if full is not None and len(full.seeds(aside)) >= n:
+    known = set() if full is None else set(full.seeds(aside))
+    if known >= set(planned) if fresh else len(known) >= n:
         return ()
     found = []
     for index, cell in enumerate(place.cells):

@@ -27,8 +27,11 @@ def merged(parts: Sequence[Part], test: Test, words: str, runs: Mapping[str, Rec
     found: Estimate = NOTHING
     said: Finding | None = None
     if common and len({part.epochs for part in known}) == 1 and len(known) >= (4 if test.rule == "plateau" else 3):
-        if test.rule == "slope":
-            found, said = slope(known, [parameters(part, runs) for part in known], common, test)
+        sizes = [parameters(part, runs) for part in known]
+        if test.rule == "slope" and not np.ptp(sizes) > 0:  # NaN among them, too
+            lacking.append("networks of several sizes, with their number of parameters")
+        elif test.rule == "slope":
+            found, said = slope(known, sizes, common, test)
         else:
             found, said = plateau(known, [float(p.environment.a[0].config.layer.p or 0) for p in known], common, test)
     first = known[0] if known else parts[0]
@@ -84,6 +87,8 @@ def plateau(parts: Sequence[Part], grid: Sequence[float], seeds: Sequence[int], 
     lower, upper = (at, at) if math.isnan(high) else (low, high)
     if lower > test.bound or any(min(values) > test.delta for values in short.values()):
         return found, "no"
+    if all(parts[rising[index]].dead[0] == len(parts[rising[index]].seeds) for index in good):
+        return found, "undecided"  # as good as each other, at chance
     return found, "yes" if upper <= test.bound and not short else "undecided"
 
 

@@ -12,18 +12,20 @@ from statsmodels.stats.weightstats import DescrStatsW
 from scs_study.analysis.statistics.summary import FEWEST
 
 ALPHA = 0.05
+ROUNDING = 1e-12
+"""Of the largest value, up to which two are the same."""
 
 
 def above_p(differences: Sequence[float], margin: float) -> float:
     """Return the p-value of "the mean is above `margin`", at most ALPHA exactly where the 95 % t interval is above it.
 
     Twice the one-sided t test's, so that a claim is held to the interval that is printed. NaN below FEWEST values.
-    Where all values are equal: 0 above the margin, else 1.
+    Where all values are equal (but for rounding): 0 above the margin, else 1.
     """
     if len(differences) < FEWEST:
         return math.nan
-    if np.ptp(differences) == 0:
-        return 0.0 if differences[0] > margin else 1.0
+    if _equal(differences):
+        return 0.0 if min(differences) > margin else 1.0
     return min(1.0, 2 * float(stats.ttest_1samp(differences, margin, alternative="greater").pvalue))
 
 
@@ -40,9 +42,14 @@ def equivalence_p(differences: Sequence[float], low: float, high: float) -> floa
     assert low < high
     if len(differences) < FEWEST:
         return math.nan
-    if np.ptp(differences) == 0:
-        return 0.0 if low < differences[0] < high else 1.0
+    if _equal(differences):
+        return 0.0 if low < min(differences) and max(differences) < high else 1.0
     return float(DescrStatsW(np.asarray(differences, dtype=np.float64)).ttost_mean(low, high)[0])
+
+
+def _equal(values: Sequence[float]) -> bool:
+    """Whether values differ in their last bits at most: then they have no variance that a test could divide by."""
+    return bool(np.ptp(values) <= ROUNDING * np.max(np.abs(values)))
 
 
 def several_p(p_values: Sequence[float], least: int) -> float:
