@@ -95,7 +95,12 @@ def draw_panel(axes: Axes, rows: Sequence[Row]) -> None:
     assert axes.figure is not None
     across = blended_transform_factory(axes.figure.transFigure, axes.transData)
     words: dict[str, Any] = {"transform": across, "fontsize": 8, "zorder": 5, "in_layout": False}
-    edge = {"transform": axes.get_yaxis_transform(), "color": "black", "linewidth": 0.8, "clip_on": False}
+    edge: dict[str, Any] = {
+        "transform": axes.get_yaxis_transform(),
+        "color": "black",
+        "linewidth": 0.8,
+        "clip_on": False,
+    }
     place, names = 0.0, []
     for row in rows:
         if row.head and place:
@@ -147,7 +152,8 @@ def _limit(axes: Axes, rows: Sequence[Row]) -> None:
     scale = axes.xaxis.get_transform()
     shown = scale.transform([number for number in numbers if not math.isnan(number)])
     room = ROOM * (shown.max() - shown.min())
-    axes.set_xlim(scale.inverted().transform([shown.min() - room, shown.max() + room]))
+    low, high = scale.inverted().transform([shown.min() - room, shown.max() + room])
+    axes.set_xlim(float(low), float(high))
 
 
 def _name(line: Line) -> str:

@@ -73,7 +73,7 @@ def comparison_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             rows.append(
                 {
                     "id": verdict.claim.id,
-                    "test": 1 + [t.metric for t in verdict.claim.tests].index(part.test.metric),
+                    "test": 1 + verdict.claim.tests.index(part.test),
                     "metric": part.test.metric.name,
                     "rule": part.test.rule,
                     "environment": place.words,
