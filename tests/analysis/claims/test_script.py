@@ -1,6 +1,5 @@
 """`make claims` from a folder of runs to tables, and one sentence for a wrong command."""
 
-import runpy
 import subprocess
 from pathlib import Path
 
@@ -49,18 +48,9 @@ def test_published_records_of_several_studies_decide_what_needs_no_schedule(tmp_
         (["published=true", "study=table3"], "study has no effect beside published=true"),
     ],
 )
-def test_a_wrong_command_is_one_sentence(
-    arguments: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["claims.py", *arguments, f"runs={tmp_path}", f"results={tmp_path}"])
-    with pytest.raises(SystemExit) as exit_:
-        runpy.run_path(str(PROJECT / "scripts" / "claims.py"), run_name="__main__")
-    assert exit_.value.code == 2
-    error = capsys.readouterr().err
-    assert sentence in error
-    assert error.count("\n") == 1
+def test_a_wrong_command_is_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    refused = claims(*arguments, f"runs={tmp_path}", f"results={tmp_path}")
+    assert refused.returncode == 2
+    assert sentence in refused.stderr
+    assert refused.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
