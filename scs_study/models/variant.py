@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from scs_study.config.identity import check_code
 from scs_study.config.schema import ADVERSARIAL, CHECKPOINT, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
-from scs_study.data.memory import free_memory
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import FrozenArchitecture, PairArchitecture, architecture, plain_network
 from scs_study.models.conversion import convert, convert_modules
@@ -19,6 +18,7 @@ from scs_study.models.frozen import learning
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.outside import adopt
 from scs_study.models.pretrained import check_fit
+from scs_study.system.memory import free_memory
 from scs_study.system.randomness import derived, own_random_state
 
 

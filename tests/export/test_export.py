@@ -164,8 +164,11 @@ def test_what_disagrees_is_not_left_behind(trained: Trained, tmp_path: Path, mon
 
 
 def test_the_command_writes_a_keras_model_that_keras_loads(run: Path, tmp_path: Path) -> None:
-    """In processes of its own: absl, which Keras imports, and Hydra are not on good terms about who closes stderr."""
-    done = command(f"run={run}", "format=keras", "images=40", f"to={tmp_path}")
+    """In processes that start: absl, which Keras imports, and Hydra are not on good terms about who closes stderr."""
+    words = [f"run={run}", "format=keras", "images=40", f"to={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / "export.py"), *words], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     (file,) = tmp_path.iterdir()
     assert file.name == f"{run.name}.keras"
