@@ -31,8 +31,8 @@ class Version:
     """The finished seeds of a layer. difference: to conv + relu + max in points, paired by seed, a dead seed at chance.
 
     low, high: its 95 % interval, NaN below three seeds. away: from the paper's difference, in points, signed; None
-    where the paper has no such cell. silent: share of kernels that say the same to every image; NaN where no weights
-    are left. bounds: seeds whose gradients or loss left their bounds.
+    where the paper has no such cell. silent: share of kernels that say the same to every image; NaN where they have not
+    been counted. bounds: seeds whose gradients or loss left their bounds.
     """
 
     group: tuple[Record, ...]
@@ -62,7 +62,6 @@ def versions(subject: Subject) -> list[Version]:
     """Return every layer of the subject's runs that has a finished seed, the most accurate first."""
     groups = [tuple(finished(group)) for group in variants(subject.frame)]
     groups = [group for group in groups if group]
-    counts = {} if subject.context is None else dead_counts(records(subject.frame), subject.context)
     found = []
     for group in groups:
         baseline = _baseline(group, groups)
@@ -71,7 +70,7 @@ def versions(subject: Subject) -> list[Version]:
         differences = [ours[seed] - theirs[seed] for seed in both.seeds]
         low, high = interval(differences, within=(-100.0, 100.0))
         papers = _papers_difference(group[0])
-        dead = [kernels for row in group if row["run"] in counts and (kernels := counts[row["run"]].counts())]
+        dead = [counts for row in group if (counts := dead_counts(subject.runs / row["run"]))]
         silent = [sum(n for n, _ in k.values()) / sum(n for _, n in k.values()) for k in dead]
         found.append(
             Version(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,14 +12,18 @@ from torch import Tensor, nn
 
 from scs_study.data import ImageSet
 from scs_study.data.batches import to_inputs
-from scs_study.evaluation.cache import load_result, store_result
+from scs_study.evaluation.cache import append_record, cache_path, read_records, resume_records
 from scs_study.evaluation.frozen import frozen
 from scs_study.evaluation.parts import Part, evaluate
 from scs_study.evaluation.trained import Trained, load_each
 from scs_study.models.variant import layer_paths
 from scs_study.runs.context import RunContext
-from scs_study.training.run_dir import FINAL_STATES
+from scs_study.system.files import read_lines
+from scs_study.system.tensors import checksum, load_tensors
+from scs_study.training.run_dir import FINAL_STATES, WEIGHTS
 
+Counts = dict[str, tuple[int, int]]
+"""Of each layer, by its module path: dead kernels, and all."""
 FORMAT = 1
 """Of what is cached; another number when its meaning changes."""
 FOLDER, KIND = "kernels", "dead"
@@ -43,10 +49,14 @@ class DeadKernels:
         """Yield the only part."""
         yield Part(KIND, "dead kernels", self.work(), self._compute if self.counts() is None else None)
 
-    def counts(self) -> Mapping[str, tuple[int, int]] | None:
+    def counts(self) -> Counts | None:
         """Return for each layer, by its module path, its dead kernels and all its kernels; None before."""
-        found = load_result(self.folder, KIND, self._key())
-        return None if found is None else {path: (int(n[0]), int(n[1])) for path, n in found[0].items()}
+        found = read_records(self._file, self._key(), _parsed)
+        return found[0] if found else None
+
+    @property
+    def _file(self) -> Path:
+        return cache_path(self.folder, KIND, self._key(), ".jsonl")
 
     def _key(self) -> Mapping[str, Any]:
         key = {"format": FORMAT, "weights": self.run.weights, "data": self.images.digest, "images": IMAGES}
@@ -56,8 +66,8 @@ class DeadKernels:
         cell = self.run.cell
         chosen = self.images.test_images[:: max(1, len(self.images.test_labels) // IMAGES)][:IMAGES]
         found = dead_kernels(self.run.network, to_inputs(chosen, cell.data.size), rectified=cell.activation == "relu")
-        tensors = {path: torch.tensor(counts) for path, counts in found.items()}
-        store_result(self.folder, KIND, self._key(), (tensors, {}))
+        resume_records(self._file, self._key(), _parsed)
+        append_record(self._file, self._key(), found, found, _parsed)
         return ", ".join(f"{dead} of {all_} in {path}" for path, (dead, all_) in found.items())
 
 
@@ -89,13 +99,24 @@ def dead_kernels(network: nn.Module, x: Tensor, rectified: bool) -> dict[str, tu
     return found
 
 
-def dead_counts(rows: Sequence[Mapping[str, Any]], context: RunContext) -> dict[str, DeadKernels]:
-    """Return the evaluations of the finished runs among `rows` that can be read, by run name."""
-    networks, _ = load_each(context.runs, (row for row in rows if row["state"] in FINAL_STATES))
-    return {each.folder.name: DeadKernels(each, context.images(each.cell.data)) for each in networks}
+def dead_counts(folder: Path) -> Counts | None:
+    """Return what has been counted on a run, from its folder or its records; None where that is nothing, or nothing
+    that can be told to be of the weights that are there.
+    """
+    files = sorted((folder / FOLDER).glob(f"{KIND}-*.jsonl"))
+    lines = [read_lines(file) for file in files]
+    with contextlib.suppress(FileNotFoundError):
+        weights = checksum(load_tensors(folder / WEIGHTS)[0])
+        lines = [each for each in lines if each and each[0].get("weights") == weights]
+    return _parsed(lines[0][1]) if len(lines) == 1 and len(lines[0]) == 2 else None
 
 
 def evaluate_dead_kernels(rows: Sequence[Mapping[str, Any]], context: RunContext) -> list[str]:
     """Count what is not counted yet; return a message for each run that has a problem."""
-    _, problems = load_each(context.runs, (row for row in rows if row["state"] in FINAL_STATES))
-    return [*problems, *evaluate("kernels", dead_counts(rows, context))]
+    networks, problems = load_each(context.runs, (row for row in rows if row["state"] in FINAL_STATES))
+    evaluations = {each.folder.name: DeadKernels(each, context.images(each.cell.data)) for each in networks}
+    return [*problems, *evaluate("kernels", evaluations)]
+
+
+def _parsed(line: dict[str, Any]) -> Counts:
+    return {str(path): (int(dead), int(kernels)) for path, (dead, kernels) in line.items()}

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
 from torch import nn
 
-from scs_study.evaluation.dead_kernels import dead_kernels
+from scs_study.evaluation.dead_kernels import dead_counts, dead_kernels
+from scs_study.system import files
+from scs_study.system.tensors import checksum, save_tensors
+from scs_study.training.run_dir import WEIGHTS
 
 
 def test_silent_kernels_are_counted_layer_by_layer() -> None:
@@ -22,3 +28,22 @@ def test_silent_kernels_are_counted_layer_by_layer() -> None:
     with torch.no_grad():
         network[0].weight.fill_(torch.nan)
     assert dead_kernels(network, x, rectified=False)["0"] == (5, 5)
+
+
+def test_what_has_been_counted_is_read_from_records_without_weights(tmp_path: Path) -> None:
+    def counted(name: str, weights: str) -> None:
+        lines = [{"weights": weights}, {"conv1": [1, 24], "conv2": [0, 48]}]
+        files.write_text(
+            tmp_path / "kernels" / f"dead-{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines)
+        )
+
+    assert dead_counts(tmp_path) is None
+    counted("a", "of nobody")
+    assert dead_counts(tmp_path) == {"conv1": (1, 24), "conv2": (0, 48)}
+    counted("b", "of others")
+    assert dead_counts(tmp_path) is None, "which of them is the run's nobody knows"
+    weights = {"w": torch.ones(2)}
+    save_tensors(tmp_path / WEIGHTS, weights)
+    assert dead_counts(tmp_path) is None, "neither is of these weights"
+    counted("c", checksum(weights))
+    assert dead_counts(tmp_path) is not None
