@@ -149,7 +149,7 @@ def _figure(found: Sequence[Version], folder: Path) -> tuple[Path, ...]:
             axes.plot([version.accuracy.mean], [place], "o", color=color, markersize=5)
         axes.set_yticks(range(len(found)), [version.name for version in found])
         axes.invert_yaxis()
-        axes.set_xlabel("test accuracy, %, best of a run (line: a seed, dot: their mean; blue: the layer's own start)")
+        axes.set_xlabel("test accuracy, %, best of a run; blue: its own start")
         axes.grid(axis="x", alpha=0.3)
         return save(figure, folder, "layers", colours=True)
 
@@ -213,4 +213,4 @@ def _compute(subject: Subject) -> list[str]:
     return evaluate_dead_kernels(records(subject.frame), subject.context)
 
 
-ANALYSIS = Analysis(report, _compute)
+ANALYSIS = Analysis(report, _compute, from_records=True)

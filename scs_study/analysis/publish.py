@@ -52,7 +52,7 @@ def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, fold
             continue
         paths += _figures(rows, runs, where / "figures")
         for _, analysis in analyses_of(part.study):
-            if analysis.compute is None:
+            if analysis.compute is None or analysis.from_records:
                 paths += analysis.report(Subject(rows, runs, where))
     return "\n".join(_listed(paths))
 

@@ -44,11 +44,14 @@ class Analysis:
     report: writes tables and figures below the subject's folder and returns their paths; it reads run folders only.
     compute: computes on the finished runs what their folders do not hold yet, and returns a message for each problem.
     check: refuses wrong settings with a ValueError, before hours of training.
+    from_records: whether the report wants no more than published records hold, also of what was computed: then it is
+    published. One that computes nothing always is.
     """
 
     report: Callable[[Subject], Sequence[Path]]
     compute: Callable[[Subject], Sequence[str]] | None = None
     check: Callable[[DictConfig], None] | None = None
+    from_records: bool = False
 
 
 def find_analysis(name: str) -> Analysis:

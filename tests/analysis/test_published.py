@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from scs_study.analysis import layer_versions
 from scs_study.analysis.publish import publish_tables, study_frame
+from scs_study.analysis.registry import Subject
 from scs_study.analysis.robustness.report import models_of, report
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.robustness.settings import robustness_of
@@ -77,6 +79,15 @@ def test_tables_of_attacks_are_a_function_of_the_records_and_weights(
     report(frame, published(name), settings, tmp_path, suffix="-short")
     written = published_forms(tmp_path / "tables")
     assert written == published_forms(folder / "tables", "robustness*")
+
+
+def test_the_table_of_layers_is_a_function_of_the_records_dead_kernels_included(
+    tmp_path: Path, published: Callable[[str], Path]
+) -> None:
+    runs, name = published("layers_2ep"), "layers_2ep"
+    layer_versions.report(Subject(study_frame(published_cells(name, runs), runs), runs, tmp_path))
+    written = published_forms(tmp_path / "tables")
+    assert written == published_forms(RESULTS / name / "tables", "layers.*")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
