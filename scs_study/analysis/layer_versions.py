@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scs_study.analysis.collect import WHOLE
-from scs_study.analysis.dead import chance, is_dead
+from scs_study.analysis.dead import is_dead
 from scs_study.analysis.paper import BASELINE, paper_epochs, paper_tables
 from scs_study.analysis.plots.style import new_figure, our_style, save
 from scs_study.analysis.registry import Analysis, Subject
+from scs_study.analysis.seeds import baseline_of, values_by_seed
 from scs_study.analysis.statistics import paired
 from scs_study.analysis.statistics.summary import FEWEST, Summary, interval, summarise
 from scs_study.analysis.table_writer import terminal_text, write_table
@@ -19,6 +20,8 @@ from scs_study.analysis.variants import Record, finished, recipe_words, records,
 from scs_study.config.schema import OWN
 from scs_study.evaluation.dead_kernels import dead_counts, evaluate_dead_kernels
 from scs_study.system.console import say
+from scs_study.system.files import read_json
+from scs_study.training.run_dir import RESULT
 
 PAPERS_LAYER = "scs"
 """Whose rows of the paper every version is held to: the paper says "SCS" and not which."""
@@ -62,10 +65,11 @@ def versions(subject: Subject) -> list[Version]:
     """Return every layer of the subject's runs that has a finished seed, the most accurate first."""
     groups = [tuple(finished(group)) for group in variants(subject.frame)]
     groups = [group for group in groups if group]
+    baselines = [group for group in groups if _cell(group[0]) == BASELINE]
     found = []
     for group in groups:
-        baseline = _baseline(group, groups)
-        ours, theirs = _accuracies(group), {} if baseline is None else _accuracies(baseline)
+        baseline = baseline_of(group, baselines)
+        ours, theirs = _accuracies(group), {} if baseline is None or baseline is group else _accuracies(baseline)
         both = paired(ours, theirs)
         differences = [ours[seed] - theirs[seed] for seed in both.seeds]
         low, high = interval(differences, within=(-100.0, 100.0))
@@ -82,7 +86,7 @@ def versions(subject: Subject) -> list[Version]:
                 high=high,
                 away=None if papers is None or not differences else both.difference.mean - papers,
                 silent=summarise(silent).mean,
-                bounds=sum(row["state"] not in WHOLE or "gradient norm" in str(row["message"]) for row in group),
+                bounds=sum(_left_bounds(row, subject.runs) for row in group),
             )
         )
     return sorted(found, key=lambda version: -version.accuracy.mean)
@@ -172,21 +176,11 @@ def _shown(value: object) -> str:
 
 
 def _accuracies(group: Sequence[Record]) -> dict[int, float]:
-    """By seed, the best accuracy in %; a dead seed's at chance."""
-    return {
-        row["seed"]: 100 * (chance(row) if is_dead(row) else row["best_test_accuracy"])
-        for row in group
-        if is_dead(row) or row["best_test_accuracy"] is not None
-    }
+    return {seed: accuracy for seed, (accuracy, _) in values_by_seed(group).items()}
 
 
-def _baseline(group: Sequence[Record], groups: Sequence[Sequence[Record]]) -> Sequence[Record] | None:
-    """The usual network of a version's architecture and recipe; None for itself."""
-    first = group[0]
-    alike = [name for name in first if name.startswith(("train.", "data."))]
-    alike += ["architecture", "norm", "image_size", "data", "epochs"]
-    others = (other for other in groups if _cell(other[0]) == BASELINE and other is not group)
-    return next((other for other in others if all(other[0][name] == first[name] for name in alike)), None)
+def _left_bounds(row: Record, runs: Path) -> bool:
+    return row["state"] not in WHOLE or bool(read_json(runs / row["run"] / RESULT).get("gradient_left_bounds"))
 
 
 def _papers_difference(row: Record) -> float | None:

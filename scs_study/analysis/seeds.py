@@ -77,7 +77,7 @@ def baseline_of(group: Group, baselines: Sequence[Group], also: Sequence[str] = 
 def _versus(group: Group, baseline: Group | None) -> Versus | None:
     if baseline is None or baseline is group:
         return None
-    ours, theirs = _values(group), _values(baseline)
+    ours, theirs = values_by_seed(group), values_by_seed(baseline)
     common = {seed for seed in ours.keys() & theirs.keys() if ours[seed][1] == theirs[seed][1] is not None}
     if not common:
         return None
@@ -90,8 +90,8 @@ def _known(group: Group) -> list[Record]:
     return [row for row in finished(group) if row["best_test_accuracy"] is not None]
 
 
-def _values(group: Group) -> Mapping[int, tuple[float, object]]:
-    """By seed, the best accuracy in %, a dead seed's at chance; and the checksum of the initial weights."""
+def values_by_seed(group: Group) -> Mapping[int, tuple[float, object]]:
+    """Return by seed the best accuracy in %, a dead seed's at chance, and the checksum of the initial weights."""
     return {
         row["seed"]: (100 * (chance(row) if is_dead(row) else row["best_test_accuracy"]), row["shared_checksum"])
         for row in finished(group)

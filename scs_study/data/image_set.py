@@ -43,6 +43,10 @@ class ImageSet:
     digest: str
     origin: str
 
+    def spaced_test_images(self, count: int) -> Tensor:
+        """Return at most `count` test images, taken at equal distances: they are ordered by class."""
+        return self.test_images[:: max(1, len(self.test_labels) // count)][:count]
+
 
 def canonical(images: Pixels, labels: Labels) -> tuple[Tensor, Tensor]:
     """Return the images, uint8 (N, 32, 32, 3), and labels, int64 (N,), of one split in canonical order.

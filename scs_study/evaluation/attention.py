@@ -23,7 +23,7 @@ FORMAT = 1
 """Of what is cached; another number when its meaning changes."""
 FOLDER, KIND = "attention", "branch"
 IMAGES = 256
-"""Test images that it is measured on, taken at equal distances: a test set is sorted by classes."""
+"""Test images that it is measured on."""
 
 
 class BranchSizes:
@@ -53,7 +53,7 @@ class BranchSizes:
     def _compute(self) -> str:
         cell = self.run.cell
         shared = initial_weights(cell.arch, cell.seed, cell.init, self.run.folder.parent / INITIAL, ends=cell.data.ends)
-        chosen = self.images.test_images[:: max(1, len(self.images.test_labels) // IMAGES)][:IMAGES]
+        chosen = self.images.spaced_test_images(IMAGES)
         x = to_inputs(chosen, cell.data.size)
         tensors = {}
         for name, network in (("start", build_variant(cell, shared.tensors)), ("end", self.run.network)):

@@ -28,7 +28,7 @@ FORMAT = 1
 """Of what is cached; another number when its meaning changes."""
 FOLDER, KIND = "kernels", "dead"
 IMAGES = 256
-"""Test images that it is measured on, taken at equal distances: a test set is sorted by classes."""
+"""Test images that it is measured on."""
 SILENT = 1e-3
 """A kernel is dead whose outputs vary by no more than this share of what the median kernel's of its layer do."""
 
@@ -64,7 +64,7 @@ class DeadKernels:
 
     def _compute(self) -> str:
         cell = self.run.cell
-        chosen = self.images.test_images[:: max(1, len(self.images.test_labels) // IMAGES)][:IMAGES]
+        chosen = self.images.spaced_test_images(IMAGES)
         found = dead_kernels(self.run.network, to_inputs(chosen, cell.data.size), rectified=cell.activation == "relu")
         resume_records(self._file, self._key(), _parsed)
         append_record(self._file, self._key(), found, found, _parsed)

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from scs_study.analysis.plots.style import FigureGroup, broken, figure_groups, new_figure, our_style
 from scs_study.analysis.robustness.cached import Attacked, PGDSettings, attacked_by_pgd
 from scs_study.analysis.statistics import wilson
-from scs_study.report.charts import WIDTH, inline_svg
+from scs_study.report.charts import WIDTH, draw_legend, inline_svg, legend_room
 
 Members = list[tuple[str, Attacked]]
 
@@ -60,9 +60,9 @@ def _chart(
     group: FigureGroup, variants: list[Members], settings: PGDSettings, images: int, name: str, title: str
 ) -> Markup:
     titles: dict[str, str] = {}
-    lines = [1 + broken(words).count("\n") for words in group.labels]
+    room, columns = legend_room(group.labels)
     with our_style():
-        figure = new_figure(WIDTH, 5.0 + 0.17 * (sum(lines) if max(lines) > 1 else -(-len(lines) // 2)))
+        figure = new_figure(WIDTH, 5.0 + room)
         above, below = figure.subplots(2, 1)
         handles = []
         for number, (members, style, words) in enumerate(zip(variants, group.styles, group.labels, strict=True)):
@@ -92,7 +92,5 @@ def _chart(
             axes.set_ylabel(words)
             axes.set_ylim(0, None)
         below.set_xlabel("eps (255ths)")
-        figure.legend(
-            handles=handles, loc="outside lower left", ncols=2 - (max(lines) > 1), fontsize=8, handlelength=2.6
-        )
+        draw_legend(figure, handles, columns)
         return inline_svg(figure, name, f"Accuracy under attack: {title}", titles)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+
+from scs_study.analysis.plots.style import broken
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 WIDTH = 4.3
@@ -48,6 +51,18 @@ def inline_svg(figure: Figure, name: str, label: str, titles: Mapping[str, str] 
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # built from a tree, so every word is escaped
+
+
+def legend_room(labels: Sequence[str]) -> tuple[float, int]:
+    """Return what a legend below a chart needs: its height in inches, and its columns: two where no label is broken."""
+    lines = [1 + broken(words).count("\n") for words in labels]
+    columns = 1 if max(lines) > 1 else 2
+    return 0.17 * -(-sum(lines) // columns), columns
+
+
+def draw_legend(figure: Figure, handles: Sequence[Artist], columns: int) -> None:
+    """Write the legend below the chart, for which `legend_room` left room."""
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=8, handlelength=2.6)
 
 
 def _own_ids(root: ElementTree.Element, name: str) -> None:

@@ -15,7 +15,7 @@ from scs_study.analysis.collect import history
 from scs_study.analysis.plots.curves import Curve, Seed, mean_curve, smoothing, zoom_window
 from scs_study.analysis.plots.style import BAND, FigureGroup, broken, figure_groups, new_figure, our_style
 from scs_study.analysis.variants import Record
-from scs_study.report.charts import WIDTH, inline_svg
+from scs_study.report.charts import WIDTH, draw_legend, inline_svg, legend_room
 
 POINTS = 160
 """Epochs of a line that are drawn, evenly spread, so that a page of many long runs stays small."""
@@ -50,8 +50,8 @@ def _chart(group: FigureGroup, seeds: list[list[tuple[str, Seed]]], name: str, l
     longest = max(len(seed.curve) for seed in every)
     width = smoothing(longest)
     with our_style():
-        lines = [1 + broken(words).count("\n") for words in group.labels]
-        figure = new_figure(WIDTH, 4.4 + 0.17 * (sum(lines) if max(lines) > 1 else -(-len(lines) // 2)))
+        room, columns = legend_room(group.labels)
+        figure = new_figure(WIDTH, 4.4 + room)
         whole, zoomed = figure.subplots(2, 1)
         handles = []
         for number, (members, style, words) in enumerate(zip(seeds, group.styles, group.labels, strict=True)):
@@ -85,9 +85,7 @@ def _chart(group: FigureGroup, seeds: list[list[tuple[str, Seed]]], name: str, l
             whole.axhspan(low, high, color=BAND, zorder=0)
         _format(zoomed, first, longest)
         zoomed.set_xlabel("epoch")
-        figure.legend(
-            handles=handles, loc="outside lower left", ncols=2 - (max(lines) > 1), fontsize=8, handlelength=2.6
-        )
+        draw_legend(figure, handles, columns)
         return inline_svg(figure, name, label, titles)
 
 
