@@ -29,10 +29,10 @@ from scs_study.benchmark.side import GPU_COUNTS, SideRow, side
 from scs_study.benchmark.start import starts
 from scs_study.benchmark.table import BASELINE, NETWORK, Row, bench
 from scs_study.benchmark.written import write_csv
-from scs_study.config.schema import CellConfig, choice, whole
+from scs_study.config.schema import CLASSIFICATION, CellConfig, choice, whole
 from scs_study.experiments.compose import compose_cell
 from scs_study.layers.registry import LAYERS
-from scs_study.models.architectures import ARCHITECTURES, PairArchitecture
+from scs_study.models.architectures import ARCHITECTURES
 from scs_study.runs.context import run_context
 from scs_study.selection import results_folder
 from scs_study.system.console import say
@@ -40,7 +40,7 @@ from scs_study.training.process import prepare_process
 from scs_study.training.run import ENGINES, Settings, device_name
 
 VARIANTS = {name: (f"{name} + maxabs", "none", "maxabs") for name in LAYERS} | {"conv": (BASELINE, "relu", "max")}
-CLASSIFIERS = [name for name, each in ARCHITECTURES.items() if not isinstance(each, PairArchitecture)]
+CLASSIFIERS = [name for name, each in ARCHITECTURES.items() if each.objective == CLASSIFICATION]
 RESNET = ("conv", "scs")
 """The layers of ResNet18, which keeps its ReLU, its BatchNorm and its MaxPool (tables 2 and 8)."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from scs_study.config.checks import choice
+from scs_study.config.schema import ADVERSARIAL, CLASSIFICATION
 from scs_study.config.widths import KEY, split_widths
 from scs_study.models.cct import cct2, cct2_scs, cct2_scs_published, cct2_scs_rows
 from scs_study.models.frozen import (
@@ -46,22 +47,18 @@ from scs_study.models.tied import tied12, tied13, tied14
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build a network, and what it can take.
+    """How to build a network, and what the rest needs to know of it.
 
     build: called with num_classes and in_channels, by name, and with widths where it has such an argument.
     image_sizes: the sizes in pixels it takes, () for any.
+    objective: what it is made for: a classifier, a generator and a discriminator (models/gan.py), or another's.
+    frozen: whether it is a head on a frozen backbone (models/frozen.py), whose weights come from a file.
     """
 
     build: Callable[..., nn.Module]
     image_sizes: tuple[int, ...]
-
-
-class PairArchitecture(Architecture):
-    """A generator and a discriminator (models/gan.py), for an adversarial objective, and no classifier."""
-
-
-class FrozenArchitecture(Architecture):
-    """A head on a frozen backbone (models/frozen.py), whose weights come from a file."""
+    objective: str = CLASSIFICATION
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,15 +161,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     "tied14": Architecture(tied14, (28,)),
     "tied": Architecture(tied, ()),
     "pairs": Architecture(pairs, ()),
-    "dcgan": PairArchitecture(dcgan, (64,)),
-    "scs_gan": PairArchitecture(scs_gan, (64,)),
-    "scs_gan_hybrid": PairArchitecture(scs_gan_hybrid, (64,)),
+    "dcgan": Architecture(dcgan, (64,), objective=ADVERSARIAL),
+    "scs_gan": Architecture(scs_gan, (64,), objective=ADVERSARIAL),
+    "scs_gan_hybrid": Architecture(scs_gan_hybrid, (64,), objective=ADVERSARIAL),
     "resnet50": Architecture(resnet50, ()),
-    "frozen_resnet18": FrozenArchitecture(frozen_resnet18, ()),
-    "frozen_resnet20": FrozenArchitecture(frozen_resnet20, ()),
-    "frozen_resnet50": FrozenArchitecture(frozen_resnet50, ()),
-    "frozen_resnet18_imagenet": FrozenArchitecture(frozen_resnet18_imagenet, ()),
-    "frozen_resnet50_imagenet": FrozenArchitecture(frozen_resnet50_imagenet, ()),
+    "frozen_resnet18": Architecture(frozen_resnet18, (), frozen=True),
+    "frozen_resnet20": Architecture(frozen_resnet20, (), frozen=True),
+    "frozen_resnet50": Architecture(frozen_resnet50, (), frozen=True),
+    "frozen_resnet18_imagenet": Architecture(frozen_resnet18_imagenet, (), frozen=True),
+    "frozen_resnet50_imagenet": Architecture(frozen_resnet50_imagenet, (), frozen=True),
 }
 
 KIN = dict.fromkeys(("cct2_scs_published", "cct2_scs", "cct2_scs_rows"), "cct2")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scs_study.config.identity import part_digest
 from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
-from scs_study.models.architectures import ARCHITECTURES, KIN, FrozenArchitecture, plain_network
+from scs_study.models.architectures import KIN, architecture, plain_network
 from scs_study.models.frozen import BACKBONE, of_backbone
 from scs_study.models.pretrained import check_fit, scheme_of
 from scs_study.system.console import say
@@ -133,7 +133,7 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path, ends: tupl
         raise ValueError(
             f"init={scheme}: {path} holds other weights; take it away and give init.checkpoint=<their file>"
         )
-    if isinstance(ARCHITECTURES.get(arch), FrozenArchitecture):  # the file has the backbone's weights, and a head's
+    if architecture(arch).frozen:  # the file has the backbone's weights, and a head's
         head = {name: value for name, value in plain.items() if not name.startswith(f"{BACKBONE}.")}
         tensors = {**of_backbone(tensors), **head}
     # The public ResNet20 was saved before BatchNorm counted its batches.

@@ -26,13 +26,15 @@ def adopt(cell: CellConfig) -> None:
 
 
 def _network(name: str, target: str) -> None:
-    build: Any = load_target("arch", target)
-    if not callable(build):
-        raise ValueError(f"arch._target_={target}: must be a function of num_classes and in_channels")
-    if takes_widths(build):
+    found: Any = load_target("arch", target)
+    given = found if isinstance(found, Architecture) else Architecture(found, ())
+    if not callable(given.build):
+        raise ValueError(
+            f"arch._target_={target}: must be a function of num_classes and in_channels, or an Architecture"
+        )
+    if takes_widths(given.build):
         name, _ = split_widths(name)
-    there = ARCHITECTURES.setdefault(name, Architecture(build, ()))
-    if there.build is not build:
+    if ARCHITECTURES.setdefault(name, given) != given:
         raise ValueError(f"arch={name}: that name belongs to another network already; give yours another")
 
 

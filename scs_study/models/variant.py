@@ -12,7 +12,7 @@ from scs_study.config.identity import check_code
 from scs_study.config.schema import ADVERSARIAL, CHECKPOINT, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
-from scs_study.models.architectures import FrozenArchitecture, PairArchitecture, architecture, plain_network
+from scs_study.models.architectures import architecture, plain_network
 from scs_study.models.conversion import convert, convert_modules
 from scs_study.models.frozen import learning
 from scs_study.models.initialization import UNIT_P, build
@@ -21,6 +21,9 @@ from scs_study.models.pretrained import check_fit
 from scs_study.system.memory import free_memory
 from scs_study.system.randomness import derived, own_random_state
 
+MADE_FOR = {CLASSIFICATION: "a classifier", ADVERSARIAL: "a generator and a discriminator"}
+"""What a network is, by the objective of this project that it is made for."""
+
 
 def check_cell(cell: CellConfig) -> None:
     """Raise ValueError in one sentence for a cell that cannot be built."""
@@ -28,15 +31,13 @@ def check_cell(cell: CellConfig) -> None:
     built, data = architecture(cell.arch), cell.data
     choice("layer.name", cell.layer.name, LAYERS)
     check_code(cell.code, _names(cell), cell.targets)
-    wanted, kind = CLASSIFICATION, "a classifier"
-    if isinstance(built, PairArchitecture):
-        wanted, kind = ADVERSARIAL, "a generator and a discriminator"
-    if cell.objective in {CLASSIFICATION, ADVERSARIAL} - {wanted}:
-        raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={wanted}")
+    if cell.objective in set(MADE_FOR) - {built.objective}:
+        kind = MADE_FOR.get(built.objective, "made for another objective")
+        raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={built.objective}")
     if built.image_sizes and data.image_size not in built.image_sizes:
         sizes = ", ".join(str(size) for size in built.image_sizes)
         raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
-    if isinstance(built, FrozenArchitecture):
+    if built.frozen:
         if not CHECKPOINT.fullmatch(cell.init):
             raise ValueError(
                 f"arch={cell.arch}: its backbone is a trained network: init=pretrained init.checkpoint=PATH, the "
@@ -235,12 +236,8 @@ def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
     except Exception as error:  # whatever a stranger's network does with images that it cannot take
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"{arch} cannot take {ends[0]} channels of {size[0]}x{size[1]} pixels (data.image_size): {reason}"
-    if isinstance(architecture(arch), PairArchitecture):
-        return (
-            "" if tuple(shape) == (2,) else f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one"
-        )
-    if tuple(shape) != (2, ends[1]):
-        return (
-            f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one for each of {ends[1]} classes"
-        )
-    return ""
+    wanted = {CLASSIFICATION: (2, ends[1]), ADVERSARIAL: (2,)}.get(architecture(arch).objective, shape)
+    if tuple(shape) == wanted:
+        return ""
+    each = f" for each of {ends[1]} classes" if len(wanted) > 1 else ""
+    return f"{arch} answers with {tuple(shape)[1:]} numbers for an image, not with one{each}"

@@ -15,7 +15,7 @@ from scs_study.config.schema import CHECKPOINT, CellConfig, DataConfig, cell_fro
 from scs_study.data import ImageSet, check_batch_size, load_images
 from scs_study.layers import cpu
 from scs_study.models import initial_weights
-from scs_study.models.architectures import FrozenArchitecture, architecture
+from scs_study.models.architectures import architecture
 from scs_study.models.pretrained import read_checkpoint, store_checkpoint
 from scs_study.models.variant import check_last_batch
 from scs_study.runs.state import INITIAL
@@ -128,7 +128,7 @@ def place_checkpoint(config: DictConfig, cells: Sequence[CellConfig], overrides:
     if starts and path is not None and not CHECKPOINT.fullmatch(str(path)):
         try:
             given = user_path("init.checkpoint", path)
-            for arch in {cell.arch for cell in cells if isinstance(architecture(cell.arch), FrozenArchitecture)}:
+            for arch in {cell.arch for cell in cells if architecture(cell.arch).frozen}:
                 _check_backbone(arch, given)
             store_checkpoint(read_checkpoint(given), folder)
         except OSError as error:

@@ -14,7 +14,7 @@ from scs_study.analysis.plots.style import figure_groups
 from scs_study.analysis.robustness.report import compute, report
 from scs_study.analysis.summary import summary
 from scs_study.analysis.variants import variants
-from scs_study.config.schema import CellConfig, cell_from_dict
+from scs_study.config.schema import CLASSIFICATION, CellConfig, cell_from_dict
 from scs_study.data import load_images
 from scs_study.evaluation.robustness.classifier import classifier
 from scs_study.evaluation.robustness.settings import robustness_of
@@ -22,7 +22,7 @@ from scs_study.evaluation.trained import load_trained
 from scs_study.experiments.compose import compose_cell, load_option
 from scs_study.experiments.grid import load_study, plan
 from scs_study.models import build_variant, check_cell, initial_weights
-from scs_study.models.architectures import ARCHITECTURES, FrozenArchitecture, PairArchitecture
+from scs_study.models.architectures import ARCHITECTURES
 from scs_study.models.initialization import draw
 from scs_study.runs.context import RunContext
 from scs_study.runs.run_one import run_cell
@@ -196,7 +196,7 @@ def test_networks_of_others_are_held_to_the_ends_too(monkeypatch: pytest.MonkeyP
 WITH_CLASSES = [
     name
     for name, architecture in ARCHITECTURES.items()
-    if name != "resnet20_idelbayev" and not isinstance(architecture, (FrozenArchitecture, PairArchitecture))
+    if name != "resnet20_idelbayev" and architecture.objective == CLASSIFICATION and not architecture.frozen
 ]
 STANDARDISING = ("batchelor_scsnet", "batchelor_resnet")
 """They standardise CIFAR-10's three colours themselves."""
