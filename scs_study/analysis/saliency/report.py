@@ -35,7 +35,7 @@ def compute(frame: pd.DataFrame, context: RunContext, settings: SaliencySettings
     for note in notes:
         say(f"saliency: {note}")
     if not chosen:
-        say("saliency: no run to style at; saliency.min_accuracy=0 takes all that are finished")
+        say("saliency: no run to look at; saliency.min_accuracy=0 takes all that are finished")
     return evaluate_saliency(chosen, context, settings)
 
 
