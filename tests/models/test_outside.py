@@ -63,7 +63,7 @@ def test_an_architecture_says_which_sizes_it_takes() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_a_network_that_is_no_classifier_says_whose_it_is_and_answers_as_it_likes() -> None:
     check_cell(cell_of("HALVES", objective="denoising"))
-    with pytest.raises(ValueError, match="objective=classification: halves is .*; choose objective=denoising"):
+    with pytest.raises(ValueError, match=r"objective=classification: halves is .*; choose objective=denoising"):
         check_cell(cell_of("HALVES"))
 
 
