@@ -53,12 +53,15 @@ class Architecture:
     image_sizes: the sizes in pixels it takes, () for any.
     objective: what it is made for: a classifier, a generator and a discriminator (models/gan.py), or another's.
     frozen: whether it is a head on a frozen backbone (models/frozen.py), whose weights come from a file.
+    draws_as: the architecture from which it differs in a part that draws nothing: all else starts from the same numbers
+    in both, as in the variants of one architecture.
     """
 
     build: Callable[..., nn.Module]
     image_sizes: tuple[int, ...]
     objective: str = CLASSIFICATION
     frozen: bool = False
+    draws_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "batchelor_resnet": Architecture(batchelor_resnet, ()),
     "asl": Architecture(asl, (64,)),
     "cct2": Architecture(cct2, (32,)),
-    "cct2_scs_published": Architecture(cct2_scs_published, (32,)),
-    "cct2_scs": Architecture(cct2_scs, (32,)),
-    "cct2_scs_rows": Architecture(cct2_scs_rows, (32,)),
+    "cct2_scs_published": Architecture(cct2_scs_published, (32,), draws_as="cct2"),
+    "cct2_scs": Architecture(cct2_scs, (32,), draws_as="cct2"),
+    "cct2_scs_rows": Architecture(cct2_scs_rows, (32,), draws_as="cct2"),
     "tied12": Architecture(tied12, (28,)),
     "tied13": Architecture(tied13, (28,)),
     "tied14": Architecture(tied14, (28,)),
@@ -171,11 +174,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "frozen_resnet18_imagenet": Architecture(frozen_resnet18_imagenet, (), frozen=True),
     "frozen_resnet50_imagenet": Architecture(frozen_resnet50_imagenet, (), frozen=True),
 }
-
-KIN = dict.fromkeys(("cct2_scs_published", "cct2_scs", "cct2_scs_rows"), "cct2")
-"""The architecture whose initial weights another one shares: they differ in a part that draws nothing, so that all else
-starts from the same numbers, as the variants of one architecture do.
-"""
 
 
 def architecture(arch: str) -> Architecture:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scs_study.config.identity import part_digest
 from scs_study.config.schema import CHECKPOINT, DRAWN, PRETRAINED, SIZED_AS, choice
-from scs_study.models.architectures import KIN, architecture, plain_network
+from scs_study.models.architectures import architecture, plain_network
 from scs_study.models.frozen import BACKBONE, of_backbone
 from scs_study.models.pretrained import check_fit, scheme_of
 from scs_study.system.console import say
@@ -142,15 +142,15 @@ def _from_checkpoint(arch: str, seed: int, scheme: str, folder: Path, ends: tupl
     return from_trained(arch, seed, tensors, ends)
 
 
-def _kin(arch: str) -> str:
-    return KIN.get(arch, arch)
+def _draws_as(arch: str) -> str:
+    return architecture(arch).draws_as or arch
 
 
 def build(arch: str, seed: int, ends: tuple[int, int] = PLAIN_ENDS) -> nn.Module:
     """Return the plain network of (arch, seed, ends) on the CPU, the same every time, also where it
     keeps what it draws in places that no state dict has. The global random state is left as it was.
     """
-    with own_random_state(derived(f"network {_kin(arch)} {seed}")):
+    with own_random_state(derived(f"network {_draws_as(arch)} {seed}")):
         return plain_network(arch, ends)
 
 
@@ -161,12 +161,12 @@ def draw(arch: str, seed: int, scheme: str, ends: tuple[int, int] = PLAIN_ENDS) 
     for path, module in network.named_modules():
         if not isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             continue
-        generator = torch.Generator().manual_seed(derived(f"kernels {_kin(arch)} {seed} {path}"))
+        generator = torch.Generator().manual_seed(derived(f"kernels {_draws_as(arch)} {seed} {path}"))
         if scheme == "kaiming_normal":
             nn.init.kaiming_normal_(tensors[f"{path}.weight"], generator=generator)
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             if scheme == "uniform":
                 tensors[f"{path}.weight"].uniform_(-1.0, 1.0, generator=generator)
-            generator = torch.Generator().manual_seed(derived(f"p {_kin(arch)} {seed} {path}"))
+            generator = torch.Generator().manual_seed(derived(f"p {_draws_as(arch)} {seed} {path}"))
             tensors[f"{path}.{UNIT_P}"] = torch.rand(module.out_channels, generator=generator)
     return tensors
