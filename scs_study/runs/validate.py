@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,26 +44,26 @@ class Corruption:
 
 @dataclass(frozen=True)
 class RunDir:
-    """A run's folder as one look found it, so that nobody need look again; valid while the run is locked, or over.
-
-    corruption: what is wrong with its files; of a run that is not final only with those that never change.
-    """
+    """A run's folder as one look found it, so that nobody need look again; valid while the run is locked, or over."""
 
     folder: Path
     cell: CellConfig
     state: RunState
-    corruption: tuple[Corruption, ...]
+
+    @functools.cached_property
+    def corruption(self) -> tuple[Corruption, ...]:
+        """What is wrong with its files; of a run that is not final only with those that never change."""
+        return tuple(corruption(self.folder, self.cell))
 
     @property
     def is_complete(self) -> bool:
-        """The run is final and all its files are whole: nothing is left to do."""
+        """The run is final and all its files are whole: nothing is left to do. Of no other run is a file checked."""
         return self.state.final and not self.corruption
 
 
 def read_run(runs: Path, cell: CellConfig) -> RunDir:
     """Return the folder of the cell's run as it is now."""
-    folder, state = runs / cell.run_name, run_state(runs, cell)
-    return RunDir(folder, cell, state, tuple(corruption(folder, cell)))
+    return RunDir(runs / cell.run_name, cell, run_state(runs, cell))
 
 
 def is_complete(runs: Path, cell: CellConfig) -> bool:
@@ -139,7 +140,7 @@ def repair(runs: Path, cell: CellConfig) -> RunDir:
     if not (folder / CONFIG).exists():
         files.write_json(folder / CONFIG, cell.identity())
     state = run_state(runs, cell) if run.corruption or result.exists() else run.state
-    return RunDir(folder, cell, state, ())
+    return RunDir(folder, cell, state)
 
 
 def _result_corruption(folder: Path, cell: CellConfig) -> Iterator[Corruption]:
