@@ -12,34 +12,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
-from scs_study.command import read_command
-
-if __name__ == "__main__":
-    command = read_command("replicate")  # wrong words end here, before slow imports
 
 from omegaconf import DictConfig
 
-from scs_study.analysis.collect import collect
-from scs_study.analysis.publish import publish_matching, publish_tables, study_frame
-from scs_study.experiments.grid import merged
-from scs_study.selection import chosen_parts, matching_runs, results_folder, results_name
-from scs_study.system.console import say
-from scs_study.system.places import below_project
+from scs_study.command import run_command, write_results
 
 
 def main(config: DictConfig) -> int:
     """Return exit status 0. Raises ValueError when no run matches."""
-    if config.match:
-        names, name = matching_runs(config)
-        frame, folder = collect(below_project(config.runs), names), results_folder(config, name)
-        say(publish_matching(frame, below_project(config.runs), folder, tables=True, figures=False))
-        return 0
-    study, made_of = chosen_parts(config)
-    runs = below_project(config.runs)
-    frame = study_frame(merged(study, made_of), runs)
-    say(publish_tables(made_of, frame, runs, results_folder(config, results_name(study))))
-    return 0
+    return write_results(config, tables=True)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    run_command(main, "replicate")

@@ -27,9 +27,9 @@ from scs_study.config.groups import own_folder, top_level, use_own_folder
 from scs_study.config.overrides import check_files, check_override, override_values, parse_overrides
 from scs_study.experiments.applied import GROUPS, apply_settings
 from scs_study.experiments.compose import cell_of
-from scs_study.selection import chosen_frame, chosen_study, results_folder, with_root
+from scs_study.selection import chosen_frame, chosen_parts, chosen_study, results_folder, with_root
 from scs_study.system.console import guarded, say
-from scs_study.system.places import CONF
+from scs_study.system.places import CONF, below_project
 from scs_study.training.stopping import Interrupted
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -208,6 +208,25 @@ def run_alone(name: str, config: DictConfig) -> int:
     frame, folder = chosen_frame(config)
     subject = Subject(frame, context.runs, results_folder(config, folder), context, config)
     return FAILED if run_analysis(name, analysis, subject) else 0
+
+
+def write_results(config: DictConfig, tables: bool = False, figures: bool = False) -> int:
+    """Write and print the tables or the figures of the chosen study, or runs by name; return exit status 0.
+
+    Raises ValueError when no run matches.
+    """
+    from scs_study.analysis.publish import publish_figures, publish_matching, publish_tables
+
+    frame, name = chosen_frame(config)
+    runs, folder = below_project(config.runs), results_folder(config, name)
+    if config.match:
+        say(publish_matching(frame, runs, folder, tables, figures))
+        return 0
+    _, made_of = chosen_parts(config)
+    for wanted, publish in ((tables, publish_tables), (figures, publish_figures)):
+        if wanted:
+            say(publish(made_of, frame, runs, folder))
+    return 0
 
 
 @contextlib.contextmanager
