@@ -16,15 +16,13 @@ from scs_study.report.gather import Gathered
 from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
-FROM_TRAINING = ("weight_norms", "p_values")
-"""Analyses of what every training writes; of the others only what has been computed before can be shown."""
-
 
 def draw(found: Gathered, folder: Path, context: RunContext, config: DictConfig) -> None:
     """Write to folder/figures and folder/tables what the analyses can say of runs, as they have been evaluated so far.
 
-    An analysis that cannot be read (its data are not on this machine, its settings are others) leaves a sentence and
-    nothing else.
+    An analysis that computes nothing is made of what every training writes; of another one only what has been computed
+    before can be shown. One that cannot be read (its data are not on this machine, its settings are others) leaves a
+    sentence and nothing else.
     """
     runs = folder / "runs"
     runs.mkdir(parents=True)
@@ -35,11 +33,12 @@ def draw(found: Gathered, folder: Path, context: RunContext, config: DictConfig)
     pairs = apart(frame)[1]
     if len(pairs):
         pair_curves(pairs, runs, folder / "figures")
-    kept = {path.name for place in found.folders.values() for path in place.iterdir() if path.is_dir()}
+    computed = {path.name for place in found.folders.values() for path in place.iterdir() if path.is_dir()}
     subject = Subject(frame, runs, folder, dataclasses.replace(context, runs=runs), config)
     for name in options("analysis"):
-        if name in FROM_TRAINING or name in kept:
-            try:
-                find_analysis(name).report(subject)
-            except ValueError as error:
-                say(f"{name}: {error}", error=True)
+        try:
+            analysis = find_analysis(name)
+            if analysis.compute is None or name in computed:
+                analysis.report(subject)
+        except ValueError as error:
+            say(f"{name}: {error}", error=True)
