@@ -73,7 +73,7 @@ def chosen_runs(config: DictConfig) -> tuple[Runs, str]:
         return Runs(sought(dict.fromkeys(names), places).by_place), name
     if names_studies():
         studies = chosen_studies(config)
-        cells = [cell for _, study, made_of in studies for cell in merged(study, made_of)]
+        cells = [cell for _, study, subs in studies for cell in merged(study, subs)]
         planned = {cell.run_name: cell.identity() for cell in cells}
         return Runs(sought(planned, places).by_place), name_of(studies)
     if config.also:

@@ -30,28 +30,28 @@ from scs_study.experiments.grid import merged
 from scs_study.report.published import publish_verdicts
 from scs_study.runs.archive import RECORDS, pack, unpack
 from scs_study.runs.state import run_states
-from scs_study.selection import chosen_parts, results_folder
+from scs_study.selection import chosen_sub_studies, results_folder
 from scs_study.system.console import say
 from scs_study.system.places import below_project, user_path
 
 
 def main(config: DictConfig) -> int:
     """Return exit status 0. Raises ValueError when no run of the study is finished, or there are no records."""
-    study, made_of = chosen_parts(config)
+    study, subs = chosen_sub_studies(config)
     # Under the study's own name whatever seeds were chosen: what is published grows as seeds are complete.
     folder, runs = results_folder(config, study.name), below_project(config.runs)
     if config.unpack is not None:
         names = unpack(folder / RECORDS, user_path("unpack", config.unpack))
         say(f"{len(names)} runs in {config.unpack}")
         return 0
-    cells = merged(study, made_of)
+    cells = merged(study, subs)
     done = [name for name, state in run_states(runs, cells).items() if state.final]
     if not done:
         raise ValueError(f"none of the study's {len(cells)} runs in {runs} is finished")
     cells = [cell for cell in cells if cell.run_name in set(done)]
     frame = study_frame(cells, runs)
-    say(publish_tables(made_of, frame, runs, folder))
-    say(publish_figures(made_of, frame, runs, folder))
+    say(publish_tables(subs, frame, runs, folder))
+    say(publish_figures(subs, frame, runs, folder))
     for path in (*folder.rglob("*.pdf"), *folder.rglob("*.tex")):  # for a paper: make figures, make tables
         path.unlink()
     pack(runs, done, folder / RECORDS)

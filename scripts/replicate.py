@@ -24,7 +24,7 @@ from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
 from scs_study.analysis.registry import check_analyses, run_analyses
 from scs_study.config.schema import choice
-from scs_study.experiments.grid import Part, Study, cell_overrides, merged, with_parents
+from scs_study.experiments.grid import Study, SubStudy, cell_overrides, merged, with_parents
 from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
 from scs_study.launch.registry import budget_of, forecast, incomplete, launch, processes, timed
 from scs_study.launch.status import plan_records, status_text
@@ -35,7 +35,7 @@ from scs_study.report.study import NAME, Chosen, of_studies, write_report
 from scs_study.runs.context import RunContext, check_checkpoint, place_checkpoint, run_context
 from scs_study.runs.provenance import tell_unknown_commit
 from scs_study.runs.state import Outcome, run_states
-from scs_study.selection import chosen_parts, refuse_match, results_folder, results_name, task_overrides
+from scs_study.selection import chosen_sub_studies, refuse_match, results_folder, results_name, task_overrides
 from scs_study.system.console import lost, say
 from scs_study.system.places import below_project
 from scs_study.training.objectives.registry import check_objective
@@ -48,8 +48,8 @@ def main(config: DictConfig) -> int:
     refuse_match(config)
     budget = budget_of(config)
     prepare_process()
-    study, made_of = chosen_parts(config)
-    cells = merged(study, made_of)
+    study, subs = chosen_sub_studies(config)
+    cells = merged(study, subs)
     work = with_parents(cells)
     for cell in work:
         check_cell(cell)
@@ -63,7 +63,7 @@ def main(config: DictConfig) -> int:
     check_checkpoint(cells, overrides)
     place_checkpoint(config, cells, overrides)
     context, folder = run_context(config), results_folder(config, results_name(study))
-    check_analyses(made_of, config)
+    check_analyses(subs, config)
     missing, parents = incomplete(work, runs), len(work) - len(cells)
     also = f" ({parents} of them parent runs that others start from)" if parents else ""
     done = len(work) - len(missing)
@@ -78,7 +78,7 @@ def main(config: DictConfig) -> int:
     costs = timed(missing, context, config)
     if words := forecast(missing, costs, context, config):
         say(words)
-    ordered = in_order(study.order, work, made_of, context, costs)
+    ordered = in_order(study.order, work, subs, context, costs)
     campaign = Campaign.begin(missing, context, costs, budget, processes(missing, context, config))
     outcomes = launch(study.name, ordered, context, config, campaign.deadline)
     if outcomes is None:
@@ -86,7 +86,7 @@ def main(config: DictConfig) -> int:
     ended, out_of_time = time.monotonic(), campaign.out_of_time
     problems: list[str] = []
     if not out_of_time or any(state.state != "missing" for state in run_states(runs, cells).values()):
-        problems = publish(study, made_of, context, config, folder)
+        problems = publish(study, subs, context, config, folder)
     failed = say_left(outcomes, runs, out_of_time)
     words = campaign.describe(ended, failed) if out_of_time else ""
     if words:
@@ -97,14 +97,14 @@ def main(config: DictConfig) -> int:
     return UNFINISHED if words else FAILED if left else 0
 
 
-def publish(study: Study, made_of: Sequence[Part], context: RunContext, config: DictConfig, folder: Path) -> list[str]:
+def publish(study: Study, subs: Sequence[SubStudy], context: RunContext, config: DictConfig, folder: Path) -> list[str]:
     """Write tables, figures, analyses and the report of what there is; return what went wrong in the analyses."""
     runs = context.runs
-    frame = study_frame(merged(study, made_of), runs)
-    say(publish_tables(made_of, frame, runs, folder))
-    say(publish_figures(made_of, frame, runs, folder))
-    problems = run_analyses(made_of, context, config, folder)
-    chosen = Chosen(study, made_of, folder, study_line(study, task_overrides()))
+    frame = study_frame(merged(study, subs), runs)
+    say(publish_tables(subs, frame, runs, folder))
+    say(publish_figures(subs, frame, runs, folder))
+    problems = run_analyses(subs, context, config, folder)
+    chosen = Chosen(study, subs, folder, study_line(study, task_overrides()))
     reported = of_studies([chosen], collected(frame, runs))
     page = write_report(reported, load_claims(), read_benchmark(), folder / NAME, below_project(config.results))
     say(f"{page.tally}\n  {folder / NAME}")

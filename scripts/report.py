@@ -74,8 +74,8 @@ def reported(config: DictConfig, places: Sequence[Path], made: Path) -> tuple[st
         return name, Reported(title, "Report of runs", found, sections, commands(found.frame, [], line))
     studies = chosen_studies(config)
     chosen = [
-        Chosen(study, made_of, results_folder(config, name), study_line(study, task_overrides()))
-        for name, study, made_of in studies
+        Chosen(study, subs, results_folder(config, name), study_line(study, task_overrides()))
+        for name, study, subs in studies
     ]
     return name_of(studies), of_studies(chosen, find_studies(chosen, places))
 

@@ -27,7 +27,7 @@ from scs_study.config.groups import own_folder, top_level, use_own_folder
 from scs_study.config.overrides import check_files, check_override, override_values, parse_overrides
 from scs_study.experiments.applied import GROUPS, apply_settings
 from scs_study.experiments.compose import cell_of
-from scs_study.selection import chosen_frame, chosen_parts, chosen_study, results_folder, with_root
+from scs_study.selection import chosen_frame, chosen_study, chosen_sub_studies, results_folder, with_root
 from scs_study.system.console import guarded, say
 from scs_study.system.places import CONF, below_project
 from scs_study.training.stopping import Interrupted
@@ -222,10 +222,10 @@ def write_results(config: DictConfig, tables: bool = False, figures: bool = Fals
     if config.match:
         say(publish_matching(frame, runs, folder, tables, figures))
         return 0
-    _, made_of = chosen_parts(config)
+    _, subs = chosen_sub_studies(config)
     for wanted, publish in ((tables, publish_tables), (figures, publish_figures)):
         if wanted:
-            say(publish(made_of, frame, runs, folder))
+            say(publish(subs, frame, runs, folder))
     return 0
 
 

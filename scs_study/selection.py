@@ -14,7 +14,7 @@ from scs_study.config.groups import default_choices, load_option
 from scs_study.config.overrides import parse_overrides
 from scs_study.config.schema import FOLDER, CellConfig
 from scs_study.experiments.compose import checkpoint_scheme, compose_cell
-from scs_study.experiments.grid import Part, Study, cell_overrides, load_study, merged, parts, study_of
+from scs_study.experiments.grid import Study, SubStudy, cell_overrides, load_study, merged, study_of, sub_studies
 from scs_study.system import files
 from scs_study.system.places import below_project, user_path
 from scs_study.training import run_dir as run_folder
@@ -30,14 +30,14 @@ def task_overrides() -> list[str]:
 
 def chosen_study(config: DictConfig) -> tuple[Study, list[CellConfig]]:
     """Return the study that the command line chose and its cells, with the command line's overrides in them."""
-    study, made_of = chosen_parts(config)
-    return study, merged(study, made_of)
+    study, subs = chosen_sub_studies(config)
+    return study, merged(study, subs)
 
 
-def chosen_parts(config: DictConfig) -> tuple[Study, list[Part]]:
-    """Return what `chosen_study` does, with the study's parts (grid.parts) for its cells."""
+def chosen_sub_studies(config: DictConfig) -> tuple[Study, list[SubStudy]]:
+    """Return what `chosen_study` does, with the study's sub-studies (grid.sub_studies) for its cells."""
     study = study_of(str(HydraConfig.get().runtime.choices["study"]), config.study)
-    return study, parts(study, with_root(config))
+    return study, sub_studies(study, with_root(config))
 
 
 def with_root(config: DictConfig) -> dict[str, Any]:
@@ -51,24 +51,24 @@ def names_studies() -> bool:
     return any(override.startswith("study=") for override in task_overrides())
 
 
-def chosen_studies(config: DictConfig) -> list[tuple[str, Study, list[Part]]]:
-    """Return the study that the command line chose and those of `also`, each once: its results' name, it, its parts.
+def chosen_studies(config: DictConfig) -> list[tuple[str, Study, list[SubStudy]]]:
+    """Return the study that the command line chose and those of `also`, each once: results' name, study, sub-studies.
 
     Raises ValueError for a study that is not there, and for settings of a study (study.seeds=2), which would be of the
     first alone.
     """
-    study, made_of = chosen_parts(config)
-    chosen = [(study, made_of)]
+    study, subs = chosen_sub_studies(config)
+    chosen = [(study, subs)]
     further = [str(name) for name in dict.fromkeys(config.also) if name != study.name]
     if further and (own := [each for each in task_overrides() if each.lstrip("+~").startswith("study.")]):
         raise ValueError(
             f"{own[0]} is a setting of one study, and these are {1 + len(further)}: write it in conf/study"
         )
-    chosen += [(each, parts(each, with_root(config))) for each in map(load_study, further)]
-    return [(results_name(study), study, made_of) for study, made_of in chosen]
+    chosen += [(each, sub_studies(each, with_root(config))) for each in map(load_study, further)]
+    return [(results_name(study), study, subs) for study, subs in chosen]
 
 
-def name_of(studies: Sequence[tuple[str, Study, list[Part]]]) -> str:
+def name_of(studies: Sequence[tuple[str, Study, list[SubStudy]]]) -> str:
     """Return the name of the results folder of several studies together."""
     return files.shortened("+".join(name for name, _, _ in studies))
 

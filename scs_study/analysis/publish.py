@@ -16,7 +16,7 @@ from scs_study.analysis.plots.layer_norms import norms
 from scs_study.analysis.registry import Subject, analyses_of, results_of
 from scs_study.analysis.tables import table
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.grid import Part
+from scs_study.experiments.grid import SubStudy
 
 
 def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
@@ -30,28 +30,28 @@ def study_frame(cells: Sequence[CellConfig], runs: Path) -> pd.DataFrame:
     return frame
 
 
-def publish_tables(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
-    """Write the tables of a study's parts to folder/tables; return them as text, with the paths of their files.
+def publish_tables(subs: Sequence[SubStudy], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
+    """Write the tables of a study's sub-studies to folder/tables; return them as text, with the paths of their files.
 
-    frame: the runs of all parts. A study of several parts has a folder of its own for each, below `folder`.
+    frame: the runs of all of them. A study of several has a folder of its own for each, below `folder`.
     """
     texts = []
-    for part, rows, where in _apart(parts, frame, folder):
-        texts += _tables(rows, runs, where / "tables", part.study.paper or part.study.name, part.study.paper)
+    for sub, rows, where in _apart(subs, frame, folder):
+        texts += _tables(rows, runs, where / "tables", sub.study.paper or sub.study.name, sub.study.paper)
     return "\n\n".join(texts)
 
 
-def publish_figures(parts: Sequence[Part], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
-    """Write the parts' figures and the tables that go with them, as publish_tables; return their paths, a line each.
+def publish_figures(subs: Sequence[SubStudy], frame: pd.DataFrame, runs: Path, folder: Path) -> str:
+    """Write the sub-studies' figures and the tables beside them, as publish_tables; return their paths, a line each.
 
-    A part of which nothing has started has none.
+    A sub-study of which nothing has started has none.
     """
     paths: list[Path] = []
-    for part, rows, where in _apart(parts, frame, folder):
+    for sub, rows, where in _apart(subs, frame, folder):
         if (rows["state"] == "missing").all():
             continue
         paths += _figures(rows, runs, where / "figures")
-        for _, analysis in analyses_of(part.study):
+        for _, analysis in analyses_of(sub.study):
             if analysis.compute is None or analysis.from_records:
                 paths += analysis.report(Subject(rows, runs, where))
     return "\n".join(_listed(paths))
@@ -91,9 +91,11 @@ def _figures(frame: pd.DataFrame, runs: Path, folder: Path) -> list[Path]:
     return [*paths, *norms(frame, runs, folder)]
 
 
-def _apart(parts: Sequence[Part], frame: pd.DataFrame, folder: Path) -> Iterator[tuple[Part, pd.DataFrame, Path]]:
-    for part in parts:
-        yield part, frame[frame["run"].isin([cell.run_name for cell in part.cells])], results_of(part, parts, folder)
+def _apart(
+    subs: Sequence[SubStudy], frame: pd.DataFrame, folder: Path
+) -> Iterator[tuple[SubStudy, pd.DataFrame, Path]]:
+    for sub in subs:
+        yield sub, frame[frame["run"].isin([cell.run_name for cell in sub.cells])], results_of(sub, subs, folder)
 
 
 def _listed(paths: Sequence[Path]) -> list[str]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from scs_study.analysis.collect import collect
 from scs_study.config.groups import load_option
 from scs_study.config.target import load_target, split_target
-from scs_study.experiments.grid import Part, Study
+from scs_study.experiments.grid import Study, SubStudy
 from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
@@ -68,22 +68,22 @@ def find_analysis(name: str) -> Analysis:
     return found
 
 
-def check_analyses(parts: Sequence[Part], config: DictConfig) -> None:
-    """Raise ValueError in one sentence for a wrong setting of an analysis that a part names."""
-    for part in parts:
-        for name in part.study.analyses:
+def check_analyses(subs: Sequence[SubStudy], config: DictConfig) -> None:
+    """Raise ValueError in one sentence for a wrong setting of an analysis that a sub-study names."""
+    for sub in subs:
+        for name in sub.study.analyses:
             if check := find_analysis(name).check:
                 check(config)
 
 
-def run_analyses(parts: Sequence[Part], context: RunContext, config: DictConfig, folder: Path) -> list[str]:
-    """Run and print the parts' analyses that compute something, in their order; return a message for each problem."""
+def run_analyses(subs: Sequence[SubStudy], context: RunContext, config: DictConfig, folder: Path) -> list[str]:
+    """Run and print the analyses of `subs` that compute something, in order; return a message for each problem."""
     problems: list[str] = []
-    for part in parts:
-        for name, analysis in analyses_of(part.study):
+    for sub in subs:
+        for name, analysis in analyses_of(sub.study):
             if analysis.compute is not None:
-                frame = collect(context.runs, {cell.run_name: cell.identity() for cell in part.cells})
-                subject = Subject(frame, context.runs, results_of(part, parts, folder), context, config)
+                frame = collect(context.runs, {cell.run_name: cell.identity() for cell in sub.cells})
+                subject = Subject(frame, context.runs, results_of(sub, subs, folder), context, config)
                 problems += run_analysis(name, analysis, subject)
     return problems
 
@@ -103,6 +103,6 @@ def analyses_of(study: Study) -> list[tuple[str, Analysis]]:
     return [(name, find_analysis(name)) for name in study.analyses]
 
 
-def results_of(part: Part, parts: Sequence[Part], folder: Path) -> Path:
-    """Return the folder of a part's results, where `folder` is that of the whole study's."""
-    return folder if len(parts) == 1 else folder / part.study.name
+def results_of(sub: SubStudy, subs: Sequence[SubStudy], folder: Path) -> Path:
+    """Return the folder of a sub-study's results, where `folder` is that of the whole study's."""
+    return folder if len(subs) == 1 else folder / sub.study.name

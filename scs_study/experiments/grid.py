@@ -58,7 +58,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Part:
+class SubStudy:
     """A study by itself or within one that includes it: its cells there, and the analyses that follow them."""
 
     study: Study
@@ -185,14 +185,14 @@ def plan(study: Study, overrides: Mapping[str, Any] | None = None) -> list[CellC
     every cell. In a study of studies, what is an axis of one of them chooses among the cells of all.
     Raises ValueError in one sentence, before anything runs.
     """
-    return merged(study, parts(study, overrides))
+    return merged(study, sub_studies(study, overrides))
 
 
-def merged(study: Study, made_of: Sequence[Part]) -> list[CellConfig]:
-    """Return the cells of the study's parts, each once. Raises ValueError when there are none."""
+def merged(study: Study, subs: Sequence[SubStudy]) -> list[CellConfig]:
+    """Return the cells of the study's sub-studies, each once. Raises ValueError when there are none."""
     cells: dict[str, CellConfig] = {}
-    for part in made_of:
-        for cell in part.cells:
+    for sub in subs:
+        for cell in sub.cells:
             cells.setdefault(cell.run_name, cell)
     if not cells:
         raise ValueError(f"study {study.name}: no cells are left")
@@ -208,32 +208,32 @@ def with_parents(cells: Sequence[CellConfig]) -> list[CellConfig]:
     return [*(parent for name, parent in parents.items() if name not in names), *cells]
 
 
-def parts(
-    study: Study, overrides: Mapping[str, Any] | None = None, choosing: frozenset[str] = frozenset()
-) -> list[Part]:
+def sub_studies(
+    study: Study, overrides: Mapping[str, Any] | None = None, filters: frozenset[str] = frozenset()
+) -> list[SubStudy]:
     """Return what the study is made of: the studies it includes, what those include, and itself where it has axes of
     its own.
 
-    Two parts may share a cell. The analyses of a study follow its parts, too. choosing: overrides that leave a part out
+    Two sub-studies may share a cell. The analyses of a study follow those, too. filters: overrides that leave one out
     where it has no such cells, instead of being refused or changing them. Raises as `plan`.
     """
     overrides = dict(overrides or {})
     found = []
     if study.include:
-        choosing |= overrides.keys() & _axes(study)
+        filters |= overrides.keys() & _axes(study)
     for name in study.include:
-        for part in parts(load_study(name), overrides, choosing):
-            cells = part.cells
+        for sub in sub_studies(load_study(name), overrides, filters):
+            cells = sub.cells
             if "train.epochs" not in overrides:
                 cells = [_shortened(cell, study.epochs_factor) for cell in cells]
-            analyses = tuple(dict.fromkeys((*part.study.analyses, *study.analyses)))
-            found.append(Part(dataclasses.replace(part.study, analyses=analyses), cells))
-    cells = _chosen(study, overrides, choosing) if study.axes else []
-    if study.include and choosing and not found and not cells:
-        wanted = " and ".join(f"{key}={_written(overrides[key])}" for key in sorted(choosing))
-        known = "; ".join(f"{key}: {', '.join(_points(study, key))}" for key in sorted(choosing))
+            analyses = tuple(dict.fromkeys((*sub.study.analyses, *study.analyses)))
+            found.append(SubStudy(dataclasses.replace(sub.study, analyses=analyses), cells))
+    cells = _chosen(study, overrides, filters) if study.axes else []
+    if study.include and filters and not found and not cells:
+        wanted = " and ".join(f"{key}={_written(overrides[key])}" for key in sorted(filters))
+        known = "; ".join(f"{key}: {', '.join(_points(study, key))}" for key in sorted(filters))
         raise ValueError(f"{wanted}: no cell of study {study.name} has that; there are {known}")
-    return [*found, Part(study, cells)] if cells else found
+    return [*found, SubStudy(study, cells)] if cells else found
 
 
 def _axes(study: Study) -> set[str]:
@@ -258,15 +258,15 @@ def _written(value: Any) -> str:
     return json.dumps(value).replace('"', "")
 
 
-def _chosen(study: Study, overrides: Mapping[str, Any], choosing: frozenset[str]) -> list[CellConfig]:
-    """The study's own cells; of an override in `choosing` those that have its value anyway."""
-    for key in choosing:
+def _chosen(study: Study, overrides: Mapping[str, Any], filters: frozenset[str]) -> list[CellConfig]:
+    """The study's own cells; of an override in `filters` those that have its value anyway."""
+    for key in filters:
         if key in CELL_GROUPS:
             check_option(key, overrides[key])
         points = _own_points(study, key)
         if points and overrides[key] not in points:
             return []
-    settings = choosing - study.axes.keys() - set(CELL_GROUPS)
+    settings = filters - study.axes.keys() - set(CELL_GROUPS)
     cells = _product(study, {key: value for key, value in overrides.items() if key not in settings})
     return [cell for cell in cells if all(_setting(cell, key) == overrides[key] for key in settings)]
 

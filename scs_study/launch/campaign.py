@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.estimate import Cost
-from scs_study.experiments.grid import Part
+from scs_study.experiments.grid import SubStudy
 from scs_study.runs.context import RunContext
 from scs_study.runs.progress import duration
 from scs_study.runs.state import run_states
@@ -108,7 +108,7 @@ def epochs_done(cell: CellConfig, context: RunContext) -> float:
 def in_order(
     order: Sequence[str],
     work: Sequence[CellConfig],
-    made_of: Sequence[Part],
+    subs: Sequence[SubStudy],
     context: RunContext,
     costs: Mapping[str, Cost],
 ) -> list[CellConfig]:
@@ -119,8 +119,8 @@ def in_order(
     """
     states = run_states(context.runs, work)
     table: dict[str, int] = {}
-    for number, part in enumerate(made_of):
-        for cell in part.cells:
+    for number, sub in enumerate(subs):
+        for cell in sub.cells:
             table.setdefault(cell.run_name, number)
 
     def cost(cell: CellConfig) -> float:
@@ -129,7 +129,7 @@ def in_order(
 
     values: dict[str, Callable[[CellConfig], float]] = {
         "seed": lambda cell: cell.seed,
-        "table": lambda cell: table.get(cell.run_name, len(made_of)),
+        "table": lambda cell: table.get(cell.run_name, len(subs)),
         "cost": cost,
     }
     keys: dict[str, tuple[float, ...]] = {}

@@ -13,7 +13,7 @@ from scs_study.analysis.claims.decide import decide
 from scs_study.analysis.claims.schema import ClaimFile
 from scs_study.analysis.registry import results_of
 from scs_study.config.schema import CellConfig
-from scs_study.experiments.grid import Part, Study, merged
+from scs_study.experiments.grid import Study, SubStudy, merged
 from scs_study.report.gather import Gathered, gathered
 from scs_study.report.page import Page, Section, page_of
 from scs_study.report.repeat import commands, study_lines
@@ -36,17 +36,17 @@ class Reported:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A study with its parts. results: its folder in results/. line: what names it for make, such as STUDY=table3."""
+    """A study and what it is made of. results: its folder in results/. line: what names it for make (STUDY=table3)."""
 
     study: Study
-    made_of: Sequence[Part]
+    subs: Sequence[SubStudy]
     results: Path
     line: str
 
     @property
     def cells(self) -> list[CellConfig]:
         """Its cells, each once."""
-        return merged(self.study, self.made_of)
+        return merged(self.study, self.subs)
 
 
 def find_studies(chosen: Sequence[Chosen], places: Sequence[Path]) -> Gathered:
@@ -55,7 +55,7 @@ def find_studies(chosen: Sequence[Chosen], places: Sequence[Path]) -> Gathered:
 
 
 def of_studies(chosen: Sequence[Chosen], found: Gathered) -> Reported:
-    """Return what a report of studies is of: a section for each of their parts. found: their runs."""
+    """Return what a report of studies is of: a section for each of their sub-studies. found: their runs."""
     several = len(chosen) > 1
     lines = [each.line for each in chosen]
     return Reported(
@@ -68,18 +68,18 @@ def of_studies(chosen: Sequence[Chosen], found: Gathered) -> Reported:
 
 
 def _sections(chosen: Chosen, frame: pd.DataFrame, several: bool) -> list[Section]:
-    """The sections of a study; where there are several, a part that has another name is told whose it is."""
+    """The sections of a study; where there are several, one that has another name says whose it is."""
     sections = []
-    for part in chosen.made_of:
-        own = not several or part.study.name == chosen.study.name
+    for sub in chosen.subs:
+        own = not several or sub.study.name == chosen.study.name
         sections.append(
             Section(
-                name=part.study.name if own else f"{chosen.study.name}-{part.study.name}",
-                title=part.study.title if own else f"{chosen.study.name}: {part.study.title}",
-                paper=part.study.paper,
-                frame=frame[frame["run"].isin([cell.run_name for cell in part.cells])],
-                results=results_of(part, chosen.made_of, chosen.results),
-                own=part.study.paper or part.study.name,
+                name=sub.study.name if own else f"{chosen.study.name}-{sub.study.name}",
+                title=sub.study.title if own else f"{chosen.study.name}: {sub.study.title}",
+                paper=sub.study.paper,
+                frame=frame[frame["run"].isin([cell.run_name for cell in sub.cells])],
+                results=results_of(sub, chosen.subs, chosen.results),
+                own=sub.study.paper or sub.study.name,
             )
         )
     return sections

@@ -18,7 +18,7 @@ from scs_study.analysis.robustness.report import models_of, report
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.experiments.compose import PROJECT, load_option
-from scs_study.experiments.grid import load_study, parts, plan
+from scs_study.experiments.grid import load_study, plan, sub_studies
 from scs_study.runs.archive import RECORDS, unpack
 from scs_study.training.run_dir import WEIGHTS
 
@@ -61,7 +61,7 @@ def test_there_is_something_published() -> None:
 def test_tables_are_a_function_of_the_records(name: str, tmp_path: Path, published: Callable[[str], Path]) -> None:
     study, folder = load_study(name), RESULTS / name
     runs = published(name)
-    publish_tables(parts(study), study_frame(published_cells(name, runs), runs), runs, tmp_path)
+    publish_tables(sub_studies(study), study_frame(published_cells(name, runs), runs), runs, tmp_path)
     written = published_forms(tmp_path / "tables")
     assert written.items() <= published_forms(folder / "tables").items()
     assert written

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from scs_study.analysis.paper import paper_table
 from scs_study.experiments.compose import load_option, options
-from scs_study.experiments.grid import Study, cell_overrides, load_study, parts, plan, study_of
+from scs_study.experiments.grid import Study, cell_overrides, load_study, plan, study_of, sub_studies
 from scs_study.launch.status import plan_records
 
 TABLES = {"table1": 8, "table2": 8, "table3": 10, "table4": 10, "table5": 10, "table6": 10, "table7": 10, "table8": 12}
@@ -79,12 +79,12 @@ def test_in_a_study_of_studies_an_axis_of_one_chooses_among_the_cells_of_all(
     overrides: dict[str, Any], names: set[str]
 ) -> None:
     whole = {cell.run_name for cell in plan(load_study("paper"))}
-    made_of = parts(load_study("paper"), overrides)
-    assert {cell.run_name for part in made_of for cell in part.cells} < whole, "no cell is changed"
-    assert names <= {part.study.name for part in made_of}
-    assert all(part.cells for part in made_of)
+    subs = sub_studies(load_study("paper"), overrides)
+    assert {cell.run_name for part in subs for cell in part.cells} < whole, "no cell is changed"
+    assert names <= {part.study.name for part in subs}
+    assert all(part.cells for part in subs)
     if len(names) < 5:
-        assert {part.study.name for part in made_of} - names <= {"table4", "table5", "table6", "table7"}
+        assert {part.study.name for part in subs} - names <= {"table4", "table5", "table6", "table7"}
 
 
 def test_any_other_override_holds_for_every_cell_of_a_study_of_studies() -> None:

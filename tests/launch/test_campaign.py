@@ -17,7 +17,7 @@ import torch
 from scs_study.config.checks import time_span
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.estimate import Cost
-from scs_study.experiments.grid import Part, load_study
+from scs_study.experiments.grid import SubStudy, load_study
 from scs_study.launch.campaign import UNFINISHED, Campaign, epochs_done, in_order
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import PoolSize, pool
@@ -129,11 +129,11 @@ def test_cells_come_in_the_order_of_a_study(tmp_path: Path) -> None:
     a, b = work.cell("conv"), work.cell("scs")
     a1, b1 = (replace(each, seed=1) for each in (a, b))
     cells, first = [a1, b1, a, b], load_study("table3")
-    made_of = [Part(first, [b, b1]), Part(first, [a, a1, b])]
+    subs = [SubStudy(first, [b, b1]), SubStudy(first, [a, a1, b])]
     costs = costs_of(cells, [1.0, 2.0, 1.0, 2.0])
 
     def ordered(*order: str) -> list[CellConfig]:
-        return in_order(order, cells, made_of, where, costs)
+        return in_order(order, cells, subs, where, costs)
 
     assert ordered("seed", "table", "cost") == [b, a, b1, a1]
     assert ordered("seed", "cost") == [a, b, a1, b1]
@@ -149,7 +149,7 @@ def test_a_parent_run_comes_before_who_starts_from_it(tmp_path: Path) -> None:
     parent = child.parent
     assert parent is not None
     dear = costs_of([child, parent, SCS], [1.0, 9.0, 2.0])
-    part = Part(load_study("table3"), [child, SCS])
+    part = SubStudy(load_study("table3"), [child, SCS])
     assert in_order(("cost",), [child, SCS, parent], [part], run_context(tmp_path), dear) == [parent, child, SCS]
 
 

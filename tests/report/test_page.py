@@ -20,7 +20,7 @@ from scs_study.analysis.table_writer import write_table
 from scs_study.config.schema import CellConfig
 from scs_study.evaluation.robustness import batches
 from scs_study.evaluation.robustness.evaluate import NEVER
-from scs_study.experiments.grid import load_study, parts
+from scs_study.experiments.grid import load_study, sub_studies
 from scs_study.report.charts import SVG
 from scs_study.report.gather import gathered
 from scs_study.report.page import Page, Section, page_of
@@ -291,8 +291,8 @@ def test_published_records_fill_in_what_is_missing(root: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_the_papers_whole_study_stays_below_five_megabytes(tmp_path: Path) -> None:
-    made_of = parts(load_study("paper"))
-    planned = {cell.run_name: cell for part in made_of for cell in part.cells}
+    subs = sub_studies(load_study("paper"))
+    planned = {cell.run_name: cell for sub in subs for cell in sub.cells}
     for number, cell in enumerate(planned.values()):
         write_run(tmp_path / "runs", cell, learning_curve(0.7, cell.train.epochs, number))
     found = gathered({name: cell.identity() for name, cell in planned.items()}, [tmp_path / "runs"])
@@ -303,7 +303,7 @@ def test_the_papers_whole_study_stays_below_five_megabytes(tmp_path: Path) -> No
             p.study.paper,
             found.frame[found.frame["run"].isin([c.run_name for c in p.cells])],
         )
-        for p in made_of
+        for p in subs
     ]
     shown = page_of(
         "paper",
