@@ -1,4 +1,4 @@
-"""Draws the kernels of finished runs, and what every layer answers to a test image; kept in the runs' folders.
+"""Draws the kernels of finished runs, and what every layer answers to a test image; cached in the runs' folders.
 
 python scripts/feature_maps.py study=mnist_small            (the runs of the lowest seed)
 python scripts/feature_maps.py 'match=tied12-scs-*'         (any runs, by their names)

@@ -83,7 +83,7 @@ def compute(subject: Subject) -> list[str]:
 
 
 def report(subject: Subject) -> tuple[Path, ...]:
-    """Return the paths of the figures, of each run whose kernels and maps are kept, and write them."""
+    """Return the paths of the figures, of each run whose kernels and maps are cached, and write them."""
     paths: list[Path] = []
     for name in _runs(subject):
         for file, draws, title in ((KERNELS, draw_kernels, "kernels"), (FILE, draw, "maps")):

@@ -72,14 +72,14 @@ def pairs_of(frame: pd.DataFrame, folders: Mapping[str, Path]) -> PairTable:
     """Return the table of adversarial runs. folders: where each run lies."""
     rows, values, notes = [], [], []
     for words, group in _groups(frame):
-        told = [(row, history(folders[row["run"]])) for row in group]
-        last = [known.iloc[-1] for _, lines in told if len(known := lines.dropna(subset="test_loss"))]
+        with_history = [(row, history(folders[row["run"]])) for row in group]
+        last = [known.iloc[-1] for _, lines in with_history if len(known := lines.dropna(subset="test_loss"))]
         cells = [_shown([float(each[key]) for each in last], decimals) for key, _, decimals in SHOWN]
         epochs = spans(int(each["epoch"]) for each in last)
         rows.append((words, spans(row["seed"] for row in group), state_words(group), epochs, *cells))
         values += [
             (words, row["run"], row["seed"], row["state"], row["parameters"], *(each[key] for key, _, _ in SHOWN))
-            for row, lines in told
+            for row, lines in with_history
             for each in lines.tail(1).to_dict("records")
         ]
         notes += [f"{row['run']}: {row['message']}." for row in group if row["message"]]
@@ -128,8 +128,8 @@ def pair_curves(frame: pd.DataFrame, runs: Path, folder: Path) -> tuple[Path, ..
                     for key, dashes in zip(keys, LINES, strict=False):
                         values = lines[key] if key in lines else pd.Series(np.nan, lines.index)
                         colour = FREE[number % len(FREE)][1]
-                        told = broken(words) if count == 0 and dashes == "solid" else None
-                        axes.plot(lines["epoch"], values, color=colour, linestyle=dashes, linewidth=1.2, label=told)
+                        label = broken(words) if count == 0 and dashes == "solid" else None
+                        axes.plot(lines["epoch"], values, color=colour, linestyle=dashes, linewidth=1.2, label=label)
             axes.set_title(title, fontsize=9, loc="left")
         for axes in grid[-1]:
             axes.set_xlabel("epoch")

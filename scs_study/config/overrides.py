@@ -62,8 +62,8 @@ def check_override(override: Override, config: str) -> None:
     open_ended = [f"{name}." for name in inside if name != "layer.options"]  # a layer's file lists its options
     if key not in (*top, *inside) and not key.startswith(tuple(open_ended)):
         known = [*top, *(name for section in sections for name in settings_of(section))]
-        listing = ", ".join(inside or sorted(top))
-        raise ValueError(f"{key}: no such setting{near(key, known)}; there are {listing}")
+        there = ", ".join(inside or sorted(top))
+        raise ValueError(f"{key}: no such setting{near(key, known)}; there are {there}")
 
 
 def _plain(value: Any) -> Any:

@@ -41,7 +41,7 @@ POOLINGS = ("max", "maxabs")
 NORMS = ("none", "batchnorm")
 PRETRAINED = "pretrained"
 SIZED_AS = "_sized_as_"
-"""<a>_sized_as_<b>: the kernels of scheme a, each scaled to the L2 norm of its twin in scheme b."""
+"""<a>_sized_as_<b>: the kernels of scheme a, each scaled to the L2 norm of the same one in scheme b."""
 OWN = "own"
 DRAWN = ("conv2d", "uniform", "kaiming_normal", OWN)
 """The schemes that draw weights, torch's own first."""

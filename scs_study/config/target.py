@@ -21,7 +21,7 @@ def load_target(part: str, target: str) -> object:
     module, name = split_target(part, target)
     try:
         home = importlib.import_module(module)
-    except Exception as error:  # whatever a stranger's module does when it is imported
+    except Exception as error:  # whatever somebody else's module does when it is imported
         reason = (str(error).splitlines() or [""])[0]
         raise ValueError(
             f"{part}._target_={target}: {module} cannot be imported: {reason or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""The one door through which a data set enters a run: found, decoded once, checked, cached."""
+"""The one place where a data set enters a run: found, decoded once, checked, cached."""
 
 from __future__ import annotations
 

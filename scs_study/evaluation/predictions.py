@@ -1,4 +1,4 @@
-"""What the networks of finished runs predict for every test image: computed once, kept in the run's folder."""
+"""What the networks of finished runs predict for every test image: computed once, cached in the run's folder."""
 
 from __future__ import annotations
 

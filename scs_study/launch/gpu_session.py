@@ -76,17 +76,17 @@ def parts_of(folder: Path, device: str, seeds: int, archs: Sequence[str], rounds
     bench = ["scripts/bench.py", f"rounds={rounds}", "resnet18_rounds=2", "price=[]", *where]
     nothing = {"archs": "[]", "resnet18": "[]", "epoch_archs": "[]", "side_by_side": "[]"}
 
-    def piece(name: str, share: float, *more: str, **settings: str) -> Part:
+    def bench_part(name: str, share: float, *more: str, **settings: str) -> Part:
         chosen = [f"{key}={value}" for key, value in {**nothing, **settings}.items()]
         return Part(name, [*bench, *chosen, f"results={folder / name.replace(' ', '_')}", *more], share)
 
     for numerics in ("float32", "tf32") if on_gpu else ("float32",):
         more = ["layers=[conv,scs]", "engines=[network]", f"train.numerics={numerics}"]
-        parts.append(piece(f"layouts {numerics}", 0.05, *more, archs="[rohrer100k]"))
-    parts += [piece(f"bench {arch}", 0.05, archs=f"[{arch}]") for arch in archs]
+        parts.append(bench_part(f"layouts {numerics}", 0.05, *more, archs="[rohrer100k]"))
+    parts += [bench_part(f"bench {arch}", 0.05, archs=f"[{arch}]") for arch in archs]
     if on_gpu:
-        parts.append(piece("bench side by side", 0.08, side_by_side="[1,2,4,8,16]"))
-        parts.append(piece("bench resnet18", 0.05, "layers=[conv,scs]", resnet18="[32]"))
+        parts.append(bench_part("bench side by side", 0.08, side_by_side="[1,2,4,8,16]"))
+        parts.append(bench_part("bench resnet18", 0.05, "layers=[conv,scs]", resnet18="[32]"))
     return parts
 
 

@@ -35,7 +35,7 @@ def run(folder: str, index: int) -> None:
     requeue_by_ourselves()
     submission = load(Path(folder))
     settings = submission.settings
-    context = workplace_of(settings)
+    context = context_of(settings)
     size = pool_size(context.settings.device, settings["workers"][index], 1, settings["threads"])
     say(f"{submission.name}, task {index}: {size.workers} workers on {context.settings.device}")
     for attempt in range(1, ATTEMPTS + 1):
@@ -65,7 +65,7 @@ def _source(submission: Submission, index: int, context: RunContext) -> WorkSour
 
 
 def settings_of(context: RunContext, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what every task of a submission is told, for a JSON file; `workplace_of` reads it on the node.
+    """Return what every task of a submission gets, for a JSON file; `context_of` reads it on the node.
 
     Raises ValueError in one sentence for a device that no node would have.
     """
@@ -85,7 +85,7 @@ def settings_of(context: RunContext, launch: Mapping[str, Any], engine: Mapping[
     }
 
 
-def workplace_of(settings: Mapping[str, Any]) -> RunContext:
+def context_of(settings: Mapping[str, Any]) -> RunContext:
     """Return where the task works, on a device of this node. Raises ValueError when the node has none such."""
     device = pick_device(settings["device"])
     return RunContext(

@@ -51,8 +51,8 @@ def convert(network: nn.Module, layer: LayerConfig, activation: str, pooling: st
     # Before anything is converted: a forward method may ask a module of the network for more than its output.
     calls = list(_calls(network, layer, activation, pooling, norm))
     report = convert_modules(network, layer, activation, pooling, norm)
-    told = {path for path, _ in report.left}
-    found = [(path, why) for path, why in calls if path not in told]
+    named = {path for path, _ in report.left}
+    found = [(path, why) for path, why in calls if path not in named]
     return ConversionReport(report.converted, (*report.left, *found), report.unbiased)
 
 
@@ -108,8 +108,8 @@ def _replacement(module: nn.Module, layer: LayerConfig, activation: str, pooling
         raise _CannotSwap(f"{name} has no counterpart that takes the largest magnitude")
     if type(module).__module__ == activations.__name__ and activation == "none" and not _weighs(module):
         raise _CannotSwap(f"{name} is another activation than ReLU")
-    stranger = "Norm" in name and not any(module.children())  # such as torchvision's FrozenBatchNorm2d
-    if (isinstance(module, NORMS) or stranger) and norm == "none":
+    other_norm = "Norm" in name and not any(module.children())  # such as torchvision's FrozenBatchNorm2d
+    if (isinstance(module, NORMS) or other_norm) and norm == "none":
         raise _CannotSwap(f"{name} is another norm than BatchNorm2d")
     return None
 
@@ -173,7 +173,7 @@ def _calls(
         return
     try:
         nodes = list(_Tracer().trace(network).nodes)
-    except Exception as error:  # whatever a stranger's forward method does with a stand-in for a tensor
+    except Exception as error:  # whatever somebody else's forward method does with a stand-in for a tensor
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         yield "", f"calls of functions in its forward methods could not be looked for: {reason}"
         return

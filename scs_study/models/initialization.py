@@ -51,7 +51,7 @@ def initial_weights(
     which build_variant draws anew what a layer replaces, by the layer's own law. A damaged file, or one of another
     network of that name, is set aside and drawn again.
     checkpoint-...: the weights kept in `folder` (models.pretrained). pretrained: those of the `trained` plain network.
-    a_sized_as_b: those of a, each kernel scaled to the L2 norm of its twin in b.
+    a_sized_as_b: those of a, each kernel scaled to the L2 norm of the same one in b.
     Raises ValueError when there are no such weights, or they are not this architecture's.
     """
     directions, _, sizes = scheme.partition(SIZED_AS)
@@ -112,7 +112,7 @@ def from_trained(
 
 
 def _resized(tensors: Mapping[str, Tensor], sizes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`tensors` with every convolution's kernels scaled to the L2 norms of their twins in `sizes`; zeros stay zeros."""
+    """`tensors` with every convolution's kernels scaled to their L2 norms in `sizes`; zeros stay zeros."""
     kernels = [name.removesuffix(UNIT_P) + "weight" for name in tensors if name.endswith(f".{UNIT_P}")]
     scaled = {}
     for name in kernels:

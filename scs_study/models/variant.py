@@ -114,7 +114,7 @@ def norm_as_built(cell: CellConfig) -> str:
     architecture(cell.arch)
     try:
         return "batchnorm" if _has(cell.arch, cell.data.ends, nn.BatchNorm2d) else "none"
-    except Exception:  # whatever a stranger's network does with such channels: check_cell says it
+    except Exception:  # whatever somebody else's network does with such channels: check_cell says it
         return "none"
 
 
@@ -204,7 +204,7 @@ def _layer_refusal(arch: str, ends: tuple[int, int], layer: LayerConfig) -> str:
             convert_modules(plain_network(arch, ends), layer, "relu", "max", "batchnorm")
     except ValueError as error:
         return str(error)
-    except Exception as error:  # whatever a stranger's layer does with nn.Conv2d's arguments
+    except Exception as error:  # whatever somebody else's layer does with nn.Conv2d's arguments
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"layer={layer.name}: cannot stand in the place of the convolutions of {arch}: {reason}"
     return ""
@@ -233,7 +233,7 @@ def _refusal(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> str:
             shape = network(torch.zeros(2, ends[0], *size)).shape
     except ValueError as error:
         return str(error)
-    except Exception as error:  # whatever a stranger's network does with images that it cannot take
+    except Exception as error:  # whatever somebody else's network does with images that it cannot take
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"{arch} cannot take {ends[0]} channels of {size[0]}x{size[1]} pixels (data.image_size): {reason}"
     wanted = {CLASSIFICATION: (2, ends[1]), ADVERSARIAL: (2,)}.get(architecture(arch).objective, shape)

@@ -70,14 +70,14 @@ def _chart(
                 continue
             curves = np.array([each.accuracies(settings, images) for _, each in members])
             mean = curves.mean(axis=0)
-            look: dict[str, Any] = {**style, "markersize": 3, "linewidth": 1.5, "zorder": 3}
+            line_style: dict[str, Any] = {**style, "markersize": 3, "linewidth": 1.5, "zorder": 3}
             shift = (number - len(variants) / 2) * 0.012 * settings.eps[-1]  # bars on top of each other cannot be read
             bounds = np.array([wilson(round(share * images), images) for share in mean])
             places, (low, high) = np.array(settings.eps) + shift, 100 * bounds.T
             above.vlines(places, low, high, color=style["color"], linewidth=0.8, alpha=0.6)
             drawn = [(above, 100 * mean)] + ([(below, 100 * mean / mean[0])] if mean[0] > 0 else [])
             for place, (axes, values) in enumerate(drawn):
-                (handle,) = axes.plot(settings.eps, values, **look)
+                (handle,) = axes.plot(settings.eps, values, **line_style)
                 handle.set_gid(f"mean-{place}-{number}")
                 titles[f"mean-{place}-{number}"] = f"{words}: {', '.join(run for run, _ in members)}"
                 if place == 0:

@@ -97,7 +97,7 @@ def acquire(folder: Path, heartbeats: Heartbeats | None = None) -> RunLock:
     """Return a lock on the run in `folder`. Raises Busy, with a sentence saying who has it; OSError from the file
     system.
 
-    `watch` remembers between calls when a heartbeat was last seen to move; pass the same dict again.
+    `heartbeats` remembers between calls when a heartbeat was last seen to move; pass the same dict again.
     """
     number = _highest(folder)
     if number:
@@ -131,7 +131,7 @@ def owner_of(folder: Path, now: float | None = None, heartbeats: Heartbeats | No
     """Return the live owner of the run in `folder` (host, pid, age in seconds of its last heartbeat), None if it has
     none.
 
-    An owner on another machine is judged by its silence, as `acquire` does, where `watch` remembers earlier looks. At
+    An owner on another machine is judged by its silence, as `acquire` does, where `heartbeats` has earlier looks. At
     first sight it counts as live as long as its heartbeat is younger than STALE seconds at `now`, the time by the clock
     of the file system (runs.state.clock); None takes this machine's. That is right as far as the clocks agree, and
     nothing is ever taken over by it.

@@ -1,4 +1,4 @@
-"""Runs one cell so that nothing is swallowed: leased, recorded, and isolated from the cells beside it."""
+"""Runs one cell so that nothing is swallowed: locked, recorded, and isolated from the cells beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scs_study.runs.context import RunContext
 from scs_study.runs.lock import Busy, Heartbeats, LockLost, RunLock, acquire
 from scs_study.runs.provenance import PROVENANCE, provenance
 from scs_study.runs.state import INITIAL, Outcome, run_state
-from scs_study.runs.stopped import SENTENCE, STOPPED, StopFile, is_stopped
+from scs_study.runs.stopped import MESSAGE, STOPPED, StopFile, is_stopped
 from scs_study.runs.validate import RunDir, read_run, repair, unreadable
 from scs_study.system import files
 from scs_study.system.console import say
@@ -46,7 +46,7 @@ def run_cell(
             if outcome.state == "busy":
                 return Outcome("busy", f"{cell.run_name} waits for its pretrained weights: {outcome.message}")
         if is_stopped(run.folder) and not run.state.final:
-            return Outcome(STOPPED, SENTENCE)
+            return Outcome(STOPPED, MESSAGE)
         if run.is_complete or (run.state.state == "failed" and not context.retry_failed):
             return Outcome(run.state.state, run.state.message)
         if sentence := unreadable(run.folder):
@@ -64,7 +64,7 @@ def run_cell(
         return _compute(run, context, lock, stop, report)
     except Interrupted:
         if is_stopped(run.folder) and not stop():
-            return Outcome(STOPPED, SENTENCE)
+            return Outcome(STOPPED, MESSAGE)
         raise
     except LockLost:
         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scs_study.config.schema import CellConfig
 from scs_study.runs.lock import Heartbeats, owner_of
-from scs_study.runs.stopped import SENTENCE, STOPPED, is_stopped
+from scs_study.runs.stopped import MESSAGE, STOPPED, is_stopped
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
 
@@ -85,7 +85,7 @@ def _state(folder: Path, epochs: int, now: float | None, heartbeats: Heartbeats 
         where = f"{owner.get('host', 'unknown host')}, process {owner.get('pid', 'unknown')}"
         return RunState("running", epoch, epochs, owner["age"], "", where)
     if is_stopped(folder):
-        return RunState(STOPPED, epoch, epochs, None, SENTENCE)
+        return RunState(STOPPED, epoch, epochs, None, MESSAGE)
     if state == "running":
         return RunState("interrupted", epoch, epochs, None, "its process is gone")
     return RunState(state, epoch, epochs, None, message)

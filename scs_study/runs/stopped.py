@@ -11,7 +11,7 @@ STOP = "stop.json"
 """The file in a run's folder that says so."""
 STOPPED = "stopped"
 """The state of such a run, and what becomes of its cell."""
-SENTENCE = "somebody stopped it; make runs with resume=true lets it go on"
+MESSAGE = "somebody stopped it; make runs with resume=true lets it go on"
 _EVERY = 0.5
 """Seconds between two looks at the disk."""
 

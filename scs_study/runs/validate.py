@@ -38,7 +38,7 @@ class Corruption:
     """A file that cannot be believed. numbers: whether the run's numbers went with it, so it must be computed again."""
 
     path: Path
-    sentence: str
+    message: str
     numbers: bool
 
 
@@ -121,7 +121,7 @@ def repair(runs: Path, cell: CellConfig) -> RunDir:
     for item in run.corruption:
         aside = f"set aside as {quarantine(item.path).name}" if item.path.exists() else "it is gone"
         again = ", and the run is computed again" if item.numbers else ""
-        say(f"{item.sentence}; {aside}{again}")
+        say(f"{item.message}; {aside}{again}")
     lost = any(item.numbers for item in run.corruption)
     if any(item.numbers and item.path.name == CONFIG for item in run.corruption):
         for name in _EVERYTHING:

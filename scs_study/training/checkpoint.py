@@ -28,12 +28,12 @@ NAME = "checkpoint.safetensors"
 class Progress:
     """Where a run stands: `epoch` epochs are complete and recorded, `log` holds the steps of the next one.
 
-    excursions: of a gradient norm from its bounds, the first of each kind (StepLog.first_excursions) and its epoch.
+    violations: of a gradient norm's bounds, the first of each kind (StepLog.first_violations) and its epoch.
     """
 
     epoch: int
     log: StepLog
-    excursions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    violations: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def save(folder: Path, run: str, progress: Progress, state: TrainState) -> None:
@@ -44,7 +44,7 @@ def save(folder: Path, run: str, progress: Progress, state: TrainState) -> None:
         "epoch": progress.epoch,
         "step": progress.log.done,
         "seconds": progress.log.seconds,
-        "excursions": progress.excursions,
+        "excursions": progress.violations,
     }
     for name, phase in state.phases.items():
         mine, about = _phase_tensors(phase)
@@ -92,7 +92,7 @@ def load(folder: Path, run: str, progress: Progress, state: TrainState) -> bool:
         for name, phase in state.phases.items():
             prefix = state.named(name, "")
             _restore_phase(phase, _below(tensors, prefix), {k.removeprefix(prefix): v for k, v in notes.items()})
-        progress.epoch, progress.excursions = notes["epoch"], notes["excursions"]
+        progress.epoch, progress.violations = notes["epoch"], notes["excursions"]
         progress.log.restore(_below(tensors, "log."), notes["step"], notes["seconds"])
     except Unreadable:  # its owner's affair; the run fails, and loses nothing
         raise

@@ -26,7 +26,7 @@ BINS = 50
 def truncate(folder: Path, epoch: int) -> None:
     """Cut the files of EPOCHS to the epochs up to `epoch`, each once: a resumed run writes later ones again.
 
-    An epoch is there twice where a process was suspended between its last look at the lease and its write, and woke up
+    An epoch is there twice where a process was suspended between its last look at the lock and its write, and woke up
     when another one had taken the run over: the numbers are the same.
     """
     for name in run_folder.EPOCHS:
@@ -83,13 +83,13 @@ def layers_line(epoch: int, layers: Mapping[str, nn.Module], log: StepLog) -> di
     gradients = log.gradient_norm[:steps].double().mean(0)
     record: dict[str, Any] = {}
     for index, (path, module) in enumerate(layers.items()):
-        told = {name: _values(read(module)) for name, read in spec_of(module).recorded.items()}
+        recorded = {name: _values(read(module)) for name, read in spec_of(module).recorded.items()}
         record[path] = {
             "weight_norm": _number(log.weight_norm[steps - 1, index]),
             "gradient_norm": _number(gradients[index]),
             "p": None,
             "q": None,
-            **told,
+            **recorded,
             "weights": _histogram(module.weight.detach()),  # type: ignore[operator]
         }
     return {"epoch": epoch, "layers": record}

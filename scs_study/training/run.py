@@ -118,8 +118,8 @@ def train(
             _save(folder, cell, parts)
             run_folder.write_status(folder, "interrupted", progress.epoch, epochs, f"stopped in epoch {epoch}")
             raise Interrupted(f"{cell.run_name} was stopped in epoch {epoch} of {epochs}") from None
-        for kind, excursion in progress.log.first_excursions(parts.state.layers).items():
-            progress.excursions.setdefault(kind, {"epoch": epoch, **excursion})
+        for kind, violation in progress.log.first_violations(parts.state.layers).items():
+            progress.violations.setdefault(kind, {"epoch": epoch, **violation})
         if bad_step is not None:
             diverged = {"epoch": epoch, "step": bad_step, "reason": "the training loss is not finite"}
         elif test is not None and not math.isfinite(test["loss"]):
@@ -199,9 +199,9 @@ def _finish(
     parts: Training,
     diverged: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    excursions, objective, networks = parts.progress.excursions, parts.objective, parts.state.networks.values()
+    violations, objective, networks = parts.progress.violations, parts.objective, parts.state.networks.values()
     history = files.read_lines(folder / run_folder.HISTORY)
-    dead = excursions and not objective.left_chance(history, images)
+    dead = violations and not objective.left_chance(history, images)
     collapse = objective.collapse(history)
     state = "diverged" if diverged else "untrained" if dead else "collapsed" if collapse else "done"
     save_tensors(folder / run_folder.WEIGHTS, parts.state.tensors(), {"run": cell.run_name, "state": state})
@@ -213,7 +213,7 @@ def _finish(
         "data_digest": images.digest,
         "device": device_name(settings.device),
         "diverged": diverged,
-        "gradient_left_bounds": _worst(excursions, diverged is not None),
+        "gradient_left_bounds": _worst(violations, diverged is not None),
         "not_swapped": [list(entry) for entry in not_converted(cell)],
         **({"collapsed": collapse} if collapse else {}),
     }
@@ -242,8 +242,8 @@ def kernels_name(cell: CellConfig, settings: Settings) -> str:
     return cpu.kernel_name(settings.kernels) if cell.train.numerics == "float32" else cpu.PLAIN
 
 
-def _worst(excursions: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:
-    """The excursion of a gradient norm that says most: what exploded, of a run that diverged; else the first."""
-    if diverged and "exploded" in excursions:
-        return excursions["exploded"]
-    return min(excursions.values(), key=lambda excursion: (excursion["epoch"], excursion["step"]), default=None)
+def _worst(violations: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:
+    """The violation of a norm's bounds that says most: what exploded, of a run that diverged; else the first."""
+    if diverged and "exploded" in violations:
+        return violations["exploded"]
+    return min(violations.values(), key=lambda violation: (violation["epoch"], violation["step"]), default=None)

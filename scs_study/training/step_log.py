@@ -69,7 +69,7 @@ class StepLog:
         bad = (~torch.stack([torch.isfinite(values) for values in losses]).all(0)).nonzero()
         return int(bad[0]) if len(bad) else None
 
-    def first_excursions(self, layers: Sequence[str]) -> dict[str, dict[str, object]]:
+    def first_violations(self, layers: Sequence[str]) -> dict[str, dict[str, object]]:
         """Return the first step with a gradient norm outside GRADIENT_BOUNDS, below ("vanished") and above
         ("exploded").
 
@@ -82,14 +82,14 @@ class StepLog:
         small, large = norms < low, ~(norms <= high)  # NaN compares false, so it counts as exploded
         if small.any():
             step = int(small.any(1).nonzero()[0])
-            found["vanished"] = _excursion(norms, layers, step, int(norms[step].nan_to_num(torch.inf).argmin()))
+            found["vanished"] = _violation(norms, layers, step, int(norms[step].nan_to_num(torch.inf).argmin()))
         if large.any():
             step = int(large.any(1).nonzero()[0])
             lost = (~torch.isfinite(norms[step])).nonzero()
-            found["exploded"] = _excursion(norms, layers, step, int(lost[-1] if len(lost) else norms[step].argmax()))
+            found["exploded"] = _violation(norms, layers, step, int(lost[-1] if len(lost) else norms[step].argmax()))
         return found
 
 
-def _excursion(norms: Tensor, layers: Sequence[str], step: int, layer: int) -> dict[str, object]:
+def _violation(norms: Tensor, layers: Sequence[str], step: int, layer: int) -> dict[str, object]:
     norm = norms[step, layer]
     return {"step": step, "layer": layers[layer], "gradient_norm": float(norm) if torch.isfinite(norm) else None}

@@ -63,20 +63,20 @@ def test_divergence_is_a_result(images: ImageSet, tmp_path: Path) -> None:
     json.dumps(result, allow_nan=False)
 
 
-def test_an_excursion_names_the_step_and_the_layer_that_is_farthest_outside() -> None:
+def test_a_violation_names_the_step_and_the_layer_that_is_farthest_outside() -> None:
     log, names = StepLog.empty(5, 3, torch.device("cpu")), ("stem", "middle", "last")
     log.done = 5
     log.gradient_norm[:] = torch.tensor(
         [[1.0, 1.0, 1.0], [5e-5, 1e-6, 1.0], [1e-9, 1.0, 1.0], [2e6, 3e7, 1.0], [math.nan, math.inf, 1e9]]
     )
-    found = log.first_excursions(names)
+    found = log.first_violations(names)
     assert found["vanished"] == {"step": 1, "layer": "middle", "gradient_norm": pytest.approx(1e-6)}
     assert found["exploded"] == {"step": 3, "layer": "middle", "gradient_norm": pytest.approx(3e7)}
     log.gradient_norm[:4] = 1.0
     # Backward the last of those that are not finite came first, and handed it to those before it.
-    assert log.first_excursions(names) == {"exploded": {"step": 4, "layer": "middle", "gradient_norm": None}}
+    assert log.first_violations(names) == {"exploded": {"step": 4, "layer": "middle", "gradient_norm": None}}
     log.done = 4
-    assert log.first_excursions(names) == {}
+    assert log.first_violations(names) == {}
 
 
 def test_a_run_that_diverged_names_what_exploded_and_not_what_had_been_small_before(

@@ -104,9 +104,9 @@ class ImageFiles:
             if test.eps is None:
                 kept = _kept(each, usual[0], methods[usual[0]]["eps"])
             else:
-                falls = pd.concat([each[key] for key in chosen], axis=1, join="inner").min(axis=1)
-                right = each["clean"].reindex(falls.index)
-                kept = 100.0 * ((right == 1) & (falls > test.eps)).astype(float)
+                first_eps = pd.concat([each[key] for key in chosen], axis=1, join="inner").min(axis=1)
+                right = each["clean"].reindex(first_eps.index)
+                kept = 100.0 * ((right == 1) & (first_eps > test.eps)).astype(float)
             return kept
 
         values = _stacked([[one(each) for each in subjects] for subjects in found])
@@ -173,7 +173,7 @@ def _insertion(folder: Path, weights: str) -> Found:
 
 
 def _chunks(folder: Path, weights: str, part: str, values: Any) -> Found:
-    """The kept chunks of a part, joined, by their settings; images by their place in the order of the analysis."""
+    """The cached chunks of a part, joined, by their settings; images by their place in the order of the analysis."""
     joined: dict[str, list[pd.Series[float]]] = {}
     for path in sorted((folder / SALIENCY).glob(f"{part}-*.safetensors")):
         tensors, about = load_tensors(path)
@@ -192,7 +192,7 @@ def _of_first(series: pd.Series[float]) -> pd.Series[float]:
 
 
 def _maps(folder: Path, weights: str) -> dict[int, NDArray[np.float64]]:
-    """The kept maps of a run by number of the test image."""
+    """The cached maps of a run by number of the test image."""
     found: dict[int, NDArray[np.float64]] = {}
     # Of an evaluation that cached maps by the thousand those alone: they are smaller than the ones of its figure.
     paths = sorted((folder / SALIENCY).glob("compact-*.safetensors")) or (folder / SALIENCY).glob("maps-*.safetensors")
@@ -204,7 +204,7 @@ def _maps(folder: Path, weights: str) -> dict[int, NDArray[np.float64]]:
 
 
 def _attacks(folder: Path, weights: str) -> Found:
-    """By attack: the radius at which each image fell, inf where it did not; "clean": 1 where the network is right."""
+    """By attack: each image's first successful eps, inf where there is none; "clean": 1 where the network is right."""
     found: dict[str, pd.Series[float]] = {}
     for path in sorted((folder / attack_files.FOLDER).glob("*.jsonl")):
         lines = read_lines(path)
@@ -214,22 +214,22 @@ def _attacks(folder: Path, weights: str) -> Found:
         radii = header.get("eps", [0.0])
         parts = []
         for batch in attack_files.read(folder, header).values():
-            fell = [math.inf if index == NEVER else radii[index] for index in batch.values]
-            parts.append(pd.Series(fell, index=range(batch.first, batch.first + batch.count), dtype="float64"))
+            radius = [math.inf if index == NEVER else radii[index] for index in batch.values]
+            parts.append(pd.Series(radius, index=range(batch.first, batch.first + batch.count), dtype="float64"))
         if not parts:
             continue
-        # An image that fell in any batch has fallen: an adversarial image is one, whoever was visited with it.
-        falls = pd.concat(parts).groupby(level=0).min()
+        # The least of all batches: an adversarial image is one, whichever others were attacked with it.
+        first_eps = pd.concat(parts).groupby(level=0).min()
         if header["attack"] == "clean":
-            found["clean"] = (falls == math.inf).astype(float)
+            found["clean"] = (first_eps == math.inf).astype(float)
         else:
             about = {key: value for key, value in header.items() if key not in ("weights", "source")}
-            found[json.dumps(about, sort_keys=True)] = falls
+            found[json.dumps(about, sort_keys=True)] = first_eps
     return found
 
 
 def _kept(each: Found, pgd: str, radii: Sequence[float]) -> pd.Series[float]:
-    falls = each[pgd]
-    right = each["clean"].reindex(falls.index)
-    share = np.mean([(falls > radius).to_numpy(dtype=np.float64) for radius in radii], axis=0)
-    return pd.Series(100.0 * share, index=falls.index).where(right == 1)
+    first_eps = each[pgd]
+    right = each["clean"].reindex(first_eps.index)
+    share = np.mean([(first_eps > radius).to_numpy(dtype=np.float64) for radius in radii], axis=0)
+    return pd.Series(100.0 * share, index=first_eps.index).where(right == 1)

@@ -82,18 +82,18 @@ def matched(a: Side, b: Side) -> Matched:
     different = [(left, right) for left, right in found if not _same(left, right)]
     if not different:
         raise ValueError(_nothing(a, b, bool(found)))
-    told = [*compared, *sorted({name for names in within.values() for name in names})]
-    where = [name for name in _varying(common, [left for left, _ in different]) if name not in told]
+    shown = [*compared, *sorted({name for names in within.values() for name in names})]
+    where = [name for name in _varying(common, [left for left, _ in different]) if name not in shown]
     if "layer" in where:  # a variant is called by all three
         where = [name for name in USUAL if name in (*where, *(n for n in VARIANT if n in common))] + [
             name for name in where if name not in USUAL
         ]
-    tell_a, tell_b = (_described(s, told, where) for s in (a, b))
+    tell_a, tell_b = (_described(s, shown, where) for s in (a, b))
     pairs = []
     for left, right in different:
         start = [] if _starts_alike(left, right) else [START]
-        told_a, told_b = ([*tell, *(name for name in start if name not in tell)] for tell in (tell_a, tell_b))
-        words = _words(left[0], where), _words(left[0], told_a), _words(right[0], told_b)
+        shown_a, shown_b = ([*tell, *(name for name in start if name not in tell)] for tell in (tell_a, tell_b))
+        words = _words(left[0], where), _words(left[0], shown_a), _words(right[0], shown_b)
         pairs.append(Pair(*words, left, right))
     alone = [
         f"{s.name}: {_words(group[0], _all_of(s))}"
@@ -102,7 +102,7 @@ def matched(a: Side, b: Side) -> Matched:
         if not any(group is other for other in there)
     ]
     constant = [name for name in USUAL[:-1] if name in common and name not in where]
-    return Matched(tuple(pairs), tuple(_without_owned(told)), _words(different[0][0][0], constant), tuple(alone))
+    return Matched(tuple(pairs), tuple(_without_owned(shown)), _words(different[0][0][0], constant), tuple(alone))
 
 
 def _complete(side: Side, columns: Sequence[str]) -> Side:

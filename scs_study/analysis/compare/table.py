@@ -21,8 +21,8 @@ MOST_NAMED = 10
 
 def caption(a: str, b: str, found: Matched, metric: str) -> str:
     """Return what the table compares, and how."""
-    told = ", ".join(dict.fromkeys(short(name) for name in found.compared))
-    by = f" They differ in {told}." if told else ""
+    settings = ", ".join(dict.fromkeys(short(name) for name in found.compared))
+    by = f" They differ in {settings}." if settings else ""
     common = f" All: {found.common}." if found.common else ""
     return (
         f"A = {a}, B = {b}: {METRIC_WORDS[metric]}, in %.{by}{common} Of each side mean ± SD (n) of the live seeds; "
