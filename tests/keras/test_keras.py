@@ -32,6 +32,7 @@ def test_every_check_passes(backend: str) -> None:
         "-p",
         "no:randomly",
         "tests/keras/keras_checks.py",
+        "tests/keras/conversion_checks.py",
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=environment, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

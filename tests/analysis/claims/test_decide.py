@@ -3,80 +3,20 @@
 import json
 import math
 import random
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from scs_study.analysis.claims.cells import Runs
-from scs_study.analysis.claims.decide import Verdict, decide
+from scs_study.analysis.claims.decide import decide
 from scs_study.analysis.claims.load import claim_file
 from scs_study.analysis.claims.missing import commands, missing
-from scs_study.analysis.claims.table import comparison_frame, verdict_frame, write_claims
+from scs_study.analysis.claims.table import comparison_frame
 from scs_study.analysis.collect import collect
-from scs_study.evaluation.robustness import batches as keep
-from scs_study.evaluation.saliency.settings import MapSettings
 from scs_study.system import files
-from scs_study.system.tensors import checksum, save_tensors
+from tests.analysis.claims.planted_claims import EPOCHS, MARGINS, NONE, RELU, attack, judged, planted, write
 from tests.analysis.run_folders import cell, write_run
-
-EPOCHS = 60
-RELU, NONE = (
-    {"layer": "conv", "activation": "relu", "pooling": "max"},
-    {
-        "layer": "conv",
-        "activation": "none",
-        "pooling": "max",
-    },
-)
-
-
-MARGINS = {
-    name: {"delta": delta, "why": "made up"}
-    for name, delta in (
-        ("dead", 2.0), ("accuracy", 1.0), ("pgd_accuracy", 2.0), ("worst_accuracy", 2.0), ("kept", 2.0), ("gini", 0.02),
-        ("insertion", 0.02), ("train_time", 0.05),
-    )
-}  # fmt: skip
-
-
-def judged(runs: Path, benchmark: pd.DataFrame | None = None, top: dict | None = None, **entry: object) -> Verdict:
-    """The verdict of one claim about rohrer25k on digits: test keys in `test`, the others the claim's."""
-    test = {"metric": "accuracy", "rule": "superior_by", "where": ["here"], "a": RELU, "b": NONE, "epochs": EPOCHS}
-    tests = entry.pop("tests", None) or [{**test, **entry.pop("test", {})}]  # type: ignore[dict-item]
-    claim = {"id": 1, "name": "planted", "source": "paper", "section": "1", "sentence": "It holds.", "paper": "so",
-             "overall": "always", "n": 6, "tests": tests, **entry}  # fmt: skip
-    values = {
-        "title": "A paper", "base": {"data": "digits", "data.flip": True, "train": "paper"},
-        "chance": 10.0, "margins": MARGINS,
-        "images": 100, "attacks": {"pgd": 10}, "families": {"G": "all"}, "claims": [claim],
-        "choices": {"init": {"uniform weights": {"init": "uniform"}}},
-        "environments": {"here": [{"arch": "rohrer25k"}], "two": [{"arch": "rohrer25k"}, {"arch": "rohrer47k"}]},
-        **(top or {}),
-    }  # fmt: skip
-    (verdict,) = decide(
-        claim_file(values), Runs({runs: collect(runs)}), pd.DataFrame() if benchmark is None else benchmark
-    )
-    return verdict
-
-
-def write(
-    runs: Path, accuracies: dict[int, float], epochs: int = EPOCHS, state: str = "done", **choices: object
-) -> None:
-    """A finished run for each seed that ends at the given accuracy (a fraction)."""
-    for seed, accuracy in accuracies.items():
-        planned = cell(seed=seed, train__epochs=epochs, **choices)  # type: ignore[arg-type]
-        write_run(runs, planned, [0.1] * (epochs - 10) + [accuracy] * 10, state=state)
-
-
-def planted(runs: Path, seeds: int, difference: float, sd: float = 0.005, **where: object) -> None:
-    """Pairs of runs, with and without ReLU, that differ by `difference` on average."""
-    draw = random.Random(0)
-    base = {seed: 0.7 + draw.gauss(0, 0.02) for seed in range(seeds)}
-    write(runs, {seed: value + difference + draw.gauss(0, sd) for seed, value in base.items()}, **where)
-    write(runs, base, activation="none", **where)
 
 
 def test_a_planted_difference_is_supported(tmp_path):
@@ -334,123 +274,3 @@ def test_a_plateau_over_p(tmp_path, starts, word):
     verdict = judged(tmp_path, test=test, n=3)
     assert verdict.word == word
     assert verdict.mean == pytest.approx(starts, rel=0.35)
-
-
-def attack(folder: Path, fell: list[int], right: list[bool], steps: int = 10) -> None:
-    """What an evaluation leaves of a clean pass and of PGD at 1 and 2 of 255."""
-    weights = {"w": torch.full((2,), float(len(list(folder.iterdir()))))}
-    save_tensors(folder / "weights.safetensors", weights, {"run": folder.name})
-    common = {"weights": checksum(weights), "images": "7" * 64}
-    method = {"kind": "pgd", "steps": steps, "restarts": 1, "step_size": 2.5, "random_start": True}
-    pgd = {**common, "attack": "pgd", "batch": 500, "method": method, "eps": [1.0, 2.0], "seed": 0}
-    for identity, values in ((({**common, "attack": "clean"}), [-1 if ok else 0 for ok in right]), (pgd, fell)):
-        keep.resume(folder, identity)
-        keep.add(folder, identity, keep.Batch(0, len(values), 1, tuple(values), 0, 0, 1.0, "cpu"))
-
-
-def test_robust_accuracy_is_of_the_same_images_and_reads_which_radius_they_fell_at(tmp_path):
-    planted(tmp_path, 6, 0.0)
-    draw = random.Random(0)
-    for seed in range(6):
-        for activation, most in (("relu", 40), ("none", 80)):
-            falls = most + draw.randrange(5)
-            fell = [0] * falls + [1] * 10 + [-1] * (190 - falls)
-            folder = tmp_path / cell(seed=seed, activation=activation, train__epochs=EPOCHS).run_name
-            attack(folder, fell, [True] * 200)
-    at = judged(tmp_path, test={"metric": "pgd_accuracy", "eps": 1})
-    assert at.word == "supported"
-    assert at.mean == pytest.approx(20, abs=1.5)
-    assert judged(tmp_path, test={"metric": "pgd_accuracy", "eps": 4}).word == "no runs yet"
-    assert judged(tmp_path, test={"metric": "worst_accuracy", "eps": 1}).word == "supported"
-    short = judged(
-        tmp_path, test={"metric": "worst_accuracy", "eps": 1}, top={"attacks": {"square": 5000}, "images": 500}
-    )
-    assert short.word == "preliminary: leans yes"
-    assert missing(short) == "500 images (there are 200); square with 5000 steps"
-    assert any(line.startswith("make robustness") for line in commands(short))
-
-
-def test_images_that_one_network_gets_wrong_do_not_count_in_what_is_kept(tmp_path):
-    planted(tmp_path, 1, 0.0)
-    folders = [tmp_path / cell(activation=a, train__epochs=EPOCHS).run_name for a in ("relu", "none")]
-    attack(folders[0], [-1] * 50 + [0] * 50, [True] * 100)
-    attack(folders[1], [-1] * 50 + [-1] * 50, [True] * 50 + [False] * 50)
-    assert judged(tmp_path, test={"metric": "kept"}).mean == 0
-
-
-def test_maps_are_compared_by_their_measures_under_common_settings(tmp_path):
-    planted(tmp_path, 6, 0.0)
-    draw = np.random.default_rng(0)
-    for folder in tmp_path.iterdir():
-        weights = {"w": torch.zeros(2)}
-        save_tensors(folder / "weights.safetensors", weights, {"run": folder.name})
-        gini = 0.5 + 0.1 * ("relu" in folder.name) + draw.normal(0, 0.01, 200)
-        facts = {"format": 1, "run": folder.name, "weights": checksum(weights), "data": "7",
-                 "maps": vars(MapSettings()), "top": 0.05, "seed": 0}  # fmt: skip
-        for first in (0, 100):
-            about = {"facts": {**facts, "first": first, "last": first + 100}, "notes": {}}
-            tensors = {"gini": torch.from_numpy(gini[first : first + 100])}
-            save_tensors(folder / "saliency" / f"measures-{first:012d}.safetensors", tensors, about)
-    verdict = judged(tmp_path, test={"metric": "gini"})
-    assert verdict.word == "supported"
-    assert verdict.mean == pytest.approx(0.1, abs=0.005)
-    assert judged(tmp_path, test={"metric": "insertion"}).word == "no runs yet"
-
-
-def bench_rows(conv: float, scs: float, device: str) -> pd.DataFrame:
-    rows = []
-    for variant, ms in (("conv + relu + max", conv), ("scs + maxabs", scs)):
-        both = {
-            f"{what}_{name}": ms * f
-            for what in ("train", "eval")
-            for name, f in (("ms", 1), ("low", 0.95), ("high", 1.05))
-        }
-        rows.append({"architecture": "rohrer25k", "pixels": 32, "variant": variant, "engine": "eager",
-                     "layout": "nhwc", "batch": 128, "device": device, **both})  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def test_a_claim_about_speed_is_decided_by_the_benchmark_and_by_device(tmp_path):
-    entry = {"gated": False, "n": 1, "test": {"metric": "train_time", "rule": "superior", "epochs": None,
-             "bench": {"a": "scs + maxabs", "b": "conv + relu + max"}}}  # fmt: skip
-    slow, fast = bench_rows(10, 20, "cpu"), bench_rows(10, 5, "gpu")
-    assert judged(tmp_path, slow, **entry).word == "supported"
-    assert judged(tmp_path, fast, **entry).word == "not supported"
-    assert judged(tmp_path, pd.concat([slow, fast]), **entry).word == "depends on the device"
-    assert judged(tmp_path, **entry).word == "no runs yet"
-
-
-def test_the_tables_say_every_verdict_and_no_folder_of_this_machine(tmp_path):
-    planted(tmp_path / "runs", 3, 0.05)
-    verdict = judged(tmp_path / "runs")
-    paths = write_claims([verdict], tmp_path / "out", "A paper")
-    assert sorted(path.name for path in paths) == [
-        "claims-comparisons.csv", "claims-comparisons.md", "claims.csv", "claims.md"]  # fmt: skip
-    for path in paths:
-        assert str(tmp_path) not in path.read_text()
-    frame = verdict_frame([verdict])
-    read = pd.read_csv(paths[1])
-    assert read["verdict"].tolist() == frame["verdict"].tolist() == ["preliminary: leans yes"]
-    assert read["estimate"][0] == verdict.mean
-    assert set(read["runs"][0].split()) == {folder.name for folder in (tmp_path / "runs").iterdir()}
-
-
-def test_the_papers_own_difference_stands_beside_cells_of_its_recipe_alone(tmp_path):
-    # Table 1 and Table 6 both have these two cells of Rohrer100K: 80.32 - 64.96 and 83.47 - 73.07.
-    test = {"where": [{"arch": "rohrer100k"}], "b": {**RELU, "pooling": "maxabs"}, "epochs": None}
-    found = comparison_frame([judged(tmp_path, test=test)])
-    assert (found["paper_low"][0], found["paper_high"][0]) == pytest.approx((10.40, 15.36))
-    other = comparison_frame([judged(tmp_path, test={**test, "set": {"train.max_lr": 0.05}})])
-    assert math.isnan(other["paper_low"][0])
-
-
-def test_a_damaged_file_costs_its_own_comparison_alone_and_is_named(tmp_path):
-    planted(tmp_path, 6, -0.05)
-    planted(tmp_path, 6, 0.05, arch="rohrer47k")
-    name = cell(seed=3, arch="rohrer47k", train__epochs=EPOCHS).run_name
-    path = tmp_path / name / "history.jsonl"
-    path.write_text("{broken\n" + path.read_text())
-    verdict = judged(tmp_path, test={"where": ["two"]})
-    assert verdict.word == "not supported"
-    assert f"{name}/history.jsonl" in verdict.parts[1].lacking[0]
-    assert str(tmp_path) not in verdict.parts[1].lacking[0]
