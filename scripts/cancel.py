@@ -16,7 +16,6 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import run_command
-from scs_study.config.command_line import sweep_name
 from scs_study.launch.code_snapshot import cancel, submissions
 from scs_study.selection import chosen_study, refuse_match
 from scs_study.system.console import say
@@ -42,4 +41,4 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "status", flags=sweep_name(sys.argv))
+    run_command(main, "status")

@@ -17,7 +17,6 @@ environment.settle()
 from omegaconf import DictConfig
 
 from scs_study.command import FAILED, run_command
-from scs_study.config.command_line import sweep_name
 from scs_study.experiments.grid import with_parents
 from scs_study.launch.monitor import monitor_study
 from scs_study.launch.status import jobs_text, status_text
@@ -57,4 +56,4 @@ def of_sweep(name: str, url: str | None, runs: Path, wait: bool) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main, "status", flags={"--wait": "wait=true", **sweep_name(sys.argv)})
+    run_command(main, "status", flags={"--wait": "wait=true"})

@@ -30,7 +30,7 @@ from scs_study.analysis.sweep.publish import publish
 from scs_study.analysis.sweep.rows import rows_of
 from scs_study.config.schema import choice, whole
 from scs_study.experiments.grid import cell_overrides
-from scs_study.experiments.sweep.settings import Sweep, sweep_of
+from scs_study.experiments.sweep.settings import sweep_of
 from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 from scs_study.experiments.sweep.storage import check_command_line, check_settings, check_url, load
 from scs_study.launch.inline import run_inline
@@ -61,7 +61,7 @@ def main(config: DictConfig) -> int:
         raise ValueError("launch.side_by_side has no effect on a sweep: workers=N works on N trials, in a process each")
     if config.launch.get("budget") is not None:
         raise ValueError("launch.budget has no effect on a sweep: stop it when you like, the same command goes on")
-    folder = results_folder(config, f"{home(sweep)}/{name}")
+    folder = results_folder(config, f"sweep/{name}")
     unfinished = 0
     if workers:
         check_writable(context.runs)
@@ -94,11 +94,6 @@ def main(config: DictConfig) -> int:
         say(f"{words}: give the same command again to go on", error=True)
     failed = any(row.state == "failed" for row in rows_of(study.get_trials(deepcopy=False), sweep, context.runs))
     return FAILED if failed or unfinished else 0
-
-
-def home(sweep: Sweep) -> str:
-    """Return the folder of results that the sweep's own belongs to: those over p alone have one of their own."""
-    return "p_sweep" if list(sweep.space) == ["layer.p"] else "sweep"
 
 
 def compute(plan: SweepPlan, context: RunContext, size: PoolSize) -> None:

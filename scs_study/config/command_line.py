@@ -64,8 +64,3 @@ def help_text(about: str | None, config: str) -> str:
 
 def _written(value: object) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def sweep_name(arguments: Sequence[str]) -> dict[str, str]:
-    """Return, for `flags`, sweep_name=NAME for the p_sweep=NAME of when sweeps varied p alone."""
-    return {each: f"sweep_name={each.partition('=')[2]}" for each in arguments if each.startswith("p_sweep=")}

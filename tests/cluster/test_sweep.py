@@ -51,4 +51,4 @@ def test_a_sweep_on_the_cluster_goes_on_after_a_warning_and_is_found_by_its_name
     trials = waited.stdout.strip().splitlines()[-1]
     assert trials.startswith(f"{NAME}: trials: 3 complete"), waited.stdout
     assert trials.endswith("jobs: none")
-    assert "has no jobs in SLURM" in command("cancel.py", runs, f"p_sweep={NAME}").stdout
+    assert "has no jobs in SLURM" in command("cancel.py", runs, f"sweep_name={NAME}").stdout

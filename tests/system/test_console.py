@@ -163,7 +163,7 @@ def test_a_sweep_whose_reader_goes_away_finishes_its_trials(tmp_path: Path) -> N
         assert process.wait(TIMEOUT) == 0, error
     assert "Traceback" not in error
     assert "died" not in error
-    trials = (tmp_path / "results" / "p_sweep" / "s" / "trials.csv").read_text().splitlines()
+    trials = (tmp_path / "results" / "sweep" / "s" / "trials.csv").read_text().splitlines()
     assert len(trials) == 4
     assert len(states(tmp_path)) == 3
     assert set(states(tmp_path)) <= set(run_folder.FINAL_STATES)

@@ -13,7 +13,7 @@ from scs_study.experiments.sweep.settings import sweep_of
 from scs_study.experiments.sweep.storage import check_settings, load
 from scs_study.runs.archive import RECORDS, unpack
 
-PUBLISHED = sorted(path.parent for path in (PROJECT / "results/p_sweep").glob(f"*/{RECORDS}"))
+PUBLISHED = sorted(path.parent for path in (PROJECT / "results/sweep").glob(f"*/{RECORDS}"))
 
 
 def test_there_is_something_published() -> None:

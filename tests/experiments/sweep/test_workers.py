@@ -110,7 +110,7 @@ def test_two_workers_share_a_study_and_one_that_is_killed_costs_nothing(storage,
     assert (orphan / "history.jsonl").read_bytes().startswith(before)
     assert [start["restart"] for start in lines(orphan / "provenance.jsonl")] == [0, 1]
     # The cap holds over both workers, the repeated trial is no trial more, and every one has an end.
-    with (tmp_path / "results" / "p_sweep" / NAME / "trials.csv").open() as file:
+    with (tmp_path / "results" / "sweep" / NAME / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
     assert {row["state"] for row in rows} <= {"done", "pruned"}
