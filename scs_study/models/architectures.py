@@ -50,7 +50,7 @@ class Architecture:
     """How to build a network, and what the rest needs to know of it.
 
     build: called with num_classes and in_channels, by name, and with widths where it has such an argument.
-    image_sizes: the sizes in pixels it takes, () for any.
+    image_sizes: the sizes in pixels it takes, such as 32 or (48, 40), height and width; () for any.
     objective: what it is made for: a classifier, a generator and a discriminator (models/gan.py), or another's.
     frozen: whether it is a head on a frozen backbone (models/frozen.py), whose weights come from a file.
     draws_as: the architecture from which it differs in a part that draws nothing: all else starts from the same numbers
@@ -58,7 +58,7 @@ class Architecture:
     """
 
     build: Callable[..., nn.Module]
-    image_sizes: tuple[int, ...]
+    image_sizes: tuple[int | tuple[int, int], ...]
     objective: str = CLASSIFICATION
     frozen: bool = False
     draws_as: str | None = None

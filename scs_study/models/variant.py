@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scs_study.config.identity import check_code
+from scs_study.config.images import size_words
 from scs_study.config.schema import ADVERSARIAL, CHECKPOINT, CLASSIFICATION, OWN, CellConfig, LayerConfig, choice
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
@@ -35,7 +36,7 @@ def check_cell(cell: CellConfig) -> None:
         kind = MADE_FOR.get(built.objective, "made for another objective")
         raise ValueError(f"objective={cell.objective}: {cell.arch} is {kind}; choose objective={built.objective}")
     if built.image_sizes and data.image_size not in built.image_sizes:
-        sizes = ", ".join(str(size) for size in built.image_sizes)
+        sizes = ", ".join(size_words(size) for size in built.image_sizes)
         raise ValueError(f"data.image_size={data.size_words}: {cell.arch} takes images of {sizes} pixels only")
     if built.frozen:
         if not CHECKPOINT.fullmatch(cell.init):

@@ -24,7 +24,7 @@ def plain(num_classes, in_channels):
 def halves(num_classes, in_channels):
     return nn.Sequential(nn.Conv2d(in_channels, 1, 2, 2))
 
-LARGE = Architecture(plain, (48,))
+LARGE = Architecture(plain, (48, (48, 40)))
 HALVES = Architecture(halves, (), objective="denoising")
 NUMBER = 3
 """
@@ -56,7 +56,7 @@ def test_a_function_takes_images_of_any_size() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_an_architecture_says_which_sizes_it_takes() -> None:
     check_cell(cell_of("LARGE", 48))
-    with pytest.raises(ValueError, match=r"data\.image_size=32: large takes images of 48 pixels only"):
+    with pytest.raises(ValueError, match=r"data\.image_size=32: large takes images of 48, 48x40 pixels only"):
         check_cell(cell_of("LARGE"))
 
 
