@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -50,13 +51,22 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
     return LambdaLR(optimizer, lr_lambda=_constant)
 
 
-@functools.cache
+_BUILDING = threading.Lock()
+
+
 def rates(recipe: TrainConfig, steps_per_epoch: int) -> Tensor:
     """Return the learning rate, and Adam's beta1 or SGD's momentum, of every step: float64 (steps + 1, 2), on the CPU.
 
     Row k holds what torch's own scheduler has set after k steps; it is asked once, step by step (15 us each), so that
     no formula of it is written down twice. The last row is what it leaves behind.
+    Of cells side by side the first one builds it, and the others wait.
     """
+    with _BUILDING:
+        return _rates(recipe, steps_per_epoch)
+
+
+@functools.cache
+def _rates(recipe: TrainConfig, steps_per_epoch: int) -> Tensor:
     optimizer = make_optimizer(nn.Linear(1, 1), recipe)
     scheduler = make_scheduler(optimizer, recipe, steps_per_epoch)
     optimizer.step()  # has nothing to do; a scheduler warns where no step came before it
