@@ -8,7 +8,7 @@ hand-made loop would be in the way: torch.compile (which fuses better), vmap and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -152,3 +152,24 @@ def _sum_to_scale(values: Tensor, scale: Tensor) -> Tensor:
 def _sum_to_kernels(values: Tensor) -> Tensor:
     """Return values (B, ..., H, W) summed over batch and place: (..., 1, 1)."""
     return values.sum((0, -2, -1)).unsqueeze(-1).unsqueeze(-1)
+
+
+def again(
+    tensors: tuple[Exponent, ...], wanted: tuple[bool, ...], grad: Tensor, plain: Callable[..., Tensor]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients by torch's operations, from the inputs alone so that they can be differentiated again."""
+    create = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = plain(*tensors)
+    inputs = [tensor for tensor, wants in zip(tensors, wanted, strict=True) if wants]
+    found = iter(torch.autograd.grad(y, inputs, grad, create_graph=create, allow_unused=True))  # type: ignore[arg-type]
+    return tuple(next(found) if wants else None for wants in wanted)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor is numbers in memory, not one of a batch of which only vmap knows."""
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scs_study.layers import cpu
 from scs_study.layers.autograd import Exponent, signed_power
-from scs_study.layers.kernels import fused
+from scs_study.layers.kernels import layer as gpu
 from scs_study.layers.sizes import Geometry, Size, pair
 from scs_study.system import arguments
 
@@ -102,10 +102,6 @@ def _cosine_power(
     where = geometry.stride, geometry.padding, geometry.dilation
     z = F.conv2d(x, unit_kernels(weight), None, *where, groups)
     work, result = work_dtype(x, weight), torch.promote_types(x.dtype, weight.dtype)
-    if groups == 1 and fused.usable(z) and fused.usable(x) and isinstance(q, Tensor):
-        energy = box_sum(fused.channel_energy(x), kernel, *where)
-        y = fused.cosine_power(z, energy, _exponents(p, z), q.float().reshape(()), eps)
-        return _pooled(y.to(result), pool)
     energy = box_sum(group_energy(x.to(work), groups), kernel, *where)
     q = q.to(work).reshape(()) if isinstance(q, Tensor) else q
     scale = ((energy + eps).sqrt() + q).reciprocal()
@@ -138,8 +134,6 @@ def _dot_power(
     z = F.conv2d(x, weight, None, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
     work = work_dtype(x, weight)
     result = torch.promote_types(x.dtype, weight.dtype)
-    if fused.usable(z):
-        return _pooled(fused.dot_power(z, _exponents(p, z), geometry.eps).to(result), pool)
     return signed_power(_pooled(z.to(work), pool), None, _exponent(p, work), geometry.eps).to(result)
 
 
@@ -162,17 +156,18 @@ def _computed(
     pool: Pool | None,
     least: float | None,
 ) -> Tensor:
-    """Return the pooled layer: by the CPU's compiled loops where they take it, else by `plain`.
+    """Return the pooled layer: by a CPU's compiled loops or a GPU's kernels where they take it, else by `plain`.
 
-    A depthwise layer's pool comes after its power, as it does in `plain`.
+    A depthwise layer's pool comes after its power, as it does in `plain`, and so does one that neither takes in.
     """
     after = pool if geometry.groups > 1 and least is not None else None
     window = cpu.window_of(None if after else pool)
-    if window is not None:
-        alone = functools.partial(plain, geometry=geometry, pool=None if after else pool)
-        settings = cpu.Settings(geometry, window, least, alone)
-        if cpu.takes(x, weight, p, q, settings):
-            return _pooled(cpu.power(x, weight, p, q, settings), after)
+    alone = functools.partial(plain, geometry=geometry, pool=None if after or window is None else pool)
+    settings = cpu.Settings(geometry, window or cpu.NO_WINDOW, least, alone)
+    if gpu.takes(x, weight, settings):
+        return _pooled(gpu.power(x, weight, p, q, settings), after if window else pool)
+    if window and cpu.takes(x, weight, p, q, settings):
+        return _pooled(cpu.power(x, weight, p, q, settings), after)
     return plain(x, weight, p, q, geometry=geometry, pool=pool)
 
 
@@ -182,8 +177,6 @@ def _pooled(y: Tensor, pool: Pool | None) -> Tensor:
 
 def unit_kernels(weight: Tensor) -> Tensor:
     """Return the kernels (O, C, kh, kw) scaled to length 1, in their own dtype; a kernel of zeros stays zero."""
-    if weight.dtype == torch.float32 and fused.usable(weight):
-        return fused.unit_kernels(weight, MIN_KERNEL_NORM)
     wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
     length = wide.square().sum((1, 2, 3), keepdim=True).clamp_min(MIN_KERNEL_NORM**2).sqrt()
     return (wide / length).to(weight.dtype)
@@ -262,9 +255,3 @@ def check_operands(x: Tensor, weight: Tensor, p: Tensor | float, groups: int, ep
 
 def _exponent(p: Tensor | float, dtype: torch.dtype) -> Tensor | float:
     return p.to(dtype).reshape(-1) if isinstance(p, Tensor) else p
-
-
-def _exponents(p: Tensor | float, z: Tensor) -> Tensor:
-    if isinstance(p, Tensor):
-        return p.float().reshape(-1).expand(z.shape[1])
-    return torch.full((z.shape[1],), p, device=z.device)

@@ -20,6 +20,7 @@ P_SCALE_MAR2022 = 5.0  # p = exp(raw_p / 5)
 Q_INIT = 1e-3
 Q_INIT_MAR2022 = math.exp(-1)
 Q_SCALE_MAR2022 = 0.3  # q = exp(-raw_q / 0.3)
+Bound = tuple[Tensor, float | None, float | None]
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -98,11 +99,15 @@ class _Sharpened2d(nn.Module):
         else:
             self.raw_p.fill_(self.fixed_p)
 
+    def bounds(self) -> list[Bound]:
+        """Return what `project_` clamps: parameters, and what each is at least and at most, None for no bound."""
+        return [(self.raw_p, P_MIN, None)] if self.fixed_p is None else []
+
     @torch.no_grad()
     def project_(self) -> None:
         """Clamp a learned exponent to at least 0.1, in place. Call it after each optimizer step."""
-        if self.fixed_p is None:
-            self.raw_p.clamp_(min=P_MIN)
+        for parameter, low, high in self.bounds():
+            parameter.clamp_(low, high)
 
     def _pad(self, x: Tensor) -> tuple[Tensor, Padding]:
         """Return x and the padding still to apply: the modes other than zeros become part of x."""
@@ -219,13 +224,13 @@ class SharpenedCosineSimilarity2d(_Sharpened2d):
             self.raw_p.log_().mul_(P_SCALE_MAR2022)
             self.raw_q.fill_(-Q_SCALE_MAR2022 * math.log(Q_INIT_MAR2022))
 
-    @torch.no_grad()
-    def project_(self) -> None:
-        """Clamp weight to +-w_max and a learned exponent to at least 0.1, in place; nothing for mar2022."""
-        if self.parameterisation == "may2022":
-            super().project_()
-            if self.w_max is not None:
-                self.weight.clamp_(-self.w_max, self.w_max)
+    def bounds(self) -> list[Bound]:
+        """Return what `project_` clamps: weight to +-w_max and a learned exponent to at least 0.1; nothing for
+        mar2022.
+        """
+        if self.parameterisation != "may2022":
+            return []
+        return super().bounds() + ([] if self.w_max is None else [(self.weight, -self.w_max, self.w_max)])
 
     def _power(self, x: Tensor, padding: Padding) -> Tensor:
         return cosine_power(

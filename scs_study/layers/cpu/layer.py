@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from scs_study.layers.autograd import again, is_plain
 from scs_study.layers.cpu import passes
 from scs_study.layers.cpu.settings import Settings
 
@@ -55,8 +55,8 @@ class _Layer(Function):
         wanted = ctx.needs_input_grad[:4]
         if grad is None:
             return (None,) * 6
-        if torch.is_grad_enabled() or not _is_plain(grad):
-            return *_again((x, weight, p, q), wanted, grad, ctx.settings.plain), None, None
+        if torch.is_grad_enabled() or not is_plain(grad):
+            return *again((x, weight, p, q), wanted, grad, ctx.settings.plain), None, None
         return *passes.backward(grad, x, weight, p, q, tuple(kept), wanted, ctx.settings), None, None
 
     @staticmethod
@@ -66,26 +66,5 @@ class _Layer(Function):
         return (y, *(y.new_empty(0) for _ in range(KEPT))), (0, *(None for _ in range(KEPT)))
 
 
-def _again(
-    tensors: tuple[Tensor, ...], wanted: tuple[bool, ...], grad: Tensor, plain: Callable[..., Tensor]
-) -> tuple[Tensor | None, ...]:
-    """The gradients by torch's operations, from the inputs alone so that they can be differentiated again."""
-    create = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y = plain(*tensors)
-    inputs = [tensor for tensor, wants in zip(tensors, wanted, strict=True) if wants]
-    found = iter(torch.autograd.grad(y, inputs, grad, create_graph=create, allow_unused=True))
-    return tuple(next(found) if wants else None for wants in wanted)
-
-
 def _is_channels_last(maps: Tensor) -> bool:
     return maps.stride(1) == 1 and maps.is_contiguous(memory_format=torch.channels_last) and maps[0, 0].numel() > 1
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is numbers in memory, not one of a batch of which only vmap knows."""
-    try:
-        tensor.numpy()
-    except RuntimeError:
-        return False
-    return True

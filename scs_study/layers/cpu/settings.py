@@ -64,8 +64,9 @@ class Settings:
 
     def outputs(self, x: Tensor, weight: Tensor) -> Sides:
         """Return height and width of the convolution's result."""
-        axes = zip(x.shape[2:], weight.shape[2:], self.geometry.stride, self.geometry.padding, strict=True)
-        height, width = ((size + 2 * padding - kernel) // stride + 1 for size, kernel, stride, padding in axes)
+        geometry = self.geometry
+        axes = zip(x.shape[2:], weight.shape[2:], geometry.stride, geometry.padding, geometry.dilation, strict=True)
+        height, width = ((size + 2 * pad - step * (k - 1) - 1) // stride + 1 for size, k, stride, pad, step in axes)
         return height, width
 
 

@@ -46,9 +46,9 @@ def triton_starts(device: torch.device) -> bool:
 
 def _probe(device: torch.device) -> None:
     """Raise what Triton raises, or ArithmeticError, unless one kernel gives on `device` what it is for."""
-    from scs_study.layers.kernels import triton as kernels
+    from scs_study.layers.kernels import layer_kernels as kernels
 
-    x, energy = torch.full((1, 2), 3.0, device=device), torch.zeros(1, device=device)
-    launch(kernels.energy_forward, 1, device, x, energy, 1, columns=2, ROWS=1, COLUMNS=2)
-    if energy.item() != 18.0:
-        raise ArithmeticError(f"a sum of squares came out as {energy.item()}, not 18")
+    weight, unit, length = torch.full((1, 2), 3.0, device=device), *torch.zeros(2, 1, 2, device=device).unbind()
+    launch(kernels.unit_forward, 1, device, weight, unit, length, columns=2, least=1.0, COLUMNS=2)
+    if not 4.2 < length[0, 0].item() < 4.3:
+        raise ArithmeticError(f"the length of (3, 3) came out as {length[0, 0].item()}")

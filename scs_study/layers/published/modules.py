@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scs_study.layers.functional import Padding
-from scs_study.layers.modules import PADDING_MODES
+from scs_study.layers.modules import PADDING_MODES, Bound
 from scs_study.layers.published.forms import Form
 from scs_study.layers.published.functional import Effective, Window, published_similarity
 from scs_study.layers.published.parts import STARTS
@@ -111,14 +111,21 @@ class FormModule(nn.Module):
         else:
             self.form.p.draw_(raw_p)
 
+    def bounds(self) -> list[Bound]:
+        """Return what `project_` clamps: parameters, and what each is at least and at most, None for no bound."""
+        found: list[Bound] = []
+        if self.form.w_max is not None:
+            found.append((self.weight, -self.form.w_max, self.form.w_max))
+        published = "exponent" not in self.form.hazards  # a bound of the safe form alone otherwise
+        if self.form.p_min is not None and self.fixed_p is None and self.raw_p is not None and (self.safe or published):
+            found.append((self.raw_p, self.form.p_min, None))
+        return found
+
     @torch.no_grad()
     def project_(self) -> None:
         """Clamp the parameters to the form's bounds, in place; nothing for most forms. Call it after each step."""
-        if self.form.w_max is not None:
-            self.weight.clamp_(-self.form.w_max, self.form.w_max)
-        published = "exponent" not in self.form.hazards  # a bound of the safe form alone otherwise
-        if self.form.p_min is not None and self.fixed_p is None and self.raw_p is not None and (self.safe or published):
-            self.raw_p.clamp_(min=self.form.p_min)
+        for parameter, low, high in self.bounds():
+            parameter.clamp_(low, high)
 
     def _numbers(self) -> Effective:
         """Return what the formula sees; not safe, forward itself clamps what the published one clamps."""
