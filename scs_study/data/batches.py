@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scs_study.config.schema import DataConfig, TrainConfig
+from scs_study.data import fused_batch
 from scs_study.data.affine import draw_affine, seen_through
 from scs_study.data.image_set import ImageSet
 from scs_study.data.mixing import draw_mixing, mixed
@@ -81,6 +82,7 @@ class Batches:
         runs = padded.numel() // self._channels - (self._width - 1)
         self._runs = padded.flatten().as_strided((runs, self._width * self._channels), (self._channels, 1))
         self._rows = torch.arange(self._height, device=self.device) * self._wide
+        self._places = torch.arange(batch_size, device=self.device)
         self._train_labels = images.train_labels
         self._test_images = images.test_images.to(self.device)
         self._test_labels = images.test_labels.to(self.device)
@@ -168,6 +170,18 @@ class Batches:
         assert self.data.num_classes is not None
         x, shares = mixed(x, y, rows["mixing"], self.data.num_classes)
         return x.contiguous(memory_format=torch.channels_last), shares
+
+    def at(self, shown: Mapping[str, Tensor], step: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Return images and labels, as `train` gives them, of a step of what a plan has `shown`, `size` of them.
+
+        step: its number in the epoch, int64 (1,), on the device: nothing waits for it.
+        """
+        plain = shown.keys() == {"labels", "starts", "mirrored"} and self.data.size == (self._height, self._width)
+        if plain and fused_batch.usable(self._runs):
+            rows, sides = (self.batch_size, size), (self._channels, self._height, self._width)
+            return fused_batch.training_batch(self._runs, shown, step, rows, sides, self._wide, self.data.flip)
+        entries = step * self.batch_size + self._places[:size]
+        return self.batch({name: values.index_select(0, entries) for name, values in shown.items()})
 
     def _cropped(self, starts: Tensor, mirrored: Tensor) -> Tensor:
         """The crops, uint8 (B, H, W, C), of a plan's `starts` (B,) and `mirrored` (B, 1, 1, 1)."""

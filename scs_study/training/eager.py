@@ -96,13 +96,10 @@ class EagerEngine:
         for name, phase in self.state.phases.items():
             found |= self.objective.gradients(name, self._networks, x, y)
             with torch.no_grad():
-                norms.append(torch.stack(torch._foreach_norm([_gradient(w) for w in phase.weights])))
-                self._update(phase)
+                norms.append(gradient_norms(phase))
+                phase.optimizer.step()
                 phase.project()
         return found, norms[0] if len(norms) == 1 else torch.cat(norms)
-
-    def _update(self, phase: Phase) -> None:
-        phase.optimizer.step()
 
     @torch.no_grad()
     def _weight_norms(self) -> Tensor:
@@ -123,6 +120,16 @@ class EagerEngine:
         """Wait until every kernel that this engine has started has ended, but not for runs beside this one."""
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()
+
+
+def gradient_norms(phase: Phase) -> Tensor:
+    """Return the L2 norms of the gradients to the layers' weights, (L,)."""
+    return torch.stack(torch._foreach_norm([_gradient(weight) for weight in phase.weights]))
+
+
+def weight_norms(phase: Phase) -> Tensor:
+    """Return the L2 norms of the layers' weights, (L,)."""
+    return torch.stack(torch._foreach_norm(phase.weights))
 
 
 def _gradient(weight: Tensor) -> Tensor:

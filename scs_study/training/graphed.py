@@ -19,7 +19,7 @@ from scs_study.config.schema import TrainConfig
 from scs_study.data import Batches, Plan
 from scs_study.system.randomness import moved, states
 from scs_study.training.cuda_stream import on_own_stream, own_stream
-from scs_study.training.eager import CHECK_EVERY, EagerEngine, Stopped
+from scs_study.training.eager import CHECK_EVERY, EagerEngine, Stopped, gradient_norms, weight_norms
 from scs_study.training.flat import FlatOptimizer
 from scs_study.training.objectives import Objective
 from scs_study.training.optimizer import put_at, rates
@@ -115,9 +115,12 @@ class GraphedEngine(EagerEngine):
         super().__init__(objective, state, batches, recipe, device)
         self._table = rates(recipe, batches.steps)
         self._flat = {id(phase): FlatOptimizer(phase.optimizer, recipe, self._table) for phase in state.phases.values()}
+        self._fused = {
+            id(phase): self._flat[id(phase)].fuse(phase.weights, phase.bounds()) for phase in state.phases.values()
+        }
         self._log = self.new_log()
-        self._epoch_step, self._run_step = torch.zeros(2, 1, dtype=torch.int64, device=device).unbind()
-        self._places = torch.arange(batches.batch_size, device=device)
+        self._numbers = torch.zeros(2, 1, dtype=torch.int64, device=device)
+        self._epoch_step, self._run_step = self._numbers.unbind()
         self._plan: dict[str, Tensor] = {}
         self._totals = objective.totals(device)
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
@@ -165,22 +168,32 @@ class GraphedEngine(EagerEngine):
         for flat in self._flat.values():
             flat.take_over()
 
-    def _update(self, phase: Phase) -> None:
-        self._flat[id(phase)].step(self._run_step)
-
     def _next_step(self, size: int) -> None:
         """Do one step of the run on the next `size` images of the plan. Nothing here waits for the device."""
-        entries = self._epoch_step * self.batches.batch_size + self._places[:size]
-        rows = {name: values.index_select(0, entries) for name, values in self._plan.items()}
-        found, gradient_norm = self._step(*self.batches.batch(rows))
+        x, y = self.batches.at(self._plan, self._epoch_step, size)
+        first_layer = 0
+        for name, phase in self.state.phases.items():
+            found = self.objective.gradients(name, self._networks, x, y)
+            with torch.no_grad():
+                self._update(phase, first_layer)
+                for metric, value in found.items():
+                    self._log.metrics[metric].index_copy_(0, self._epoch_step, value.unsqueeze(0))
+            first_layer += len(phase.weights)
         with torch.no_grad():
-            log = self._log
-            columns = [(log.metrics[name], value) for name, value in found.items()]
-            columns += [(log.gradient_norm, gradient_norm), (log.weight_norm, self._weight_norms())]
-            for column, value in columns:
-                column.index_copy_(0, self._epoch_step, value.unsqueeze(0))
-            self._epoch_step += 1
-            self._run_step += 1
+            self._numbers += 1
+
+    def _update(self, phase: Phase, first_layer: int) -> None:
+        """Make the phase's step, and log the norms of its layers from column `first_layer` on."""
+        log, fused = self._log, self._fused[id(phase)]
+        if fused is not None:
+            fused.step(self._run_step)
+            fused.log_norms(self._epoch_step, log.gradient_norm, log.weight_norm, first_layer)
+            return
+        columns = slice(first_layer, first_layer + len(phase.weights))
+        log.gradient_norm[:, columns].index_copy_(0, self._epoch_step, gradient_norms(phase).unsqueeze(0))
+        self._flat[id(phase)].step(self._run_step)
+        phase.project()
+        log.weight_norm[:, columns].index_copy_(0, self._epoch_step, weight_norms(phase).unsqueeze(0))
 
     def _end(self, log: StepLog, first: int) -> None:
         done = log.done

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from scs_study.config.schema import TrainConfig
+from scs_study.layers.modules import Bound
 from scs_study.models import layer_paths
 from scs_study.training.optimizer import make_optimizer, make_scheduler
 
@@ -38,6 +39,14 @@ class Phase:
         """Clamp what the layers clamp, in place."""
         for module in self._projected:
             module.project_()
+
+    def bounds(self) -> list[Bound] | None:
+        """Return what `project` clamps: parameters, and what each is at least and at most; None where a layer does not
+        say.
+        """
+        if not all(_says_its_bounds(type(module)) for module in self._projected):
+            return None
+        return [bound for module in self._projected for bound in module.bounds()]  # type: ignore[attr-defined]
 
 
 @dataclass
@@ -102,6 +111,12 @@ def train_state(networks: Mapping[str, nn.Module], recipe: TrainConfig, steps_pe
         optimizer = make_optimizer(network, recipe)
         phases[name] = Phase(network, optimizer, make_scheduler(optimizer, recipe, steps_per_epoch))
     return TrainState(phases)
+
+
+def _says_its_bounds(kind: type) -> bool:
+    """Whether a layer has bounds that speak of its own project_, not of that of a class it is derived from."""
+    first = next(each for each in kind.__mro__ if {"bounds", "project_"} & vars(each).keys())
+    return "bounds" in vars(first)
 
 
 def _weight(network: nn.Module, path: str) -> Tensor:

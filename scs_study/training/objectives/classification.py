@@ -15,6 +15,7 @@ from scs_study.config.schema import CellConfig
 from scs_study.data import Batches, ImageSet
 from scs_study.models import build_variant
 from scs_study.models.pool_fusion import fuse_pools
+from scs_study.training.objectives import fused_loss
 from scs_study.training.precision import numerics
 from scs_study.training.step_log import CLASSIFIED, StepLog
 
@@ -44,6 +45,8 @@ class Classification:
         network = networks[phase]
         with numerics(self.recipe.numerics, x.device):
             output = network(x)
+            if y.dim() == 1 and fused_loss.usable(output):
+                return self._fused(network, output, y)
             loss = cross_entropy(output, y, label_smoothing=self.recipe.label_smoothing)
         for parameter in network.parameters():
             parameter.grad = None
@@ -51,6 +54,13 @@ class Classification:
         with torch.no_grad():
             most = y if y.dim() == 1 else y.argmax(1)  # of a mixed image, the class with the larger share
             return {"loss": loss.detach(), "correct": (output.argmax(1) == most).sum()}
+
+    def _fused(self, network: nn.Module, output: Tensor, y: Tensor) -> Mapping[str, Tensor]:
+        for parameter in network.parameters():
+            parameter.grad = None
+        loss, correct, grad = fused_loss.cross_entropy(output.detach(), y, self.recipe.label_smoothing)
+        output.backward(grad)  # type: ignore[no-untyped-call]
+        return {"loss": loss, "correct": correct}
 
     def totals(self, device: torch.device) -> dict[str, Tensor]:
         """Return the sums of loss and of images classified rightly."""
