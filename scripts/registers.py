@@ -1,4 +1,6 @@
-"""Prints registers and spills of the Triton kernels of a step, compiled for sm_90 where no GPU need be."""
+"""Prints registers and spills of the Triton kernels of a step, compiled for sm_90, and how many kernels the step
+starts, where no GPU need be.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,14 @@ def main() -> int:
     from tabulate import tabulate
 
     from scs_study.benchmark.registers import registers
+    from scs_study.benchmark.step_kernels import step_kernels
 
-    rows = registers(cells)
-    say(tabulate([asdict(row) for row in rows], "keys"))
+    traces = {cell.arch: step_kernels(cell) for cell in cells}
+    say(tabulate([asdict(row) for row in registers(traces)], "keys"))
+    counts = [
+        {"arch": arch, "kernels": len(each.kernels), "Triton's": len(each.starts)} for arch, each in traces.items()
+    ]
+    say("\nof one training step, engine=graphed:\n" + tabulate(counts, "keys"))
     return 0
 
 

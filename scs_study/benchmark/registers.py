@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from scs_study.config.schema import DRAWN, CellConfig
-from scs_study.layers import cpu
-from scs_study.layers.kernels import fused
+from scs_study.benchmark.step_kernels import Start, Trace
 from scs_study.layers.kernels.start import HAVE_TRITON
-from scs_study.models import build_variant
-from scs_study.models.initialization import draw
-from scs_study.models.pool_fusion import fuse_pools
-from scs_study.training import fused_adam
 
 CAPABILITY = 90
 """Of the compiled code: sm_90, an H100 or H200."""
 _FOUND = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
-_TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.int64: "*i64"}
+_TYPES = {
+    torch.float32: "*fp32",
+    torch.bfloat16: "*bf16",
+    torch.float16: "*fp16",
+    torch.int64: "*i64",
+    torch.int32: "*i32",
+    torch.uint8: "*u8",
+}
 
 
 @dataclass(frozen=True)
@@ -42,73 +42,23 @@ class RegisterRow:
     spill_loads: int
 
 
-@dataclass(frozen=True)
-class Start:
-    """A kernel that would have been started, and with what."""
-
-    kernel: Any
-    programs: int
-    arguments: tuple[Any, ...]
-    constants: dict[str, Any]
-
-
-def registers(cells: Sequence[CellConfig], batch: int = 128) -> list[RegisterRow]:
-    """Return a row for every different kernel in a step (forward and backward) of the cells' networks.
+def registers(traces: Mapping[str, Trace]) -> list[RegisterRow]:
+    """Return a row for every different kernel of Triton's in training steps, traced for each architecture.
 
     Raises ValueError where there is no Triton to compile them.
     """
     if not HAVE_TRITON:
         raise ValueError("torch comes without Triton on this system, which compiles the kernels")
-    rows = []
-    for cell in cells:
-        seen = set()
-        for start in starts_of(cell, batch):
-            row = _row(cell.arch, start)
-            if row not in seen:
-                seen.add(row)
-                rows.append(row)
-    return rows
-
-
-def starts_of(cell: CellConfig, batch: int) -> list[Start]:
-    """Return the starts of Triton kernels in a step of the cell's network, as on a GPU; nothing is computed by them."""
-    found: list[Start] = []
-    with _recorded(found):
-        network = fuse_pools(build_variant(cell, draw(cell.arch, 0, DRAWN[0], cell.data.ends)))
-        network.to(memory_format=torch.channels_last)
-        images = torch.zeros(batch, cell.data.channels, *cell.data.size).contiguous(memory_format=torch.channels_last)
-        network(images).sum().backward()
-        state = torch.zeros(3, sum(parameter.numel() for parameter in network.parameters()))
-        rates, at = torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64)
-        fused_adam.adam(state[0], state[0], state[1], state[2], rates, at, 0.999, 1e-8, 0.0)
-    return found
-
-
-@contextlib.contextmanager
-def _recorded(found: list[Start]) -> Iterator[None]:
-    def record(kernel: Any, programs: int, device: torch.device, *arguments: Any, **constants: Any) -> None:
-        found.append(Start(kernel, programs, arguments, constants))
-
-    others = [(fused, "launch", record), (fused_adam, "launch", record), (fused, "usable", lambda x: True)]
-    before = [(module, name, getattr(module, name)) for module, name, _ in others]
-    cpu.choose("plain")  # the CPU's own loops would come first
-    try:
-        for module, name, other in others:
-            setattr(module, name, other)
-        yield
-    finally:
-        for module, name, own in before:
-            setattr(module, name, own)
-        cpu.choose(cpu.KERNELS[0])
+    rows = [_row(arch, start) for arch, trace in traces.items() for start in trace.starts]
+    return list(dict.fromkeys(rows))
 
 
 def _row(arch: str, start: Start) -> RegisterRow:
     registers, stack, stores, loads = _compiled(start)
     constants = {**dict(zip(start.kernel.arg_names, start.arguments, strict=False)), **start.constants}
-    tile = "x".join(str(constants[name]) for name in ("ROWS", "COLUMNS", "BLOCK") if name in constants)
+    tile = "x".join(str(constants[name]) for name in ("ROWS", "COLUMNS", "BLOCK", "SLOTS") if name in constants)
     columns = int(constants.get("columns", 0))
-    name = str(start.kernel.fn.__name__)
-    return RegisterRow(arch, name, columns, tile, start.programs, registers, stack, stores, loads)
+    return RegisterRow(arch, start.name, columns, tile, start.programs, registers, stack, stores, loads)
 
 
 def _compiled(start: Start) -> tuple[int, int, int, int]:
