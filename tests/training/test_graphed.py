@@ -6,6 +6,7 @@ import contextlib
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scs_study.config.schema import CellConfig
 from scs_study.data import ImageSet, load_images
+from scs_study.layers import SharpenedCosineSimilarity2d
 from scs_study.models.initialization import InitialWeights, draw
 from scs_study.system import files
 from scs_study.system.tensors import load_tensors
-from scs_study.training import fused_adam, graphed
+from scs_study.training import graphed, optimizer
 from scs_study.training import run_dir as run_folder
 from scs_study.training.eager import CHECK_EVERY
 from scs_study.training.flat import SLOT
@@ -307,24 +309,30 @@ def test_the_state_in_a_checkpoint_has_the_eager_engines_layout(images: ImageSet
     assert found[0] == found[1]
 
 
-def test_on_cuda_the_flat_optimizers_step_is_the_fused_one(
-    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The operator with a stand-in that does what it says: it gets what it needs, and nothing is done twice."""
+def test_threads_that_need_the_same_rates_build_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
 
-    def stand_in(
-        values: Any, gradient: Any, first: Any, second: Any, factors: Any, at: Any, beta2: float, eps: float, wd: float
-    ) -> None:
-        blend, rate, root = factors[int(at)]
-        gradient = gradient + wd * values
-        first.lerp_(gradient, blend)
-        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        values.add_(rate * first / (second.sqrt() / root + eps))
+    def slow(*arguments: Any) -> Any:
+        built.append(arguments)
+        return make_scheduler(*arguments)
 
-    which = cell("conv", train__weight_decay=1e-3)
-    expected = run(tmp_path / "plain", which, images, settings=GRAPHED)
-    monkeypatch.setattr(fused_adam, "usable", lambda values: True)
-    monkeypatch.setattr(fused_adam, "adam", stand_in)
-    assert run(tmp_path / "fused", which, images, settings=GRAPHED)["final_test_loss"] == pytest.approx(
-        expected["final_test_loss"], rel=1e-4
-    )
+    monkeypatch.setattr(optimizer, "make_scheduler", slow)
+    recipe = cell(epochs=7).train
+    with ThreadPoolExecutor(4) as threads:
+        tables = list(threads.map(lambda _: rates(recipe, 5), range(4)))
+    assert len(built) == 1
+    assert all(table is tables[0] for table in tables)
+
+
+def test_clamps_that_a_layer_does_not_describe_are_left_to_it(images: ImageSet) -> None:
+    """A class of somebody's own may clamp in another way than the one it is derived from."""
+
+    class Own(SharpenedCosineSimilarity2d):
+        def project_(self) -> None:
+            self.weight.data.round_()
+
+    phase = engine_of(cell("scs"), images).state.phases["network"]
+    weights = {id(parameter): (low, high) for parameter, low, high in phase.bounds() or []}
+    assert weights[id(phase.weights[0])] == (-1.0, 1.0)
+    network = torch.nn.Sequential(Own(3, 4, 3), SharpenedCosineSimilarity2d(4, 2, 3))
+    assert replace(phase, network=network).bounds() is None
