@@ -170,7 +170,7 @@ def _computed(
     window = cpu.window_of(None if after else pool)
     if window is not None:
         alone = functools.partial(plain, geometry=geometry, pool=None if after else pool)
-        settings = cpu.Settings(geometry, window, least, alone)
+        settings = cpu.Settings(geometry, window, least, alone, cpu.products())
         if cpu.takes(x, weight, p, q, settings):
             return _pooled(cpu.power(x, weight, p, q, settings), after)
     return plain(x, weight, p, q, geometry=geometry, pool=pool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,7 +55,7 @@ class _Layer(Function):
         if grad is None:
             return (None,) * 6
         if torch.is_grad_enabled() or not _is_plain(grad):
-            return *_again((x, weight, p, q), wanted, grad, ctx.settings.plain), None, None
+            return *_again((x, weight, p, q), wanted, grad, ctx.settings), None, None
         return *passes.backward(grad, x, weight, p, q, tuple(kept), wanted, ctx.settings), None, None
 
     @staticmethod
@@ -67,12 +66,13 @@ class _Layer(Function):
 
 
 def _again(
-    tensors: tuple[Tensor, ...], wanted: tuple[bool, ...], grad: Tensor, plain: Callable[..., Tensor]
+    tensors: tuple[Tensor, ...], wanted: tuple[bool, ...], grad: Tensor, settings: Settings
 ) -> tuple[Tensor | None, ...]:
     """The gradients by torch's operations, from the inputs alone so that they can be differentiated again."""
     create = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y = plain(*tensors)
+    reduced = settings.products != torch.float32
+    with torch.enable_grad(), torch.autocast("cpu", settings.products if reduced else None, reduced):
+        y = settings.plain(*tensors)
     inputs = [tensor for tensor, wants in zip(tensors, wanted, strict=True) if wants]
     found = iter(torch.autograd.grad(y, inputs, grad, create_graph=create, allow_unused=True))
     return tuple(next(found) if wants else None for wants in wanted)

@@ -36,6 +36,7 @@ def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings,
     x, (unit, length) = _channels_last(x), _unit_kernels(loops, weight, settings)
     height, width = settings.outputs(x, weight)
     rows, columns = window.counts((height, width))
+    operand = unit.to(settings.products)
     batch, kernels = x.shape[0], weight.shape[0]
     y = _maps(batch, kernels, rows, columns)
     c = _maps(batch, kernels, rows, columns) if keep else _empty((0,))
@@ -58,8 +59,9 @@ def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings,
         )
 
     for piece in pieces(batch, kernels * height * width, PIECE):
-        z = torch.conv2d(x[piece], unit, None, geometry.stride, geometry.padding, 1, geometry.groups)
-        in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z))))
+        seen = x[piece].to(settings.products)
+        z = torch.conv2d(seen, operand, None, geometry.stride, geometry.padding, 1, geometry.groups)
+        in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z.float()))))
     return y, r, c, at, unit if keep and settings.least is not None else _empty((0,)), length
 
 
@@ -72,6 +74,7 @@ def backward(
     loops, geometry, depthwise = _loops(), settings.geometry, settings.depthwise
     x, grad = _channels_last(x), _channels_last(grad)
     unit = unit if settings.least is not None else _channels_last(weight)
+    operand = unit.to(settings.products)
     height, width = settings.outputs(x, weight)
     batch, kernels, _, columns = c.shape
     grad_unit: Tensor | None = None
@@ -109,13 +112,13 @@ def backward(
         if not (wanted[0] or wanted[1]):
             continue
         back, to_unit, _ = torch.ops.aten.convolution_backward(
-            gz[: piece.stop - piece.start], x[piece], unit, None, geometry.stride, geometry.padding, (1, 1),
-            False, (0, 0), geometry.groups, (wanted[0], wanted[1], False),
+            gz[: piece.stop - piece.start].to(settings.products), x[piece].to(settings.products), operand, None,
+            geometry.stride, geometry.padding, (1, 1), False, (0, 0), geometry.groups, (wanted[0], wanted[1], False),
         )  # fmt: skip
         if to_unit is not None:
-            grad_unit = to_unit if grad_unit is None else grad_unit.add_(to_unit)
+            grad_unit = to_unit.float() if grad_unit is None else grad_unit.add_(to_unit)
         if wanted[0]:
-            back = _channels_last(back)
+            back = _channels_last(back.float())
             if settings.least is not None:
                 in_shares(piece, functools.partial(through_norms, _nhwc(back)))
             if grad_x is None:

@@ -14,6 +14,7 @@ from scs_study.layers.sizes import Geometry, Sides, pair
 
 MOST_PLACES = 256
 """A place in a window is kept in a byte."""
+PRODUCTS = (torch.float32, torch.bfloat16)
 POOLS = (nn.MaxPool2d, MaxAbsPool2d)
 
 
@@ -45,12 +46,14 @@ class Settings:
 
     least: the length below which a kernel counts as this long; None for a layer without norms.
     plain: the same function of (x, weight, p, q) in torch's operations, for vmap and derivatives of derivatives.
+    products: what the convolutions' operands and results are rounded to; everything else is float32.
     """
 
     geometry: Geometry
     window: Window
     least: float | None
     plain: Callable[..., Tensor]
+    products: torch.dtype = torch.float32
 
     @property
     def depthwise(self) -> bool:
@@ -84,9 +87,14 @@ def window_of(pool: Callable[[Tensor], Tensor] | None) -> Window | None:
     return Window(size, bool(pool.ceil_mode), isinstance(pool, MaxAbsPool2d))
 
 
+def products() -> torch.dtype:
+    """Return the precision of convolutions here and now: torch.autocast's where it is on."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+
+
 def takes(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None, settings: Settings) -> bool:
     """Return whether the compiled loops compute this layer; False where torch's operations have to."""
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or settings.products not in PRODUCTS:
         return False
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
