@@ -25,44 +25,56 @@ LN2 = 0.6931471805599453
 """The compiled gradients to p are in units of 1 / ln 2."""
 
 Array = Any  # numpy's, of float32 unless said otherwise
+_NO_PLACES = np.empty((0, 0, 0), np.uint8)
 
 
 def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool) -> tuple[Tensor, ...]:
-    """Return y, channels last, and for `backward` if `keep` says so, what stands empty otherwise:
+    """Return y, in the layout that torch's convolution gives it, and for `backward` if `keep` says so:
 
-    r (B, H', W'), c as y, at (B, H'', W'' O) in bytes, and of a layer with norms the unit kernels and the lengths (O,).
+    r (B, H', W'), c as y, at (B, H'', W'' O) in bytes, and of a layer with norms the unit kernels and the lengths (O,);
+    what a layer has not stands empty.
     """
     loops, geometry, window = _loops(), settings.geometry, settings.window
+    turned = not (_is_channels_last(x) or _is_channels_last(weight))
     x, (unit, length) = _channels_last(x), _unit_kernels(loops, weight, settings)
     height, width = settings.outputs(x, weight)
     rows, columns = window.counts((height, width))
     operand = unit.to(settings.products)
     batch, kernels = x.shape[0], weight.shape[0]
     y = _maps(batch, kernels, rows, columns)
-    c = _maps(batch, kernels, rows, columns) if keep else _empty((0,))
-    places = keep and window.size != (1, 1)
-    at = _empty((batch, rows, columns * kernels) if places else (0, 0, 0), torch.uint8)
-    r = _empty((batch, height, width) if settings.scaled else (0, 0, 0))
-    xs, ys, cs, ats, rs = _rows(x) if settings.depthwise else _nhwc(x), _rows(y), _nhwc(c), at.numpy(), r.numpy()
-    sides = _sides(weight, settings)
-    numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
+    xs, ys = _rows(x) if settings.depthwise else _nhwc(x), _rows(y)
+    rs, ats = np.empty((batch, height, width) if settings.scaled else (0, 0, 0), np.float32), _NO_PLACES
+    kept: tuple[Tensor, ...] = ()
+    if keep:
+        c = _maps(batch, kernels, rows, columns)
+        cs = _nhwc(c)
+        if window.size != (1, 1):
+            ats = np.empty((batch, rows, columns * kernels), np.uint8)
+        kept = (
+            torch.from_numpy(rs),
+            c,
+            torch.from_numpy(ats),
+            unit if settings.least is not None else length[:0],
+            length,
+        )
+    sides, numbers = _sides(weight, settings), _numbers(p, q, columns, settings)
 
     def pass_on(z: Array, _: int, part: slice, b: slice) -> None:
-        kept = cs[b] if keep else np.empty((1, 1, columns, kernels), np.float32)
+        ours = cs[b] if keep else np.empty((1, 1, columns, kernels), np.float32)
         if settings.depthwise:
-            loops.depthwise.forward(xs[b], _flat(z[part]), *numbers, kernels, *sides, keep, _flat(kept), ys[b])
+            loops.depthwise.forward(xs[b], _flat(z[part]), *numbers, kernels, *sides, keep, _flat(ours), ys[b])
             return
         if settings.scaled:
             loops.norms.patch_norm(xs[b], rs[b], *sides, numbers[-1])
         loops.windows.forward(
-            z[part], rs[b], *numbers, *window.size, window.by_size, settings.scaled, keep, kept, ats[b], ys[b]
+            z[part], rs[b], *numbers, *window.size, window.by_size, settings.scaled, keep, ours, ats[b], ys[b]
         )
 
     for piece in pieces(batch, kernels * height * width, PIECE):
         seen = x[piece].to(settings.products)
         z = torch.conv2d(seen, operand, None, geometry.stride, geometry.padding, 1, geometry.groups)
         in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z.float()))))
-    return y, r, c, at, unit if keep and settings.least is not None else _empty((0,)), length
+    return y.contiguous() if turned else y, *kept
 
 
 def backward(
@@ -87,8 +99,7 @@ def backward(
     sums_q = np.zeros((len(cuts), threads, columns * kernels if depthwise else 1), np.float32)
     grads, cs, ats, rs, xs = _rows(grad), _nhwc(c), at.numpy(), r.numpy(), _rows(x) if depthwise else _nhwc(x)
     gzs, ges = (_rows(gz), _rows(ge)) if depthwise else (_nhwc(gz), ge.numpy())
-    sides = _sides(weight, settings)
-    numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
+    sides, numbers = _sides(weight, settings), _numbers(p, q, columns, settings)
 
     def pass_back(to_p: Array, to_q: Array, index: int, part: slice, b: slice) -> None:
         if depthwise:
@@ -145,6 +156,13 @@ def _sides(weight: Tensor, settings: Settings) -> tuple[int, ...]:
     return *weight.shape[2:], *settings.geometry.stride, *settings.geometry.padding
 
 
+def _numbers(p: Tensor, q: Tensor, columns: int, settings: Settings) -> tuple[Array, Array, Array]:
+    """Return q, p once for every output of a row (columns O,), eps."""
+    every = np.empty((columns, p.shape[0]), np.float32)
+    every[:] = p.detach().numpy()
+    return np.float32(q.item()), every.reshape(-1), np.float32(settings.geometry.eps)
+
+
 def _unit_kernels(loops: Loops, weight: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     """Return the kernels over their lengths, channels last, and the lengths; the kernels themselves without norms."""
     weight = _channels_last(weight)
@@ -181,8 +199,13 @@ def _channels_last(maps: Tensor) -> Tensor:
     return maps.detach().contiguous(memory_format=torch.channels_last)
 
 
+def _is_channels_last(maps: Tensor) -> bool:
+    several = maps.shape[2] * maps.shape[3] > 1
+    return several and maps.stride(1) == 1 and maps.is_contiguous(memory_format=torch.channels_last)
+
+
 def _nhwc(maps: Tensor) -> Array:
-    return maps.permute(0, 2, 3, 1).numpy() if maps.dim() == 4 else maps.numpy()
+    return maps.numpy().transpose(0, 2, 3, 1)
 
 
 def _flat(maps: Array) -> Array:

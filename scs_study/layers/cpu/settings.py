@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
 
 from scs_study.layers.cpu.choice import chosen_loops
 from scs_study.layers.pooling import MaxAbsPool2d
@@ -14,6 +15,7 @@ from scs_study.layers.sizes import Geometry, Sides, pair
 
 MOST_PLACES = 256
 """A place in a window is kept in a byte."""
+_SMALLEST = torch.finfo(torch.float32).tiny
 PRODUCTS = (torch.float32, torch.bfloat16)
 POOLS = (nn.MaxPool2d, MaxAbsPool2d)
 
@@ -31,10 +33,8 @@ class Window:
 
     def counts(self, lengths: Sides) -> Sides:
         """Return how many windows there are in (height, width)."""
-        height, width = (
-            -(-length // size) if self.ceil else length // size for length, size in zip(lengths, self.size, strict=True)
-        )
-        return height, width
+        (height, width), (kh, kw) = lengths, self.size
+        return (-(-height // kh), -(-width // kw)) if self.ceil else (height // kh, width // kw)
 
 
 NO_WINDOW = Window((1, 1), False, True)
@@ -45,7 +45,7 @@ class Settings:
     """A layer with its pool.
 
     least: the length below which a kernel counts as this long; None for a layer without norms.
-    plain: the same function of (x, weight, p, q) in torch's operations, for vmap and derivatives of derivatives.
+    plain: the same function of (x, weight, p, q) in torch's operations, for derivatives of derivatives.
     products: what the convolutions' operands and results are rounded to; everything else is float32.
     """
 
@@ -67,9 +67,10 @@ class Settings:
 
     def outputs(self, x: Tensor, weight: Tensor) -> Sides:
         """Return height and width of the convolution's result."""
-        axes = zip(x.shape[2:], weight.shape[2:], self.geometry.stride, self.geometry.padding, strict=True)
-        height, width = ((size + 2 * padding - kernel) // stride + 1 for size, kernel, stride, padding in axes)
-        return height, width
+        (sh, sw), (ph, pw) = self.geometry.stride, self.geometry.padding
+        *_, height, width = x.shape
+        *_, kh, kw = weight.shape
+        return (height + 2 * ph - kh) // sh + 1, (width + 2 * pw - kw) // sw + 1
 
 
 def window_of(pool: Callable[[Tensor], Tensor] | None) -> Window | None:
@@ -96,12 +97,14 @@ def takes(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
     """Return whether the compiled loops compute this layer; False where torch's operations have to."""
     if torch.compiler.is_compiling() or settings.products not in PRODUCTS:
         return False
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
     for tensor in (x, weight, p, q):
         if isinstance(tensor, Tensor):
             plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-            if not plain or tensor.device.type != "cpu" or tensor.dtype != torch.float32:
+            if not plain or not tensor.is_cpu or tensor.dtype != torch.float32:
+                return False
+            if unpack_dual(tensor).tangent is not None:  # forward-mode derivatives
                 return False
     geometry = settings.geometry
     if settings.depthwise and not geometry.groups == x.shape[1] == weight.shape[0]:
@@ -111,4 +114,4 @@ def takes(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
     if x.numel() == 0 or min(settings.window.counts(settings.outputs(x, weight))) < 1:
         return False
     # Below the smallest normal number the compiled logarithm is not one.
-    return geometry.eps >= torch.finfo(torch.float32).tiny and chosen_loops() is not None
+    return geometry.eps >= _SMALLEST and chosen_loops() is not None
