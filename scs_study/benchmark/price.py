@@ -70,7 +70,8 @@ def price(
     naive = next((each for name, each in medians.items() if name.endswith(NAIVE)), None)
     return [
         PriceRow(
-            first.arch, "float32" if name.endswith(FLOAT32) else first.train.numerics, first.data.size[0], threads, batch, name, 1e3 * train, 1e3 * evaluate,
+            first.arch, "float32" if name.endswith(FLOAT32) else first.train.numerics, first.data.size[0],
+            threads, batch, name, 1e3 * train, 1e3 * evaluate,
             train / conv[0], evaluate / conv[1],
             train / fused[0] if fused else None, evaluate / fused[1] if fused else None,
             train / naive[0] if naive else None,

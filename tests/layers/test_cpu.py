@@ -249,6 +249,20 @@ def test_a_batch_of_gradients_at_once_equals_one_after_the_other():
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+def test_forward_mode_derivatives_and_transforms_go_by_torchs_operations():
+    layer, x, direction = layers()[0].requires_grad_(False), torch.randn(2, 4, 6, 6), torch.randn(2, 4, 6, 6)
+    step = 1e-3
+    expected = (layer.double()(x.double() + step * direction) - layer(x.double() - step * direction)) / (2 * step)
+    layer = layer.float()
+    with torch.autograd.forward_ad.dual_level():
+        y = layer(torch.autograd.forward_ad.make_dual(x, direction))
+        found = torch.autograd.forward_ad.unpack_dual(y).tangent
+    assert found is not None
+    assert torch.equal(found, torch.func.jvp(layer, (x,), (direction,))[1])
+    close = (found - expected).abs() < 1e-3 * expected.abs().max()
+    assert close.float().mean() > 0.95, "but where another place wins on either side"
+
+
 def test_only_the_gradients_that_are_wanted_are_there():
     layer = layers()[0].requires_grad_(False)
     x = torch.randn(2, 4, 6, 6, requires_grad=True)
@@ -385,6 +399,16 @@ def test_under_autocast_to_another_type_torch_does_it():
         ours = layer(x)
         cpu.choose("plain")
         assert torch.equal(ours, layer(x))
+
+
+def test_kernels_that_threads_share_are_their_definition(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("scs_study.layers.cpu.passes.MANY_WEIGHTS", 1)
+    s = setting(Geometry((1, 1), (1, 1), (1, 1), 1, EPS), cpu.NO_WINDOW, True)
+    torch.set_num_threads(3)
+    try:
+        assert_is_its_definition(drawn(9, 2, 6, 17, (7, 7), (3, 3), 1), s, torch.channels_last)
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_two_threads_give_the_same_bits_every_time():
