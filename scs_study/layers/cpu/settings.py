@@ -104,7 +104,7 @@ def takes(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
             plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
             if not plain or not tensor.is_cpu or tensor.dtype != torch.float32:
                 return False
-            if unpack_dual(tensor).tangent is not None:  # forward-mode derivatives
+            if unpack_dual(tensor).tangent is not None:  # type: ignore[no-untyped-call]  # it would be lost here
                 return False
     geometry = settings.geometry
     if settings.depthwise and not geometry.groups == x.shape[1] == weight.shape[0]:
