@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from scs_study.models.pool_fusion import fuse_pools
 
 CPU = torch.device("cpu")
 FUSED, NAIVE = ", fused", ", naive"
+FLOAT32 = ", float32"
 PLAIN = ", torch's operations"
 
 
@@ -30,10 +31,12 @@ class PriceRow:
     """A network's CPU milliseconds of a training and of an evaluation step, and their ratios to three others.
 
     conv: Conv2d + ReLU + MaxPool; fused: the same, fused as the sharpened layers are (none where a network has no
-    pools that it can take in); naive: the SCS formulas as they stand (none without SCS).
+    pools that it can take in); naive: the SCS formulas as they stand (none without SCS). numerics: train.numerics. For
+    bf16 each variant has a row in float32 too, so that what it saves is measured in the same alternation.
     """
 
     architecture: str
+    numerics: str
     pixels: int
     threads: int
     batch: int
@@ -67,7 +70,8 @@ def price(
     naive = next((each for name, each in medians.items() if name.endswith(NAIVE)), None)
     return [
         PriceRow(
-            first.arch, first.data.size[0], threads, batch, name, 1e3 * train, 1e3 * evaluate,
+            first.arch, "float32" if name.endswith(FLOAT32) else first.train.numerics, first.data.size[0],
+            threads, batch, name, 1e3 * train, 1e3 * evaluate,
             train / conv[0], evaluate / conv[1],
             train / fused[0] if fused else None, evaluate / fused[1] if fused else None,
             train / naive[0] if naive else None,
@@ -86,8 +90,12 @@ def _cases(cells: Mapping[str, CellConfig], baseline: str, batch: int) -> list[B
 
     for name, cell in cells.items():
         add(name, cell, fuse_pools(_network(cell)))
+        if cell.train.numerics != "float32":
+            exact = replace(cell, train=replace(cell.train, numerics="float32"))
+            add(name + FLOAT32, exact, fuse_pools(_network(cell)))
         network = _network(cell)
-        if name == baseline and compiled and isinstance(network, nn.Sequential):
+        # The fused convolution knows float32 alone.
+        if name == baseline and compiled and cell.train.numerics == "float32" and isinstance(network, nn.Sequential):
             from scs_study.benchmark.fused_conv import fused_network  # which cannot do without numba
 
             add(name + FUSED, cell, fused_network(network))

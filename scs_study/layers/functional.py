@@ -163,7 +163,7 @@ def _computed(
     after = pool if geometry.groups > 1 and least is not None else None
     window = cpu.window_of(None if after else pool)
     alone = functools.partial(plain, geometry=geometry, pool=None if after or window is None else pool)
-    settings = cpu.Settings(geometry, window or cpu.NO_WINDOW, least, alone)
+    settings = cpu.Settings(geometry, window or cpu.NO_WINDOW, least, alone, cpu.products())
     if gpu.takes(x, weight, settings):
         return _pooled(gpu.power(x, weight, p, q, settings), after if window else pool)
     if window and cpu.takes(x, weight, p, q, settings):

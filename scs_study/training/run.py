@@ -239,7 +239,7 @@ def kernels_name(cell: CellConfig, settings: Settings) -> str:
         return cpu.PLAIN
     if settings.device.type == "cuda":
         return "triton" if triton_starts(settings.device) else cpu.PLAIN
-    return cpu.kernel_name(settings.kernels) if cell.train.numerics == "float32" else cpu.PLAIN
+    return cpu.kernel_name(settings.kernels)
 
 
 def _worst(violations: Mapping[str, dict[str, Any]], diverged: bool) -> dict[str, Any] | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from scs_study.benchmark.fused_conv import FusedConv, fused_network
-from scs_study.benchmark.price import FUSED, NAIVE, PLAIN, price
+from scs_study.benchmark.price import FLOAT32, FUSED, NAIVE, PLAIN, price
 from scs_study.benchmark.start import starts
 from scs_study.benchmark.table import BASELINE
 from scs_study.layers import cpu
@@ -47,6 +49,16 @@ def test_every_price_is_a_ratio_to_the_network_it_is_named_after() -> None:
         assert row.eval_x_fused == pytest.approx(row.eval_ms / rows[BASELINE + FUSED].eval_ms)
         assert row.train_x_naive == pytest.approx(row.train_ms / rows[scs + NAIVE].train_ms)
     assert cpu.kernel_name("auto") != cpu.PLAIN
+
+
+def test_of_bf16_the_same_networks_in_float32_are_measured_beside_it() -> None:
+    cells = {
+        name: replace(each, train=replace(each.train, numerics="bf16"))
+        for name, each in ((BASELINE, cell("conv")), ("sdp + max", cell("sdp")))
+    }
+    rows = {row.variant: row.numerics for row in price(cells, BASELINE, threads=1, batch=4, rounds=1, warm_up=0)}
+    exact = {name + FLOAT32: "float32" for name in cells}
+    assert rows == dict.fromkeys(cells, "bf16") | exact
 
 
 @pytest.mark.slow

@@ -249,6 +249,13 @@ def test_a_batch_of_gradients_at_once_equals_one_after_the_other():
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch, of its own formulas
+def test_a_forward_mode_derivative_is_refused_rather_than_lost():
+    layer, x = layers()[0].requires_grad_(False), torch.randn(2, 4, 6, 6)
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(NotImplementedError):
+        layer(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
+
+
 def test_only_the_gradients_that_are_wanted_are_there():
     layer = layers()[0].requires_grad_(False)
     x = torch.randn(2, 4, 6, 6, requires_grad=True)
@@ -343,12 +350,58 @@ def test_what_they_do_not_do_torch_does(name: str):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
 
 
-def test_under_autocast_torch_does_it():
+@pytest.mark.parametrize("index", range(len(layers())))
+def test_under_autocast_convolutions_alone_are_in_bfloat16_as_they_are_in_torchs_operations(index: int):
+    """Both are as far from the definition: its operands and products are rounded at the same places."""
+    layer, torch_layer = layers()[index], layers()[index]
+    exact = layers()[index].double()
+    exact.load_state_dict(layer.state_dict())
+    torch_layer.load_state_dict(layer.state_dict())
+    x = torch.randn(8, 4, 12, 14)
+    found = []
+    for each, kernels in ((layer, "auto"), (torch_layer, "plain"), (exact, "plain")):
+        cpu.choose(kernels)
+        leaves = [x.to(each.weight.dtype).requires_grad_(), *each.parameters()]
+        with torch.autocast("cpu", torch.bfloat16, enabled=each is not exact):
+            y = each(leaves[0])
+        assert type(y.grad_fn).__name__.startswith("_Layer") == (each is layer)
+        assert y.dtype == each.weight.dtype
+        found.append([y.detach(), *gradients(y, leaves)])
+    for ours, theirs, true in zip(*found, strict=True):
+        assert ours.dtype == theirs.dtype == torch.float32
+        error, usual = ((each - true).norm() for each in (ours, theirs))
+        assert error < 1.3 * usual + 1e-3 * true.norm()
+        assert error > 1e-5 * true.norm(), "nothing was rounded"
+
+
+def test_derivatives_of_derivatives_are_rounded_as_the_layer_was():
+    layer, x = layers()[0], torch.randn(2, 4, 6, 6, requires_grad=True)
+    found = []
+    for kernels in cpu.KERNELS:
+        cpu.choose(kernels)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = layer(x)
+        (first,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), x)[0])
+    torch.testing.assert_close(*found, rtol=0.02, atol=0.02 * float(found[1].abs().max()))
+
+
+def test_under_autocast_to_another_type_torch_does_it():
     layer, x = layers()[0], torch.randn(2, 4, 6, 6)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.float16):
         ours = layer(x)
         cpu.choose("plain")
         assert torch.equal(ours, layer(x))
+
+
+def test_kernels_that_threads_share_are_their_definition(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("scs_study.layers.cpu.passes.MANY_WEIGHTS", 1)
+    s = setting(Geometry((1, 1), (1, 1), (1, 1), 1, EPS), cpu.NO_WINDOW, True)
+    torch.set_num_threads(3)
+    try:
+        assert_is_its_definition(drawn(9, 2, 6, 17, (7, 7), (3, 3), 1), s, torch.channels_last)
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_two_threads_give_the_same_bits_every_time():

@@ -6,7 +6,7 @@ here is the same mathematics in the same precision, summed in another order.
 
 from scs_study.layers.cpu.choice import KERNELS, PLAIN, choose, kernel_name
 from scs_study.layers.cpu.layer import power
-from scs_study.layers.cpu.settings import NO_WINDOW, Settings, Window, takes, window_of
+from scs_study.layers.cpu.settings import NO_WINDOW, Settings, Window, products, takes, window_of
 
 __all__ = [
     "KERNELS",
@@ -17,6 +17,7 @@ __all__ = [
     "choose",
     "kernel_name",
     "power",
+    "products",
     "takes",
     "window_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,53 +19,46 @@ def power(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
 
     p is (O,), one number, or a float; q one number; without norms q is not looked at. Where `settings.takes` says so.
     """
-    p = p.reshape(-1) if isinstance(p, Tensor) else torch.full((1,), p, dtype=x.dtype, device=x.device)
-    p = p.expand(weight.shape[0])
+    if not isinstance(p, Tensor):
+        p = torch.full((1,), p, dtype=x.dtype, device=x.device)
+    if p.shape != weight.shape[:1]:
+        p = p.reshape(-1).expand(weight.shape[0])
     q = (
         q.reshape(())
         if isinstance(q, Tensor)
         else torch.tensor(0.0 if q is None else q, dtype=x.dtype, device=x.device)
     )
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, p, q))
-    y: Tensor = _Layer.apply(x, weight, p, q, settings, keep)[0]
-    return y
-
-
-KEPT = 5
-"""Tensors that the way back needs beside the inputs."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, weight, p, q)):
+        y: Tensor = _Layer.apply(x, weight, p, q, settings)
+        return y
+    return passes.forward(x, weight, p, q, settings, False)[0]
 
 
 class _Layer(Function):
-    """(x, weight, p, q, settings, keep) -> y and what the way back needs (passes.forward)."""
+    """(x, weight, p, q, settings) -> y. Transforms of torch.func never come here (`settings.takes`)."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool) -> tuple[Tensor, ...]:
-        y, *kept = passes.forward(x, weight, p, q, settings, keep)
-        return y if _is_channels_last(x) or _is_channels_last(weight) else y.contiguous(), *kept
+    def forward(ctx: Any, x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings) -> Tensor:
+        y, *kept = passes.forward(x, weight, p, q, settings, True)
+        ctx.settings = settings
+        ctx.save_for_backward(x, weight, p, q, *kept)
+        return y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, ctx.settings, _ = inputs
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, *output[1:])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, p, q, *kept = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:4]
-        if grad is None:
-            return (None,) * 6
         if torch.is_grad_enabled() or not is_plain(grad):
-            return *again((x, weight, p, q), wanted, grad, ctx.settings.plain), None, None
-        return *passes.backward(grad, x, weight, p, q, tuple(kept), wanted, ctx.settings), None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
-        *tensors, settings, _ = args
-        y = torch.vmap(settings.plain, in_dims[:4])(*tensors)
-        return (y, *(y.new_empty(0) for _ in range(KEPT))), (0, *(None for _ in range(KEPT)))
+            return *again((x, weight, p, q), wanted, grad, _plain(ctx.settings)), None
+        return *passes.backward(grad, x, weight, p, q, tuple(kept), wanted, ctx.settings), None
 
 
-def _is_channels_last(maps: Tensor) -> bool:
-    return maps.stride(1) == 1 and maps.is_contiguous(memory_format=torch.channels_last) and maps[0, 0].numel() > 1
+def _plain(settings: Settings) -> Callable[..., Tensor]:
+    """The layer by torch's operations, in the precision that it was computed in."""
+    reduced = settings.products != torch.float32
+
+    def plain(*tensors: Tensor) -> Tensor:
+        with torch.autocast("cpu", settings.products if reduced else None, reduced):
+            return settings.plain(*tensors)
+
+    return plain

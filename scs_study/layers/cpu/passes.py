@@ -9,6 +9,7 @@ The loops get views of torch's memory as arrays of numpy: maps (B, H, W, C), or 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,46 +22,62 @@ from scs_study.layers.cpu.shares import in_shares, pieces
 
 PIECE = 1 << 19
 """Elements of a convolution's result that one thread works on at a time: 2 MB, which the caches next to it hold."""
+MANY_WEIGHTS = 1 << 18
+"""Kernels are scaled to length 1 by all threads from here on: it takes one 60 microseconds."""
 LN2 = 0.6931471805599453
 """The compiled gradients to p are in units of 1 / ln 2."""
 
 Array = Any  # numpy's, of float32 unless said otherwise
+_NO_PLACES = np.empty((0, 0, 0), np.uint8)
 
 
 def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings, keep: bool) -> tuple[Tensor, ...]:
-    """Return y, channels last, and for `backward` if `keep` says so, what stands empty otherwise:
+    """Return y, in the layout that torch's convolution gives it, and for `backward` if `keep` says so:
 
-    r (B, H', W'), c as y, at (B, H'', W'' O) in bytes, and of a layer with norms the unit kernels and the lengths (O,).
+    r (B, H', W'), c as y, at (B, H'', W'' O) in bytes, and of a layer with norms the unit kernels and the lengths (O,);
+    what a layer has not stands empty.
     """
     loops, geometry, window = _loops(), settings.geometry, settings.window
+    turned = not (_is_channels_last(x) or _is_channels_last(weight))
     x, (unit, length) = _channels_last(x), _unit_kernels(loops, weight, settings)
     height, width = settings.outputs(x, weight)
     rows, columns = window.counts((height, width))
+    operand = unit.to(settings.products)
     batch, kernels = x.shape[0], weight.shape[0]
     y = _maps(batch, kernels, rows, columns)
-    c = _maps(batch, kernels, rows, columns) if keep else _empty((0,))
-    places = keep and window.size != (1, 1)
-    at = _empty((batch, rows, columns * kernels) if places else (0, 0, 0), torch.uint8)
-    r = _empty((batch, height, width) if settings.scaled else (0, 0, 0))
-    xs, ys, cs, ats, rs = _rows(x) if settings.depthwise else _nhwc(x), _rows(y), _nhwc(c), at.numpy(), r.numpy()
-    sides = _sides(weight, settings)
-    numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
+    xs, ys = _rows(x) if settings.depthwise else _nhwc(x), _rows(y)
+    rs, ats = np.empty((batch, height, width) if settings.scaled else (0, 0, 0), np.float32), _NO_PLACES
+    kept: tuple[Tensor, ...] = ()
+    if keep:
+        c = _maps(batch, kernels, rows, columns)
+        cs = _nhwc(c)
+        if window.size != (1, 1):
+            ats = np.empty((batch, rows, columns * kernels), np.uint8)
+        kept = (
+            torch.from_numpy(rs),
+            c,
+            torch.from_numpy(ats),
+            unit if settings.least is not None else length[:0],
+            length,
+        )
+    sides, numbers = _sides(weight, settings), _numbers(p, q, columns, settings)
 
     def pass_on(z: Array, _: int, part: slice, b: slice) -> None:
-        kept = cs[b] if keep else np.empty((1, 1, columns, kernels), np.float32)
+        ours = cs[b] if keep else np.empty((1, 1, columns, kernels), np.float32)
         if settings.depthwise:
-            loops.depthwise.forward(xs[b], _flat(z[part]), *numbers, kernels, *sides, keep, _flat(kept), ys[b])
+            loops.depthwise.forward(xs[b], _flat(z[part]), *numbers, kernels, *sides, keep, _flat(ours), ys[b])
             return
         if settings.scaled:
             loops.norms.patch_norm(xs[b], rs[b], *sides, numbers[-1])
         loops.windows.forward(
-            z[part], rs[b], *numbers, *window.size, window.by_size, settings.scaled, keep, kept, ats[b], ys[b]
+            z[part], rs[b], *numbers, *window.size, window.by_size, settings.scaled, keep, ours, ats[b], ys[b]
         )
 
     for piece in pieces(batch, kernels * height * width, PIECE):
-        z = torch.conv2d(x[piece], unit, None, geometry.stride, geometry.padding, 1, geometry.groups)
-        in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z))))
-    return y, r, c, at, unit if keep and settings.least is not None else _empty((0,)), length
+        seen = x[piece].to(settings.products)
+        z = torch.conv2d(seen, operand, None, geometry.stride, geometry.padding, 1, geometry.groups)
+        in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z.float()))))
+    return y.contiguous() if turned else y, *kept
 
 
 def backward(
@@ -72,6 +89,7 @@ def backward(
     loops, geometry, depthwise = _loops(), settings.geometry, settings.depthwise
     x, grad = _channels_last(x), _channels_last(grad)
     unit = unit if settings.least is not None else _channels_last(weight)
+    operand = unit.to(settings.products)
     height, width = settings.outputs(x, weight)
     batch, kernels, _, columns = c.shape
     grad_unit: Tensor | None = None
@@ -84,8 +102,7 @@ def backward(
     sums_q = np.zeros((len(cuts), threads, columns * kernels if depthwise else 1), np.float32)
     grads, cs, ats, rs, xs = _rows(grad), _nhwc(c), at.numpy(), r.numpy(), _rows(x) if depthwise else _nhwc(x)
     gzs, ges = (_rows(gz), _rows(ge)) if depthwise else (_nhwc(gz), ge.numpy())
-    sides = _sides(weight, settings)
-    numbers = q.detach().numpy()[()], p.detach().repeat(columns).numpy(), np.float32(geometry.eps)
+    sides, numbers = _sides(weight, settings), _numbers(p, q, columns, settings)
 
     def pass_back(to_p: Array, to_q: Array, index: int, part: slice, b: slice) -> None:
         if depthwise:
@@ -109,13 +126,13 @@ def backward(
         if not (wanted[0] or wanted[1]):
             continue
         back, to_unit, _ = torch.ops.aten.convolution_backward(
-            gz[: piece.stop - piece.start], x[piece], unit, None, geometry.stride, geometry.padding, (1, 1),
-            False, (0, 0), geometry.groups, (wanted[0], wanted[1], False),
+            gz[: piece.stop - piece.start].to(settings.products), x[piece].to(settings.products), operand, None,
+            geometry.stride, geometry.padding, (1, 1), False, (0, 0), geometry.groups, (wanted[0], wanted[1], False),
         )  # fmt: skip
         if to_unit is not None:
-            grad_unit = to_unit if grad_unit is None else grad_unit.add_(to_unit)
+            grad_unit = to_unit.float() if grad_unit is None else grad_unit.add_(to_unit)
         if wanted[0]:
-            back = _channels_last(back)
+            back = _channels_last(back.float())
             if settings.least is not None:
                 in_shares(piece, functools.partial(through_norms, _nhwc(back)))
             if grad_x is None:
@@ -142,6 +159,13 @@ def _sides(weight: Tensor, settings: Settings) -> tuple[int, ...]:
     return *weight.shape[2:], *settings.geometry.stride, *settings.geometry.padding
 
 
+def _numbers(p: Tensor, q: Tensor, columns: int, settings: Settings) -> tuple[Array, Array, Array]:
+    """Return q, p once for every output of a row (columns O,), eps."""
+    every = np.empty((columns, p.shape[0]), np.float32)
+    every[:] = p.detach().numpy()
+    return np.float32(q.item()), every.reshape(-1), np.float32(settings.geometry.eps)
+
+
 def _unit_kernels(loops: Loops, weight: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     """Return the kernels over their lengths, channels last, and the lengths; the kernels themselves without norms."""
     weight = _channels_last(weight)
@@ -149,7 +173,12 @@ def _unit_kernels(loops: Loops, weight: Tensor, settings: Settings) -> tuple[Ten
     if settings.least is None:
         return weight, length
     unit = torch.empty_like(weight)
-    loops.norms.unit_kernels(_kernels(weight), _kernels(unit), length.numpy(), np.float32(settings.least))
+    ws, units, lengths, least = _kernels(weight), _kernels(unit), length.numpy(), np.float32(settings.least)
+
+    def scale(_: int, o: slice, __: slice) -> None:
+        loops.norms.unit_kernels(ws[o], units[o], lengths[o], least)
+
+    _kernels_in_shares(ws, scale)
     return unit, length
 
 
@@ -157,10 +186,23 @@ def _kernel_gradient(loops: Loops, grad: Tensor, unit: Tensor, length: Tensor, s
     if settings.least is None:
         return grad
     to, grad = torch.empty_like(unit), _channels_last(grad)
-    loops.norms.unit_kernels_backward(
-        _kernels(grad), _kernels(unit), length.numpy(), _kernels(to), np.float32(settings.least)
-    )
+    grads, units, tos = _kernels(grad), _kernels(unit), _kernels(to)
+    lengths, least = length.numpy(), np.float32(settings.least)
+
+    def scale(_: int, o: slice, __: slice) -> None:
+        loops.norms.unit_kernels_backward(grads[o], units[o], lengths[o], tos[o], least)
+
+    _kernels_in_shares(units, scale)
     return to
+
+
+def _kernels_in_shares(kernels: Array, work: Callable[[int, slice, slice], None]) -> None:
+    """Let threads share kernels (O, n) where that takes longer than to wake them."""
+    every = slice(0, len(kernels))
+    if kernels.size < MANY_WEIGHTS:
+        work(0, every, every)
+    else:
+        in_shares(every, work)
 
 
 def _maps(batch: int, channels: int, height: int, width: int) -> Tensor:
@@ -178,8 +220,13 @@ def _channels_last(maps: Tensor) -> Tensor:
     return maps.detach().contiguous(memory_format=torch.channels_last)
 
 
+def _is_channels_last(maps: Tensor) -> bool:
+    several = maps.shape[2] * maps.shape[3] > 1
+    return several and maps.stride(1) == 1 and maps.is_contiguous(memory_format=torch.channels_last)
+
+
 def _nhwc(maps: Tensor) -> Array:
-    return maps.permute(0, 2, 3, 1).numpy() if maps.dim() == 4 else maps.numpy()
+    return maps.numpy().transpose(0, 2, 3, 1)
 
 
 def _flat(maps: Array) -> Array:

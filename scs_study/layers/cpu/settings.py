@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
 
 from scs_study.layers.cpu.choice import chosen_loops
 from scs_study.layers.pooling import MaxAbsPool2d
@@ -14,6 +15,8 @@ from scs_study.layers.sizes import Geometry, Sides, pair
 
 MOST_PLACES = 256
 """A place in a window is kept in a byte."""
+_SMALLEST = torch.finfo(torch.float32).tiny
+PRODUCTS = (torch.float32, torch.bfloat16)
 POOLS = (nn.MaxPool2d, MaxAbsPool2d)
 
 
@@ -30,10 +33,8 @@ class Window:
 
     def counts(self, lengths: Sides) -> Sides:
         """Return how many windows there are in (height, width)."""
-        height, width = (
-            -(-length // size) if self.ceil else length // size for length, size in zip(lengths, self.size, strict=True)
-        )
-        return height, width
+        (height, width), (kh, kw) = lengths, self.size
+        return (-(-height // kh), -(-width // kw)) if self.ceil else (height // kh, width // kw)
 
 
 NO_WINDOW = Window((1, 1), False, True)
@@ -44,13 +45,15 @@ class Settings:
     """A layer with its pool.
 
     least: the length below which a kernel counts as this long; None for a layer without norms.
-    plain: the same function of (x, weight, p, q) in torch's operations, for vmap and derivatives of derivatives.
+    plain: the same function of (x, weight, p, q) in torch's operations, for derivatives of derivatives.
+    products: what the convolutions' operands and results are rounded to; everything else is float32.
     """
 
     geometry: Geometry
     window: Window
     least: float | None
     plain: Callable[..., Tensor]
+    products: torch.dtype = torch.float32
 
     @property
     def depthwise(self) -> bool:
@@ -64,10 +67,10 @@ class Settings:
 
     def outputs(self, x: Tensor, weight: Tensor) -> Sides:
         """Return height and width of the convolution's result."""
-        geometry = self.geometry
-        axes = zip(x.shape[2:], weight.shape[2:], geometry.stride, geometry.padding, geometry.dilation, strict=True)
-        height, width = ((size + 2 * pad - step * (k - 1) - 1) // stride + 1 for size, k, stride, pad, step in axes)
-        return height, width
+        (sh, sw), (ph, pw), (dh, dw) = self.geometry.stride, self.geometry.padding, self.geometry.dilation
+        *_, height, width = x.shape
+        *_, kh, kw = weight.shape
+        return (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1, (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
 
 
 def window_of(pool: Callable[[Tensor], Tensor] | None) -> Window | None:
@@ -85,16 +88,23 @@ def window_of(pool: Callable[[Tensor], Tensor] | None) -> Window | None:
     return Window(size, bool(pool.ceil_mode), isinstance(pool, MaxAbsPool2d))
 
 
+def products() -> torch.dtype:
+    """Return the precision of convolutions here and now: torch.autocast's where it is on."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+
+
 def takes(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None, settings: Settings) -> bool:
     """Return whether the compiled loops compute this layer; False where torch's operations have to."""
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or settings.products not in PRODUCTS:
         return False
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
     for tensor in (x, weight, p, q):
         if isinstance(tensor, Tensor):
             plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-            if not plain or tensor.device.type != "cpu" or tensor.dtype != torch.float32:
+            if not plain or not tensor.is_cpu or tensor.dtype != torch.float32:
+                return False
+            if unpack_dual(tensor).tangent is not None:  # type: ignore[no-untyped-call]  # it would be lost here
                 return False
     geometry = settings.geometry
     if settings.depthwise and not geometry.groups == x.shape[1] == weight.shape[0]:
@@ -104,4 +114,4 @@ def takes(x: Tensor, weight: Tensor, p: Tensor | float, q: Tensor | float | None
     if x.numel() == 0 or min(settings.window.counts(settings.outputs(x, weight))) < 1:
         return False
     # Below the smallest normal number the compiled logarithm is not one.
-    return geometry.eps >= torch.finfo(torch.float32).tiny and chosen_loops() is not None
+    return geometry.eps >= _SMALLEST and chosen_loops() is not None

@@ -33,20 +33,25 @@ C0, C1, C2, C3 = I4(0), I4(1), I4(2), I4(3)
 
 @helper
 def raise_to(c, p, y, eps):
-    """Fill y with sgn(c) (|c| + eps)^p."""
+    """Fill y with sgn(c) (|c| + eps)^p.
+
+    In two loops: in one, a processor waits for the long chain of one output before it can begin enough others.
+    """
+    for n in range(c.shape[0]):
+        y[n] = p[n] * log2(abs(c[n]) + eps)
     for n in range(c.shape[0]):
         v = c[n]
-        power = exp2(p[n] * log2(abs(v) + eps))
-        y[n] = ZERO if v == ZERO else with_sign_of(v, power)
+        y[n] = ZERO if v == ZERO else with_sign_of(v, exp2(y[n]))
 
 
 @helper
 def through_power(g, c, p, eps, gp, u):
     """Fill u with the gradient to c of g, that to the power of c; add that to p, over ln 2, to gp."""
     for n in range(c.shape[0]):
-        v = c[n]
+        u[n] = log2(abs(c[n]) + eps)
+    for n in range(c.shape[0]):
+        v, logarithm = c[n], u[n]
         size = abs(v) + eps
-        logarithm = log2(size)
         t = g[n] * exp2((p[n] - ONE) * logarithm)
         t = ZERO if v == ZERO else t
         gp[n] += with_sign_of(v, ONE) * t * (size * logarithm)
