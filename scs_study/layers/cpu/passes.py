@@ -163,7 +163,7 @@ def _numbers(p: Tensor, q: Tensor, columns: int, settings: Settings) -> tuple[Ar
     """Return q, p once for every output of a row (columns O,), eps."""
     every = np.empty((columns, p.shape[0]), np.float32)
     every[:] = p.detach().numpy()
-    return np.float32(q.item()), every.reshape(-1), np.float32(settings.geometry.eps)
+    return q.detach().numpy()[()], every.reshape(-1), np.float32(settings.geometry.eps)
 
 
 def _unit_kernels(loops: Loops, weight: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
