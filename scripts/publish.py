@@ -26,9 +26,10 @@ from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.claims.table import tally
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
+from scs_study.evaluation.published import NUMBERS, evaluated
 from scs_study.experiments.grid import merged
 from scs_study.report.published import publish_verdicts
-from scs_study.runs.archive import RECORDS, pack, unpack
+from scs_study.runs.archive import RECORDS, pack, place_weights, unpack
 from scs_study.runs.state import run_states
 from scs_study.selection import chosen_sub_studies, results_folder
 from scs_study.system.console import say
@@ -54,8 +55,9 @@ def main(config: DictConfig) -> int:
     say(publish_figures(subs, frame, runs, folder))
     for path in (*folder.rglob("*.pdf"), *folder.rglob("*.tex")):  # for a paper: make figures, make tables
         path.unlink()
-    pack(runs, done, folder / RECORDS)
+    pack(runs, done, folder / RECORDS, numbers=NUMBERS)
     say(f"  {folder / RECORDS}: {len(done)} runs")
+    say("".join(f"  {path}\n" for path in place_weights(runs, evaluated(runs, done), folder / RECORDS)).rstrip())
     verdicts, paths = publish_verdicts(load_claims(), below_project(config.results), read_benchmark())
     say("\n".join([tally(verdicts), *(f"  {path}" for path in paths)]))
     return 0

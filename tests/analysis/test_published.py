@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gzip
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.experiments.compose import PROJECT, load_option
 from scs_study.experiments.grid import load_study, plan, sub_studies
 from scs_study.runs.archive import RECORDS, unpack
-from scs_study.training.run_dir import WEIGHTS
 
 RESULTS = PROJECT / "results"
 PUBLISHED = sorted(path.parent.name for path in RESULTS.glob(f"*/{RECORDS}"))
@@ -45,8 +43,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     def unpacked(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
         unpack(RESULTS / name / RECORDS, folder)
-        for weights in (RESULTS / name / "weights").glob("*.safetensors"):
-            shutil.copy(weights, folder / weights.stem / WEIGHTS)
         return folder
 
     return unpacked

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scs_study.runs.archive import pack, unpack
+from scs_study.evaluation.published import NUMBERS, evaluated
+from scs_study.runs.archive import pack, place_weights, unpack
 
 LINE = {
     "host": "hal",
@@ -38,6 +39,23 @@ def test_what_was_packed_is_unpacked(runs: Path, tmp_path: Path) -> None:
         assert (tmp_path / "again/a" / name).read_bytes() == (runs / "a" / name).read_bytes()
     assert not (tmp_path / "again/a/steps.jsonl").exists()
     assert not (tmp_path / "again/a/weights.safetensors").exists()
+
+
+def test_numbers_and_weights_are_published_of_what_was_evaluated(runs: Path, tmp_path: Path) -> None:
+    (runs / "a" / "saliency").mkdir()
+    (runs / "a" / "saliency" / "measures-1.safetensors").write_bytes(b"\x00\xfe")
+    (runs / "a" / "saliency" / "compact-1.safetensors").write_bytes(b"maps")
+    (runs / "b" / "weights.safetensors").unlink()
+    assert evaluated(runs, ["a", "b"]) == ["a"]
+    pack(runs, ["a", "b"], tmp_path / "records.gz", numbers=NUMBERS)
+    (placed,) = place_weights(runs, evaluated(runs, ["a", "b"]), tmp_path / "records.gz")
+    assert placed.read_bytes() == b"\x00\xff"
+    assert unpack(tmp_path / "records.gz", tmp_path / "again") == ["a", "b"]
+    again = tmp_path / "again" / "a"
+    assert (again / "saliency" / "measures-1.safetensors").read_bytes() == b"\x00\xfe"
+    assert (again / "weights.safetensors").read_bytes() == b"\x00\xff"
+    assert not (again / "saliency" / "compact-1.safetensors").exists()
+    assert not (tmp_path / "again" / "b" / "weights.safetensors").exists()
 
 
 def test_equal_runs_give_equal_bytes(runs: Path, tmp_path: Path) -> None:
