@@ -15,7 +15,7 @@ from scs_study.report.embed import embed
 from scs_study.report.forest import Line
 from scs_study.report.overview import Row, draw_panel
 from scs_study.report.published import NAME, publish_verdicts
-from scs_study.runs.archive import RECORDS
+from scs_study.runs.archive import BESIDE, RECORDS
 
 RESULTS = PROJECT / "results"
 
@@ -23,10 +23,10 @@ RESULTS = PROJECT / "results"
 @pytest.mark.slow
 def test_the_verdicts_are_a_function_of_the_records(tmp_path: Path) -> None:
     """When it fails: make claims ARGS=published=true."""
-    for archive in RESULTS.rglob(RECORDS):
-        place = tmp_path / archive.relative_to(RESULTS)
-        place.parent.mkdir(parents=True)
-        place.write_bytes(archive.read_bytes())
+    for published in (*RESULTS.rglob(RECORDS), *RESULTS.glob(f"*/{BESIDE}/*.safetensors")):
+        place = tmp_path / published.relative_to(RESULTS)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(published.read_bytes())
     verdicts, paths = publish_verdicts(load_claims(), tmp_path, read_benchmark())
     assert len(verdicts) == len(load_claims().claims)
     assert {path.name for path in paths} >= {f"{NAME}.md", f"{NAME}.png", "claims.md", "claims-comparisons.csv"}
