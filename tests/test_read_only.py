@@ -214,8 +214,8 @@ def test_whom_files_are_for_is_for_the_umask_to_say(umask: int, mode: int, folde
         where: RunContext = run_context(base / "runs")
         assert run_cell(cell("scs", epochs=2), where).state == "done"
         frame = collect(where.runs, [cell("scs", epochs=2).run_name])
-        saliency.compute(frame, where, replace(MAPS, redrawn=0))
-        saliency.report(frame, where, replace(MAPS, redrawn=0), base / "results")
+        saliency.compute(frame, where, replace(MAPS, randomised=0))
+        saliency.report(frame, where, replace(MAPS, randomised=0), base / "results")
         robustness.compute(frame, where, settings(checks=[]))
         robustness.report(frame, where.runs, settings(checks=[]), base / "results")
         make_submission(where.runs, "study", [[cell()]], {})

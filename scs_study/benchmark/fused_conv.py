@@ -1,6 +1,6 @@
 """Conv2d, MaxPool2d and ReLU fused as the sharpened layers are: the fairer thing to compare them with on a CPU.
 
-Its convolution, bias, pool and ReLU are one operation of autograd that works on a piece of the batch at a time, with
+Its convolution, bias, pool and ReLU are one operation of autograd that works on a chunk of the batch at a time, with
 the same loops for the pool. Needs numba (the extra 'fast').
 """
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from scs_study.benchmark import fused_conv_loops as loops
-from scs_study.layers.cpu.passes import PIECE
+from scs_study.layers.cpu.passes import CHUNK
 from scs_study.layers.cpu.settings import Window, window_of
-from scs_study.layers.cpu.shares import in_shares, pieces
+from scs_study.layers.cpu.shares import chunks, in_shares
 
 
 class FusedConv(nn.Module):
@@ -70,13 +70,13 @@ class _FusedConv(Function):
         y = torch.empty((len(x), kernels, rows, columns), memory_format=torch.channels_last)
         at = torch.empty((len(x), rows, columns * kernels), dtype=torch.uint8)
         ys, ats, biases = _rows(y), at.numpy(), bias.detach().repeat(columns).numpy()
-        for piece in pieces(len(x), kernels * height * width, PIECE):
-            z = _nhwc(torch.conv2d(x[piece], weight, None, stride, padding))
+        for chunk in chunks(len(x), kernels * height * width, CHUNK):
+            z = _nhwc(torch.conv2d(x[chunk], weight, None, stride, padding))
 
             def share(_: int, part: slice, b: slice, z: Any = z) -> None:
                 loops.forward(z[part], biases, *window.size, ats[b], ys[b])
 
-            in_shares(piece, share)
+            in_shares(chunk, share)
         ctx.save_for_backward(x, weight, at)
         ctx.settings = stride, padding, window, (height, width)
         return y
@@ -87,23 +87,23 @@ class _FusedConv(Function):
         stride, padding, window, (height, width) = ctx.settings
         kernels, wanted = len(weight), ctx.needs_input_grad[0]
         grad = grad.contiguous(memory_format=torch.channels_last)
-        cuts = list(pieces(len(x), kernels * height * width, PIECE))
+        cuts = list(chunks(len(x), kernels * height * width, CHUNK))
         gz = torch.empty((cuts[0].stop, kernels, height, width), memory_format=torch.channels_last)
         sums = np.zeros((len(cuts), torch.get_num_threads(), grad.shape[3] * kernels), np.float32)
         grads, ats, gzs = _rows(grad), at.numpy(), _nhwc(gz)
         grad_x, grad_weight = torch.empty_like(x) if wanted else None, torch.zeros_like(weight)
-        for number, piece in enumerate(cuts):
+        for number, chunk in enumerate(cuts):
 
             def share(index: int, part: slice, b: slice, to: Any = sums[number]) -> None:
                 loops.backward(grads[b], ats[b], *window.size, gzs[part], to[index])
 
-            in_shares(piece, share)
+            in_shares(chunk, share)
             back, to_weight, _ = torch.ops.aten.convolution_backward(
-                gz[: piece.stop - piece.start], x[piece], weight, None, stride, padding, (1, 1), False, (0, 0), 1,
+                gz[: chunk.stop - chunk.start], x[chunk], weight, None, stride, padding, (1, 1), False, (0, 0), 1,
                 (wanted, True, False),
             )  # fmt: skip
             grad_weight += to_weight
             if grad_x is not None:
-                grad_x[piece] = back
+                grad_x[chunk] = back
         grad_bias = torch.from_numpy(sums.reshape(-1, kernels).sum(0))
         return grad_x, grad_weight, grad_bias, None, None, None

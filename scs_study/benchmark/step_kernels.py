@@ -105,7 +105,7 @@ def traced() -> Iterator[Trace]:
     trace = Trace()
     others: list[tuple[Any, str, Any]] = [(module, "launch", trace.launch) for module in (fused, layer, *_OTHERS)]
     others += [(module, "usable", lambda *_: True) for module in (fused, *_OTHERS)]
-    others += [(autograd, "PIECE", 1 << 60)]  # a GPU has no cache to cut a batch for
+    others += [(autograd, "CHUNK", 1 << 60)]  # a GPU has no cache to cut a batch for
     before = [(module, name, getattr(module, name)) for module, name, _ in others]
     cpu.choose("plain")  # the CPU's own loops would come first
     try:

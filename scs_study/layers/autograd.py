@@ -18,7 +18,7 @@ from torch.autograd import Function
 # Elements that one thread works on at a time, on the CPU: a handful of such float32 buffers stays in a shared cache,
 # and one operation on them takes much longer than waking the threads for it. With a quarter of it a step of two threads
 # took a sixth more.
-PIECE = 1 << 19
+CHUNK = 1 << 19
 
 Exponent = Tensor | float
 
@@ -67,9 +67,9 @@ class _SignedPower(Function):
     @staticmethod
     def forward(v: Tensor, scale: Tensor | None, p: Exponent, eps: float) -> Tensor:
         y = torch.empty_like(v)
-        for piece in pieces(v):
-            c = v[piece] if scale is None else v[piece] * scale[piece]
-            part = torch.abs(c, out=y[piece]).add_(eps).log_().mul_(p).exp_()
+        for chunk in chunks(v):
+            c = v[chunk] if scale is None else v[chunk] * scale[chunk]
+            part = torch.abs(c, out=y[chunk]).add_(eps).log_().mul_(p).exp_()
             part.mul_(c.sign() if scale is None else c.sign_())
         return y
 
@@ -91,23 +91,23 @@ class _SignedPower(Function):
         wants_scale, wants_p = ctx.needs_input_grad[1:3]
         grad_v = torch.empty_like(grad)  # of grad, which may be a batch of gradients that only grad knows of
         rates, sums = [], []
-        for piece in pieces(v):
-            c = v[piece] if scale is None else v[piece] * scale[piece]
+        for chunk in chunks(v):
+            c = v[chunk] if scale is None else v[chunk] * scale[chunk]
             size = c.abs().add_(ctx.eps)
             logarithm = size.log()
-            part = grad[piece] * (logarithm * (exponent - 1)).exp_()
+            part = grad[chunk] * (logarithm * (exponent - 1)).exp_()
             sign = c.sign() if scale is None else c.sign_()
             part.mul_(sign)
             if wants_p:
                 sums.append(_sum_to_kernels(part * size.mul_(logarithm)))
             part.mul_(sign)  # 1 by now, or 0 where c is
             if scale is None:
-                _product(part, exponent, grad_v[piece])
+                _product(part, exponent, grad_v[chunk])
                 continue
             part.mul_(exponent)
             if wants_scale:
-                rates.append(_sum_to_scale(part * v[piece], scale))
-            _product(part, scale[piece], grad_v[piece])
+                rates.append(_sum_to_scale(part * v[chunk], scale))
+            _product(part, scale[chunk], grad_v[chunk])
         grad_scale = torch.cat(rates) if wants_scale else None
         grad_p = torch.stack(sums).sum(0) if wants_p else None
         return grad_v, grad_scale, grad_p, None
@@ -124,10 +124,10 @@ def _product(a: Tensor, b: Exponent, to: Tensor) -> None:
         to.copy_(a * b)
 
 
-def pieces(v: Tensor) -> Iterator[slice]:
+def chunks(v: Tensor) -> Iterator[slice]:
     """Yield slices of the batch small enough for the cache; everything at once where there is no such cache to mind."""
     batch = v.shape[0]
-    size = PIECE * torch.get_num_threads()
+    size = CHUNK * torch.get_num_threads()
     if v.device.type != "cpu" or v.numel() <= size:
         yield slice(0, batch)
         return

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import max_pool2d
 
-from scs_study.layers.autograd import pieces
+from scs_study.layers.autograd import chunks
 from scs_study.layers.kernels import fused
 from scs_study.layers.sizes import Size, pair
 from scs_study.system import arguments
@@ -98,11 +98,11 @@ class _MaxAbsPool(Function):
         if x.device.type != "cpu":
             return _larger_of_both_signs(x, geometry)
         found = found_at = None
-        for piece in pieces(x):
-            part, part_indices = _largest_magnitude(x[piece], geometry)
+        for chunk in chunks(x):
+            part, part_indices = _largest_magnitude(x[chunk], geometry)
             if found is None or found_at is None:
                 found, found_at = _empty_batch(part, x.shape[0]), _empty_batch(part_indices, x.shape[0])
-            found[piece], found_at[piece] = part, part_indices
+            found[chunk], found_at[chunk] = part, part_indices
         assert found is not None
         assert found_at is not None
         return found, found_at

@@ -178,7 +178,7 @@ def test_the_layers_of_the_networks_are_their_definition(name: str, cosine: bool
 
 
 def test_a_batch_worked_on_in_pieces_is_its_definition(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("scs_study.layers.cpu.passes.PIECE", 3000)
+    monkeypatch.setattr("scs_study.layers.cpu.passes.CHUNK", 3000)
     s = setting(Geometry((1, 1), (1, 1), (1, 1), 1, EPS), TWO, True)
     assert_is_its_definition(drawn(7, 11, 5, 8, (9, 9), (3, 3), 1), s, torch.channels_last)
     s = setting(Geometry((1, 1), (1, 1), (1, 1), 8, EPS), cpu.NO_WINDOW, True)

@@ -82,7 +82,7 @@ def test_dilation_is_its_definition(seed, dilation, stride, padding, groups):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_batch_worked_on_in_pieces_is_its_definition(channels_last, monkeypatch):
-    monkeypatch.setattr("scs_study.layers.autograd.PIECE", 100)
+    monkeypatch.setattr("scs_study.layers.autograd.CHUNK", 100)
     leaves = draw(3, batch=5, groups=2)
     x = leaves[0].contiguous(memory_format=torch.channels_last) if channels_last else leaves[0]
     ours = sharpened_cosine_similarity(x, *leaves[1:], padding=1, groups=2)

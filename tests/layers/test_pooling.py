@@ -111,7 +111,7 @@ def test_pieces_of_a_batch_give_the_whole(monkeypatch):
     x = torch.randn(7, 3, 6, 6, requires_grad=True)
     whole = max_abs_pool2d(x, 3, 2, 1, True)
     (g,) = torch.autograd.grad(whole.square().sum(), x)
-    monkeypatch.setattr("scs_study.layers.autograd.PIECE", 200)
+    monkeypatch.setattr("scs_study.layers.autograd.CHUNK", 200)
     parts = max_abs_pool2d(x, 3, 2, 1, True)
     assert torch.equal(whole, parts)
     assert torch.equal(g, torch.autograd.grad(parts.square().sum(), x)[0])

@@ -133,7 +133,7 @@ def draw_checks(
     Thin and dotted: the same with pixels in random order. () where the settings leave all of them out.
     """
     curves = bool(settings.perturbed)
-    count = 2 * curves + bool(settings.redrawn)
+    count = 2 * curves + bool(settings.randomised)
     if not count:
         return ()
     with our_style():
@@ -146,7 +146,7 @@ def draw_checks(
                 perturbed = [s.data.perturbed for s in group if s.data.perturbed is not None]
                 (handle,) = axes.plot(*_curve(perturbed, key), **line, markevery=4)
                 axes.plot(*_curve(perturbed, f"{key}_random"), color=style["color"], linewidth=0.7, linestyle="dotted")
-            if settings.redrawn:
+            if settings.randomised:
                 (handle,) = grid[-1].plot(*_similarity(group), **line)
             handle.set_label(words)
             handles.append(handle)
@@ -155,7 +155,7 @@ def draw_checks(
             axes.set_xlabel("share of pixels " + ("removed" if key == "deletion" else "brought back"))
             axes.set_ylabel("probability of the class")
             axes.set_ylim(bottom=0)
-        if settings.redrawn:
+        if settings.randomised:
             _name_layers(grid[-1], groups)
         figure.legend(handles=handles, loc="outside right upper", fontsize=8, handlelength=3)
         suptitle(figure, f"Do saliency maps matter to the network, and it to them? {figure_group.title()}")

@@ -118,7 +118,14 @@ def _checks(
     found: Sequence[VariantNumbers], settings: SaliencySettings, title: str, folder: Path, name: str
 ) -> tuple[Path, ...]:
     gains = ("deletion", "insertion", "deletion_gain", "insertion_gain")
-    heads = ["variant", *(HEADS[key] for key in gains), "head redrawn", "all redrawn", "no order left", "Gini redrawn"]
+    heads = [
+        "variant",
+        *(HEADS[key] for key in gains),
+        "head randomised",
+        "all randomised",
+        "no order left",
+        "Gini randomised",
+    ]
     rows = [
         [
             v.label,
@@ -135,9 +142,9 @@ def _checks(
         f"Whether saliency maps can be believed: {title}. {_kind(settings)}. Areas under deletion and insertion curves "
         f"({count} images, {settings.points} steps; probability of the class) and what a map's order gains over a "
         f"random one: 0 means that the map knows nothing. Rank correlation with the map of the trained network after "
-        f"its head, and after all its layers, were drawn anew ({settings.redrawn} images): a map that stays alike does "
-        f"not depend on what was learnt (the border reaches fewer kernels whatever they are, so 0 is not to be had). "
-        f"Gini redrawn: of the maps when all layers are, which is what the architecture does without learning."
+        f"its head, and after all its layers, were drawn anew ({settings.randomised} images): a map that stays alike "
+        f"does not depend on what was learnt (the border reaches fewer kernels whatever they are, so 0 is not to be "
+        f"had). Gini randomised: of the maps when all layers are, which is what the architecture does without learning."
     )
     fields = [field.name for field in dataclasses.fields(Estimate)]
     machine = ["variant", *(f"{key}_{field}" for key in gains for field in fields), "correlation_head",

@@ -101,7 +101,8 @@ class SaliencyEvaluator:
 
     def data(self) -> SaliencyData | None:
         """Return the SaliencyData of the run, None while a part of it is missing."""
-        results: dict[str, list[Result]] = {kind: [] for kind in ("measures", "curves", "redrawn", "compact")}
+        kinds = ("measures", "curves", "redrawn", "compact")  # as the files of all versions are named
+        results: dict[str, list[Result]] = {kind: [] for kind in kinds}
         for part in self._parts():
             found = load_result(self.folder, part.kind, part.key)
             if found is None:
@@ -138,8 +139,8 @@ class SaliencyEvaluator:
         parts += self._chunks("compact", s.compared, {"seed": s.seed}, one, self._compact_maps)
         more = {"points": s.points, "seed": s.seed}
         parts += self._chunks("curves", s.perturbed, more, one + 4 * s.points, self._curves)
-        if s.redrawn:
-            chosen = self.order[: s.redrawn]
+        if s.randomised:
+            chosen = self.order[: s.randomised]
             key = {**self._key(), "seed": s.seed, "images": len(chosen)}
             compute = functools.partial(self._randomised, chosen)
             parts.append(_Part("redrawn", "randomised weights", 10 * one * len(chosen), key, compute))

@@ -53,8 +53,8 @@ class SaliencySettings:
     """A whole analysis: the maps, over how many images each measure is taken, and how the figure is drawn.
 
     images: test images whose maps are measured (None: all); perturbed: of them, how many get deletion and insertion
-    curves of `points` steps; redrawn: of them, how many enter the randomisation check; compared: of them, of how many
-    the maps are cached, to be compared with those of other networks; 0 leaves a check out. The images
+    curves of `points` steps; randomised: of them, how many enter the randomisation check; compared: of them, of how
+    many the maps are cached, to be compared with those of other networks; 0 leaves a check out. The images
     are the first ones of an order that `seed` decides. top: share of the pixels whose mass is taken. min_accuracy:
     variants whose network is less accurate at the end of its training are left out. picture: whether the figure shows
     the images themselves. chosen: the test images of the figure, None for one of every class. scale: each map by its
@@ -66,7 +66,7 @@ class SaliencySettings:
     top: float
     perturbed: int
     points: int
-    redrawn: int
+    randomised: int
     seed: int
     min_accuracy: float
     picture: bool
@@ -79,14 +79,14 @@ class SaliencySettings:
             whole("saliency.images", self.images, 2)
         whole("saliency.perturbed", self.perturbed, 0)
         whole("saliency.points", self.points, 1)
-        whole("saliency.redrawn", self.redrawn, 0)
+        whole("saliency.randomised", self.randomised, 0)
         whole("saliency.compared", self.compared, 0)
         whole("saliency.seed", self.seed, 0)
         _share("saliency.top", self.top, above=0.0)
         _share("saliency.min_accuracy", self.min_accuracy)
         flag("saliency.picture", self.picture)
         choice("saliency.scale", self.scale, SCALES)
-        for name in ("perturbed", "redrawn"):
+        for name in ("perturbed", "randomised"):
             if self.images is not None and getattr(self, name) > self.images:
                 raise ValueError(f"saliency.{name}={getattr(self, name)}: there are only saliency.images={self.images}")
         if self.chosen is not None:
@@ -110,7 +110,7 @@ def saliency_of(config: DictConfig) -> SaliencySettings:
     assert isinstance(values, dict)
     known = {str(key): value for key, value in values.items()}
     names = ("method", "target", "output", "steps", "samples", "noise")
-    others = ("images", "top", "perturbed", "points", "redrawn", "compared", "seed", "min_accuracy", "picture",
+    others = ("images", "top", "perturbed", "points", "randomised", "compared", "seed", "min_accuracy", "picture",
               "chosen", "scale")  # fmt: skip
     check_keys("saliency.", known, (*names, *others))
     chosen = known["chosen"]
@@ -122,7 +122,7 @@ def saliency_of(config: DictConfig) -> SaliencySettings:
         top=known["top"],
         perturbed=known["perturbed"],
         points=known["points"],
-        redrawn=known["redrawn"],
+        randomised=known["randomised"],
         compared=known["compared"],
         seed=known["seed"],
         min_accuracy=known["min_accuracy"],

@@ -1,6 +1,6 @@
-"""A layer forward and backward, a piece of the batch at a time.
+"""A layer forward and backward, a chunk of the batch at a time.
 
-A piece's convolution is still in the cache when the pass after it scales, pools and raises it, and is not kept: the way
+A chunk's convolution is still in the cache when the pass after it scales, pools and raises it, and is not kept: the way
 back needs the input, the lengths of the patches, and the winners and their places, which are a quarter as many.
 
 The loops get views of torch's memory as arrays of numpy: maps (B, H, W, C), or in rows (B, H, W C).
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from scs_study.layers.cpu.choice import Loops, chosen_loops
 from scs_study.layers.cpu.settings import Settings
-from scs_study.layers.cpu.shares import in_shares, pieces
+from scs_study.layers.cpu.shares import chunks, in_shares
 
-PIECE = 1 << 19
+CHUNK = 1 << 19
 """Elements of a convolution's result that one thread works on at a time: 2 MB, which the caches next to it hold."""
 MANY_WEIGHTS = 1 << 18
 """Kernels are scaled to length 1 by all threads from here on: it takes one 60 microseconds."""
@@ -73,10 +73,10 @@ def forward(x: Tensor, weight: Tensor, p: Tensor, q: Tensor, settings: Settings,
             z[part], rs[b], *numbers, *window.size, window.by_size, settings.scaled, keep, ours, ats[b], ys[b]
         )
 
-    for piece in pieces(batch, kernels * height * width, PIECE):
-        seen = x[piece].to(settings.products)
+    for chunk in chunks(batch, kernels * height * width, CHUNK):
+        seen = x[chunk].to(settings.products)
         z = torch.conv2d(seen, operand, None, geometry.stride, geometry.padding, 1, geometry.groups)
-        in_shares(piece, functools.partial(pass_on, _nhwc(_channels_last(z.float()))))
+        in_shares(chunk, functools.partial(pass_on, _nhwc(_channels_last(z.float()))))
     return y.contiguous() if turned else y, *kept
 
 
@@ -93,9 +93,9 @@ def backward(
     height, width = settings.outputs(x, weight)
     batch, kernels, _, columns = c.shape
     grad_unit: Tensor | None = None
-    threads, cuts = torch.get_num_threads(), list(pieces(batch, kernels * height * width, PIECE))
+    threads, cuts = torch.get_num_threads(), list(chunks(batch, kernels * height * width, CHUNK))
     grad_x = torch.empty_like(x) if wanted[0] and len(cuts) > 1 else None
-    # One buffer for all pieces, which stays in the cache.
+    # One buffer for all chunks, which stays in the cache.
     gz = _maps(cuts[0].stop, kernels, height, width)
     ge = torch.empty_like(gz) if depthwise else _empty((len(gz), height, width) if settings.scaled else (0, 0, 0))
     sums_p = np.zeros((len(cuts), threads, columns * kernels), np.float32)
@@ -121,12 +121,12 @@ def backward(
         else:
             loops.norms.patch_norm_backward(ges[part], xs[b], back[part], *sides)
 
-    for number, piece in enumerate(cuts):
-        in_shares(piece, functools.partial(pass_back, sums_p[number], sums_q[number]))
+    for number, chunk in enumerate(cuts):
+        in_shares(chunk, functools.partial(pass_back, sums_p[number], sums_q[number]))
         if not (wanted[0] or wanted[1]):
             continue
         back, to_unit, _ = torch.ops.aten.convolution_backward(
-            gz[: piece.stop - piece.start].to(settings.products), x[piece].to(settings.products), operand, None,
+            gz[: chunk.stop - chunk.start].to(settings.products), x[chunk].to(settings.products), operand, None,
             geometry.stride, geometry.padding, (1, 1), False, (0, 0), geometry.groups, (wanted[0], wanted[1], False),
         )  # fmt: skip
         if to_unit is not None:
@@ -134,11 +134,11 @@ def backward(
         if wanted[0]:
             back = _channels_last(back.float())
             if settings.least is not None:
-                in_shares(piece, functools.partial(through_norms, _nhwc(back)))
+                in_shares(chunk, functools.partial(through_norms, _nhwc(back)))
             if grad_x is None:
                 grad_x = back
             else:
-                grad_x[piece] = back
+                grad_x[chunk] = back
 
     total_p = sums_p.reshape(-1, kernels).sum(0, dtype=np.float64) * LN2
     return (

@@ -1,4 +1,4 @@
-"""A batch cut twice: into pieces, one after the other, that a cache holds; and a piece into shares, one a thread.
+"""A batch cut twice: into chunks, one after the other, that a cache holds; and a chunk into shares, one a thread.
 
 The compiled loops run on threads of Python that hold no lock meanwhile, as many as torch is told to use. The cuts
 depend on sizes and on the number of threads only, so that results do too.
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 
-def pieces(batch: int, elements: int, most: int) -> Iterator[slice]:
+def chunks(batch: int, elements: int, most: int) -> Iterator[slice]:
     """Yield about equal slices of a batch, of at most `most` elements a thread where a sample has `elements`.
 
     What is not twice as large stays whole: a convolution loses more by being cut in two.
@@ -27,16 +27,16 @@ def pieces(batch: int, elements: int, most: int) -> Iterator[slice]:
         yield slice(start, min(start + size, batch))
 
 
-def in_shares(piece: slice, work: Callable[[int, slice, slice], None]) -> None:
-    """Call work(index, its part of the piece, the same part of the batch) for each share; return when all are done."""
-    batch = piece.stop - piece.start
+def in_shares(chunk: slice, work: Callable[[int, slice, slice], None]) -> None:
+    """Call work(index, its part of the chunk, the same part of the batch) for each share; return when all are done."""
+    batch = chunk.stop - chunk.start
     threads = min(torch.get_num_threads(), batch)
     if threads == 1:
-        work(0, slice(0, batch), piece)
+        work(0, slice(0, batch), chunk)
         return
     shares = []
     for start, stop in itertools.pairwise(batch * index // threads for index in range(threads + 1)):
-        shares.append((slice(start, stop), slice(piece.start + start, piece.start + stop)))
+        shares.append((slice(start, stop), slice(chunk.start + start, chunk.start + stop)))
     others = [_pool(threads - 1).submit(work, index, *share) for index, share in enumerate(shares[1:], start=1)]
     work(0, *shares[0])
     for other in others:

@@ -48,7 +48,7 @@ class Objective(Protocol):
         ...
 
     def test(self, networks: Mapping[str, nn.Module], batches: Batches, totals: Mapping[str, Tensor]) -> Iterator[None]:
-        """Evaluate the networks, in pieces between which a run can be stopped; what is found is added to `totals`."""
+        """Evaluate the networks, in chunks between which a run can be stopped; what is found is added to `totals`."""
         ...
 
     def test_metrics(self, totals: Mapping[str, Tensor], batches: Batches) -> dict[str, float]:

@@ -318,7 +318,7 @@ def test_every_class_has_the_image_that_most_networks_are_right_about() -> None:
 @pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(run_context: RunContext, tmp_path: Path) -> None:
     """A real process, interrupted in curves of more points than there is time for: it keeps what is done."""
-    sizes = ["images=20", "chosen=[3]", "perturbed=20", "points=1000000000", "redrawn=0", "seed=5", "min_accuracy=0"]
+    sizes = ["images=20", "chosen=[3]", "perturbed=20", "points=1000000000", "randomised=0", "seed=5", "min_accuracy=0"]
     line = ["match=rohrer47k-scs-*", f"runs={run_context.runs}", f"results={tmp_path}"]
     line += [f"saliency.{size}" for size in sizes]
     folder = run_context.runs / cell("scs", "none").run_name / "saliency"
