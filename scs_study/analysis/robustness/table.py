@@ -64,13 +64,19 @@ def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
     if "pgd_long" in settings.checks:
         further.append(f"PGD with {LONGER} times the steps")
     if any(name.startswith("apgd") for name in settings.checks):
-        further.append(f"APGD with {settings.apgd_steps} steps (APGD-T: for each of nine classes)")
+        dlr = f"; APGD-DLR {settings.apgd_restarts} times" if settings.apgd_restarts > 1 else ""
+        further.append(f"APGD with {settings.apgd_steps} steps (APGD-T: for each of nine classes{dlr})")
     if "square" in settings.checks:
         further.append(f"Square with {settings.square_queries} queries and no gradient")
     if "transfer" in settings.checks:
         further.append(
             "PGD images made for another network (convolution for SCS and SharpenedSDP, SCS for convolution)"
         )
+    if "smooth" in settings.checks:
+        further.append(
+            f"PGD with {LONGER} times the steps along the gradients that the sharpened layers would have at p = 1"
+        )
+    misled = "PGD 10x, Square, transfer or smooth" if "smooth" in settings.checks else "PGD 10x, Square or transfer"
     return (
         f"Robustness of networks trained on {data} for {epochs} epoch{'' if epochs == '1' else 's'}, on {images} test"
         f" images, all classes in turn. {settings.describe()}. Each further attack visits what PGD left and its column"
@@ -80,7 +86,7 @@ def caption(runs: Sequence[AttackResult], settings: Robustness) -> str:
         f" images, which says something of these two networks and nothing of their layers. No gradient: images whose"
         f" loss has a gradient of"
         f" exactly zero. Flag: what found more than {100 * settings.margin:g} points beyond PGD (APGD, which chooses"
-        f" its steps: PGD is too weak here; PGD 10x, Square or transfer: its gradients mislead it), or more than"
+        f" its steps: PGD is too weak here; {misled}: its gradients mislead it), or more than"
         f" {100 * MUCH_ZERO:g} % of the images have no gradient. PGD's accuracy is no evidence of robustness there."
     )
 

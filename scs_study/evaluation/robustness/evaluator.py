@@ -36,6 +36,7 @@ from scs_study.evaluation.robustness.identity import (
 )
 from scs_study.evaluation.robustness.models import AttackedModel
 from scs_study.evaluation.robustness.settings import PIXEL, WORDS, Robustness
+from scs_study.evaluation.robustness.smooth import smoothed
 from scs_study.evaluation.trained import Trained
 from scs_study.runs.context import RunContext
 from scs_study.system.console import say
@@ -90,6 +91,7 @@ class RobustnessEvaluator:
         self.folder = model.trained.folder / batches.FOLDER
         self._network: Watched | None = None
         self._source: Watched | None = None
+        self._smooth: Watched | None = None
         self._images: tuple[Tensor, Tensor] | None = None
 
     def work(self) -> float:
@@ -172,7 +174,7 @@ class RobustnessEvaluator:
         white = torch.tensor(255.0, device=pixels.device)
         x = (pixels[first : first + count].float() / white).permute(0, 3, 1, 2)
         y = labels[first : first + count]
-        source = self._transferring() if name == "transfer" else None
+        source = {"transfer": self._transferring, "smooth": self._smoothed}.get(name, lambda: None)()
         before = _passes(network, source)
         if name == ZERO:
             first_eps = torch.where(zero_gradients(network, x, y), 0, NEVER)
@@ -200,6 +202,12 @@ class RobustnessEvaluator:
             assert self.model.source is not None
             self._source = self._under_attack(self.model.source)
         return self._source
+
+    def _smoothed(self) -> Watched:
+        if self._smooth is None:
+            self._smooth = self._under_attack(self.model.trained)
+            self._smooth.network = smoothed(self._smooth.network)
+        return self._smooth
 
     def _under_attack(self, trained: Trained) -> Watched:
         device = self.context.settings.device

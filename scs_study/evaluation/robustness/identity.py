@@ -15,6 +15,7 @@ from scs_study.evaluation.robustness.batches import Batch, BatchKey, FirstEps
 from scs_study.evaluation.robustness.evaluate import NEVER
 from scs_study.evaluation.robustness.models import AttackedModel
 from scs_study.evaluation.robustness.settings import Robustness
+from scs_study.evaluation.robustness.smooth import can_be_smoothed
 
 CLEAN, PREDICTED, PGD, ZERO = "clean", "predicted", "pgd", "zero_gradient"
 Identity = Mapping[str, Any]
@@ -38,10 +39,12 @@ def clean_identity(model: AttackedModel, name: str = CLEAN) -> Identity:
 
 
 def attack_names(model: AttackedModel, settings: Robustness) -> list[str]:
-    """Return the attacks on a model in their order: a transfer where it has a source, APGD where it has the classes."""
+    """Return the attacks on a model in their order: a transfer where it has a source, APGD where it has the classes,
+    along smooth gradients where these are others."""
     classes = model.trained.cell.data.num_classes or 0
     enough = [name for name in settings.checks if classes >= LEAST_CLASSES.get(name, 2)]
-    return [PGD, *(name for name in enough if name != "transfer" or model.source is not None)]
+    there = {"transfer": model.source is not None, "smooth": can_be_smoothed(model.trained.network)}
+    return [PGD, *(name for name in enough if there.get(name, True))]
 
 
 def cached_first_eps(model: AttackedModel, name: str, settings: Robustness, mask: NDArray[np.bool_]) -> FirstEps | None:

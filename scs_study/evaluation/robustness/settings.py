@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from scs_study.config.schema import check_keys, choice, flag, whole
 from scs_study.evaluation.robustness.attacks import Method
 
-ADDITIONAL = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer")
+ADDITIONAL = ("pgd_long", "apgd_ce", "apgd_dlr", "apgd_t", "square", "transfer", "smooth")
 """The additional attacks, in the order in which tables show them."""
 WORDS = {
     "pgd": "PGD",
@@ -22,6 +22,7 @@ WORDS = {
     "apgd_t": "APGD-T",
     "square": "Square",
     "transfer": "transfer",
+    "smooth": "smooth gradient",
 }
 LONGER = 10
 PIXEL = 255.0
@@ -37,7 +38,8 @@ class Robustness:
 
     steps, step_size, restarts, random_start: PGD's. images, check_images: how many of the test set, None for all.
     batch: images attacked at once; seed: of the attacks; checks: additional attacks (ADDITIONAL); apgd_steps,
-    square_queries: theirs; margin: the share of all images beyond which an additional attack flags a network.
+    apgd_restarts (APGD-DLR's), square_queries: theirs; margin: the share of all images beyond which an additional
+    attack flags a network.
     Everything but images, check_images, checks and margin is part of an evaluation's cache key.
     """
 
@@ -53,6 +55,7 @@ class Robustness:
     check_eps: tuple[float, ...]
     check_images: int | None
     apgd_steps: int
+    apgd_restarts: int
     square_queries: int
     margin: float
 
@@ -80,7 +83,7 @@ class Robustness:
             raise ValueError(
                 "attack.check_eps=[]: the attacks of attack.checks need a radius (attack.checks=[] for none)"
             )
-        for key in ("steps", "restarts", "batch", "apgd_steps", "square_queries"):
+        for key in ("steps", "restarts", "batch", "apgd_steps", "apgd_restarts", "square_queries"):
             whole(f"attack.{key}", getattr(self, key), 1)
         whole("attack.seed", self.seed, 0)
         for key in ("images", "check_images"):
@@ -99,10 +102,10 @@ class Robustness:
 
     def method(self, name: str) -> Method:
         """Return how the attack `name` ("pgd" or one of ADDITIONAL) attacks; a transfer is PGD on another network."""
-        if name == "pgd_long":
+        if name in ("pgd_long", "smooth"):
             return Method("pgd", LONGER * self.steps, self.restarts, self.step_size, self.random_start)
         if name.startswith("apgd"):
-            return Method(name, self.apgd_steps)
+            return Method(name, self.apgd_steps, self.apgd_restarts if name == "apgd_dlr" else 1)
         if name == "square":
             return Method(name, self.square_queries)
         return Method("pgd", self.steps, self.restarts, self.step_size, self.random_start)

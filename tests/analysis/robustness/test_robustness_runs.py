@@ -23,7 +23,7 @@ from scs_study.evaluation.robustness import batches
 from scs_study.evaluation.robustness.classifier import balanced, classifier
 from scs_study.evaluation.robustness.evaluate import NEVER, curve
 from scs_study.evaluation.robustness.evaluator import RobustnessEvaluator, too_few
-from scs_study.evaluation.robustness.identity import PGD, identity
+from scs_study.evaluation.robustness.identity import PGD, attack_names, identity
 from scs_study.evaluation.robustness.models import sources
 from scs_study.evaluation.robustness.settings import Robustness, robustness_of
 from scs_study.experiments.compose import load_option
@@ -38,7 +38,15 @@ CONV, SCS = cell("conv"), cell("scs")
 
 
 def settings(**changed: Any) -> Robustness:
-    few = {"eps": [0, 8, 24, 64], "steps": 3, "batch": 16, "check_eps": [8, 64], "check_images": 40, "apgd_steps": 3}
+    few = {
+        "eps": [0, 8, 24, 64],
+        "steps": 3,
+        "batch": 16,
+        "check_eps": [8, 64],
+        "check_images": 40,
+        "apgd_steps": 3,
+        "apgd_restarts": 1,
+    }
     return robustness_of({**load_option("attack", "pgd"), **few, "square_queries": 20, **changed})
 
 
@@ -256,6 +264,12 @@ def test_transfers_come_from_the_other_kind_of_layer(runs: Path) -> None:
     found = sources(records(frame), identity_columns(frame))
     assert found == {CONV.run_name: SCS.run_name, SCS.run_name: CONV.run_name}
     assert sources(records(frame)[:1], identity_columns(frame)) == {CONV.run_name: None}
+
+
+def test_smooth_gradients_are_followed_where_they_are_not_the_networks_own(runs: Path) -> None:
+    found, _ = models_of(collect(runs, [CONV.run_name, SCS.run_name]), runs)
+    assert "smooth" in attack_names(found[SCS.run_name], settings())
+    assert "smooth" not in attack_names(found[CONV.run_name], settings())
 
 
 def test_what_a_result_depends_on_is_in_its_name(runs: Path) -> None:
