@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from scs_study.analysis.claims.schema import COMPOSED, Choice, Claim, ClaimFile, Settings, Test
-from scs_study.analysis.collect import FINAL, RENAMED, flatten
+from scs_study.analysis.collect import FINAL, RENAMED, flatten, identity_columns
 from scs_study.analysis.paper import paper_epochs
 from scs_study.analysis.variants import Record, records
 from scs_study.config.schema import CellConfig
@@ -97,8 +97,9 @@ class Runs:
                     seen.add(row["run"])
                     self.records.append({**row, "folder": folder / row["run"]})
         self._by_identity: dict[frozenset[tuple[str, Any]], list[Record]] = defaultdict(list)
-        # The keys that a cell of today has: a frame of many runs has a column for each key of any of them.
-        self._keys = [key for key in flatten(compose_cell({}, {}, 0).identity()) if key not in FREE]
+        # Those of every run, whether it has them or not: a run with mixup is none of a cell without.
+        keys = {key for frame in frames.values() for key in identity_columns(frame)}
+        self._keys = sorted((keys | set(flatten(compose_cell({}, {}, 0).identity()))) - set(FREE))
         for row in self.records:
             self._by_identity[self._key({key: row.get(key) for key in self._keys})].append(row)
 
