@@ -129,3 +129,19 @@ def test_a_slope_over_networks_of_one_size_is_not_drawn(tmp_path: Path) -> None:
     found = decided(tmp_path, 35, lambda c, s: flat(0.5), range(6))
     assert found.word == "no runs yet"
     assert any("several sizes" in sentence for sentence in found.parts[0].lacking)
+
+
+def test_a_run_with_a_setting_that_a_cell_lacks_is_another_cells(tmp_path: Path) -> None:
+    """Mixed images are a key of the identity only where there are any; so are the channels of gray ones."""
+    (place,) = environments(FILE, FILE.claims[DIP - 1].tests[0])
+    plain = place.a[0].config
+    mixed = dataclasses.replace(plain, train=dataclasses.replace(plain.train, mixup=0.8))
+    write_run(tmp_path, mixed, flat(0.9), "done")
+    assert Runs({tmp_path: collect(tmp_path)}).of(place.a[0]) == []
+    write_run(tmp_path, plain, flat(0.8), "done")
+    assert [row["run"] for row in Runs({tmp_path: collect(tmp_path)}).of(place.a[0])] == [plain.run_name]
+
+    (mnist,) = environments(FILE, FILE.claims[37].tests[0])
+    gray = tmp_path / "gray"
+    write_run(gray, mnist.a[0].config, flat(0.99), "done")
+    assert len(Runs({gray: collect(gray)}).of(mnist.a[0])) == 1
