@@ -57,7 +57,8 @@ def main(config: DictConfig) -> int:
         path.unlink()
     pack(runs, done, folder / RECORDS, numbers=NUMBERS)
     say(f"  {folder / RECORDS}: {len(done)} runs")
-    say("".join(f"  {path}\n" for path in place_weights(runs, evaluated(runs, done), folder / RECORDS)).rstrip())
+    for path in place_weights(runs, evaluated(runs, done), folder / RECORDS):
+        say(f"  {path}")
     verdicts, paths = publish_verdicts(load_claims(), below_project(config.results), read_benchmark())
     say("\n".join([tally(verdicts), *(f"  {path}" for path in paths)]))
     return 0

@@ -25,11 +25,11 @@ def can_be_smoothed(network: nn.Module) -> bool:
 def smoothed(network: nn.Module) -> nn.Module:
     """Return a copy of a network whose sharpened layers differentiate as at p = 1; its outputs are the same up to
     rounding."""
-    twin = copy.deepcopy(network)
-    for name, module in list(twin.named_modules()):
+    changed = copy.deepcopy(network)
+    for name, module in list(changed.named_modules()):
         if isinstance(module, SHARPENED):
-            twin.set_submodule(name, _Smooth(module))
-    return twin
+            changed.set_submodule(name, _Smooth(module))
+    return changed
 
 
 class _Smooth(nn.Module):
