@@ -55,7 +55,7 @@ def parts_of(folder: Path, device: str, seeds: int, archs: Sequence[str], rounds
     where = [f"engine.device={device}", "engine.threads=1"]
     on_gpu = device.startswith("cuda")
     interpreted = {} if on_gpu else {"TRITON_INTERPRET": "1"}
-    parts = [Part("kernels", ["-m", "tests.layers.fused_checks", device], 0.1, interpreted)]
+    parts = [Part("kernels", ["-m", "tests.layers.fused", device], 0.1, interpreted)]
 
     epochs = 5 if on_gpu else 1  # a CPU only tries it out
     cell = ["scripts/train.py", "arch=rohrer100k", "layer=scs", f"train.epochs={epochs}", *where]

@@ -43,8 +43,10 @@ def attack_names(model: AttackedModel, settings: Robustness) -> list[str]:
     along smooth gradients where these are others."""
     classes = model.trained.cell.data.num_classes or 0
     enough = [name for name in settings.checks if classes >= LEAST_CLASSES.get(name, 2)]
-    there = {"transfer": model.source is not None, "smooth": can_be_smoothed(model.trained.network)}
-    return [PGD, *(name for name in enough if there.get(name, True))]
+    without = set() if model.source is not None else {"transfer"}
+    if "smooth" in enough and not can_be_smoothed(model.trained.network):  # asked of the trained network, which is read
+        without.add("smooth")
+    return [PGD, *(name for name in enough if name not in without)]
 
 
 def cached_first_eps(model: AttackedModel, name: str, settings: Robustness, mask: NDArray[np.bool_]) -> FirstEps | None:

@@ -18,7 +18,7 @@ from scs_study.layers.kernels import fused, start
 def test_every_operator_is_right() -> None:
     """In a process of its own: whether Triton interprets is settled when its kernels are read."""
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-W", "error", "-m", "tests.layers.fused_checks"]
+    command = [sys.executable, "-W", "error", "-m", "tests.layers.fused"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=environment, check=False)
     assert done.stdout, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

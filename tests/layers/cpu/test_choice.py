@@ -13,7 +13,7 @@ import pytest
 from scs_study.layers import cpu
 from scs_study.layers.cpu import compiled
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 SHA = """
 import hashlib, torch, warnings
 torch.set_num_threads(1)
