@@ -102,33 +102,23 @@ def train(
     guard()
     record.truncate(folder, parts.progress.epoch if resumed else 0)
 
-    epochs, progress, engine = cell.train.epochs, parts.progress, parts.engine
+    epochs, progress = cell.train.epochs, parts.progress
     run_folder.write_status(folder, "running", progress.epoch, epochs)
     diverged: dict[str, Any] | None = None
     while progress.epoch < epochs and diverged is None:
         epoch = progress.epoch + 1
         try:
-            engine.train_epoch(engine.batches.plan(epoch), progress.log, stop)
-            bad_step = progress.log.first_bad_loss()
-            eval_started = time.perf_counter()
-            test = engine.evaluate(stop) if bad_step is None else None
-            eval_seconds = time.perf_counter() - eval_started
+            test, eval_seconds, diverged = _compute_epoch(parts, epoch, stop)
         except Stopped:
             guard()
             _save(folder, cell, parts)
             run_folder.write_status(folder, "interrupted", progress.epoch, epochs, f"stopped in epoch {epoch}")
             raise Interrupted(f"{cell.run_name} was stopped in epoch {epoch} of {epochs}") from None
-        for kind, violation in progress.log.first_violations(parts.state.layers).items():
-            progress.violations.setdefault(kind, {"epoch": epoch, **violation})
-        if bad_step is not None:
-            diverged = {"epoch": epoch, "step": bad_step, "reason": "the training loss is not finite"}
-        elif test is not None and not math.isfinite(test["loss"]):
-            diverged, test = {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}, None
         guard()
         if diverged is None:
             parts.objective.save_samples(folder, epoch, parts.state.networks)
         line = _record_epoch(folder, cell, parts, images, epoch, test, eval_seconds)
-        progress.epoch, progress.log = epoch, engine.new_log()
+        progress.epoch, progress.log = epoch, parts.engine.new_log()
         if diverged is None and (epoch % settings.checkpoint_every == 0 or epoch == epochs):
             guard()
             _save(folder, cell, parts)
@@ -159,6 +149,28 @@ def build(cell: CellConfig, images: ImageSet, shared: InitialWeights, settings: 
     engine = ENGINES[settings.engine](objective, state, batches, cell.train, settings.device)
     engine.alone = settings.alone
     return Training(objective, state, engine, Progress(0, engine.new_log()), start)
+
+
+def _compute_epoch(
+    parts: Training, epoch: int, stop: Callable[[], bool]
+) -> tuple[Mapping[str, float] | None, float, dict[str, Any] | None]:
+    """Return the test metrics, None of networks that diverged; the seconds of the test; and where they diverged.
+
+    Raises Stopped.
+    """
+    engine, progress = parts.engine, parts.progress
+    engine.train_epoch(engine.batches.plan(epoch), progress.log, stop)
+    bad_step = progress.log.first_bad_loss()
+    started = time.perf_counter()
+    test = engine.evaluate(stop) if bad_step is None else None
+    seconds = time.perf_counter() - started
+    for kind, violation in progress.log.first_violations(parts.state.layers).items():
+        progress.violations.setdefault(kind, {"epoch": epoch, **violation})
+    if bad_step is not None:
+        return None, seconds, {"epoch": epoch, "step": bad_step, "reason": "the training loss is not finite"}
+    if test is not None and not math.isfinite(test["loss"]):
+        return None, seconds, {"epoch": epoch, "step": None, "reason": "the test loss is not finite"}
+    return test, seconds, None
 
 
 def _save(folder: Path, cell: CellConfig, parts: Training) -> None:
