@@ -29,7 +29,7 @@ from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.config.checks import whole
 from scs_study.report.drawn import draw
-from scs_study.report.gather import gathered
+from scs_study.report.gather import by_schedule, gathered
 from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
 from scs_study.report.repeat import commands, study_line
@@ -69,8 +69,10 @@ def reported(config: DictConfig, places: Sequence[Path], made: Path) -> tuple[st
         names, name = runs_by_name(config, places)
         found, title = gathered(dict.fromkeys(names), places), f"Runs {config.match}"
         line = f"ARGS={shlex.quote('match=' + shlex.quote(str(config.match)))}"
-        draw(found, made, run_context(config), config)
-        sections = [Section(name, title, None, found.frame, made)]
+        sections = []
+        for number, (words, part) in enumerate(by_schedule(found), start=1):
+            draw(part, made / str(number), run_context(config), config)
+            sections.append(Section(f"{name}-{number}", words, None, part.frame, made / str(number)))
         return name, Reported(title, "Report of runs", found, sections, commands(found.frame, [], line))
     studies = chosen_studies(config)
     chosen = [

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from scs_study.analysis.collect import collect
+from scs_study.analysis.collect import collect, identity_columns
+from scs_study.analysis.variants import records, short, show
 from scs_study.training.run_dir import RESULT
 
 
@@ -52,6 +53,43 @@ def sought(planned: Mapping[str, Mapping[str, Any] | None], places: Sequence[Pat
     order = {name: number for number, name in enumerate(planned)}
     frame = frame.iloc[frame["run"].map(order).argsort(kind="stable")].reset_index(drop=True)
     return Gathered(frame, {name: place / name for name, place in where.items()}, by_place)
+
+
+def by_schedule(found: Gathered) -> list[tuple[str, Gathered]]:
+    """Return runs in parts that a table and a plot can hold, in their order: of the same images and as many epochs.
+
+    Each part has a title: what the data are, their settings where parts differ in these, and the epochs.
+    """
+    images = [name for name in identity_columns(found.frame) if name.startswith("data.") or name == "image_size"]
+    rows = records(found.frame)
+    parts: dict[tuple[Any, ...], list[str]] = {}
+    for row in rows:
+        parts.setdefault((row["data"], row["epochs"], *(row[name] for name in images)), []).append(row["run"])
+    titles = [_title(key, list(parts), images) for key in parts]
+    return [(title, _only(found, set(names))) for title, names in zip(titles, parts.values(), strict=True)]
+
+
+def _title(key: tuple[Any, ...], keys: Sequence[tuple[Any, ...]], images: Sequence[str]) -> str:
+    """A part's images and epochs in words, with the settings of its data that another part of these has otherwise."""
+    data, epochs, *settings = key
+    if data is None:
+        return "runs that no config describes"
+    others = [other[2:] for other in keys if other[0] == data]
+    differ = [
+        f"{short(name)} {show(value)}"
+        for number, (name, value) in enumerate(zip(images, settings, strict=True))
+        if value is not None and len({other[number] for other in others}) > 1
+    ]
+    return ", ".join([str(data), *differ, f"{epochs} epoch{'' if epochs == 1 else 's'}"])
+
+
+def _only(found: Gathered, names: set[str]) -> Gathered:
+    def of(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["run"].isin(names)].reset_index(drop=True)
+
+    by_place = {place: part for place, frame in found.by_place.items() if len(part := of(frame))}
+    folders = {name: folder for name, folder in found.folders.items() if name in names}
+    return Gathered(of(found.frame), folders, by_place)
 
 
 def _place(name: str, places: Sequence[Path]) -> Path:
