@@ -20,7 +20,8 @@ from scs_study.experiments.estimate import Cost
 from scs_study.experiments.grid import SubStudy, load_study
 from scs_study.launch.campaign import UNFINISHED, Campaign, epochs_done, in_order
 from scs_study.launch.inline import inline
-from scs_study.launch.pool import PoolSize, pool
+from scs_study.launch.pool import pool
+from scs_study.launch.pool_size import PoolSize
 from scs_study.launch.threads import side_by_side
 from scs_study.runs.context import RunContext
 from scs_study.runs.state import run_state
