@@ -2,7 +2,7 @@
 
 Jobs that share a process share its death, and nobody can tell which of them it was. So all of them are suspects then: a
 suspect has a process to itself until it has completed the epoch that the death cut short, which clears it, or until it
-has killed DEATHS processes.
+has killed DEATHS of its own.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Member:
 
 @dataclass
 class Crew:
-    """The workers of a pool. deaths: by run name, the epoch in which workers died last, and how many.
+    """The workers of a pool. deaths: by run name, the epoch of the last death, and how many there were of its own.
 
     suspects: jobs that are to be computed alone. waiting: others that no worker can take now.
     """
@@ -220,7 +220,7 @@ def _reap(crew: Crew, member: Member) -> None:
     for job in jobs:
         name, epoch = job.cell.run_name, run_state(crew.context.runs, job.cell).epoch
         before, count = crew.deaths.get(name, (epoch, 0))
-        count = count + 1 if epoch == before else 1
+        count = 0 if shared else count + 1 if epoch == before else 1
         crew.deaths[name] = (epoch, count)
         if count >= DEATHS:
             outcome = give_up(job.cell, crew.context, f"{its}, the {count}th in epoch {epoch + 1}")
