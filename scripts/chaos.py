@@ -50,7 +50,8 @@ import torch
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import compose_cell
 from scs_study.launch.inline import inline
-from scs_study.launch.pool import PoolSize, pool
+from scs_study.launch.pool import pool
+from scs_study.launch.pool_size import PoolSize
 from scs_study.runs.context import RunContext
 from scs_study.runs.lock import owner_of
 from scs_study.runs.provenance import PROVENANCE

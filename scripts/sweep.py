@@ -34,7 +34,8 @@ from scs_study.experiments.sweep.settings import sweep_of
 from scs_study.experiments.sweep.source import SweepPlan, SweepSource
 from scs_study.experiments.sweep.storage import check_command_line, check_settings, check_url, load
 from scs_study.launch.inline import run_inline
-from scs_study.launch.pool import PoolSize, pool_size, run_pool
+from scs_study.launch.pool import run_pool
+from scs_study.launch.pool_size import PoolSize, pool_size
 from scs_study.launch.registry import LAUNCHERS, check_writable, pool_of
 from scs_study.launch.sweep import monitor_sweep, submit_sweep
 from scs_study.launch.sweep import unfinished as unfinished_trials
@@ -57,8 +58,11 @@ def main(config: DictConfig) -> int:
         return dashboard(load(name, config.storage, context.runs), whole("dashboard", config.dashboard, 1, 65535))
     workers = whole("workers", config.workers, 0)
     launcher = choice("launch.name", config.launch.name, LAUNCHERS)
-    if config.launch.get("side_by_side", 1) != 1:
-        raise ValueError("launch.side_by_side has no effect on a sweep: workers=N works on N trials, in a process each")
+    if launcher == "inline" and config.launch.side_by_side != 1:
+        raise ValueError(
+            "launch.side_by_side has no effect on a sweep with launch=inline: workers=N works on N trials, "
+            "in a process each, and launch=pool on several in each"
+        )
     if config.launch.get("budget") is not None:
         raise ValueError("launch.budget has no effect on a sweep: stop it when you like, the same command goes on")
     folder = results_folder(config, f"sweep/{name}")
@@ -82,7 +86,8 @@ def main(config: DictConfig) -> int:
         else:
             try:
                 size = pool_of(context, config) if launcher == "pool" else None
-                compute(plan, context, size or pool_size(context.settings.device, workers, 1, torch.get_num_threads()))
+                device, engine = context.settings.device, context.settings.engine
+                compute(plan, context, size or pool_size(device, engine, workers, 1, torch.get_num_threads()))
             except Interrupted as error:
                 raise Interrupted(f"study {name} goes on from here when the same command is given again") from error
     study = load(name, config.storage, context.runs)
@@ -102,7 +107,7 @@ def compute(plan: SweepPlan, context: RunContext, size: PoolSize) -> None:
         source = SweepSource.of(plan, context.runs, context.retry_failed, stop)
     if stop():
         raise Interrupted("stopped")
-    if size.workers == 1:
+    if size.workers == size.side_by_side == 1:
         run_inline(source, context)
     else:
         run_pool(source, context, size)

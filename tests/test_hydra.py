@@ -99,6 +99,7 @@ def test_cfg_prints_it_and_refuses_what_would_not_run(monkeypatch: pytest.Monkey
         "saliency.images=1": "saliency.images=1: must be at least 2",
         "attack.steps=0": "attack.steps=0: must be at least 1",
         "launch.side_by_side=0": "launch.side_by_side=0: must be at least 1",
+        "launch.per_gpu=4": "launch.per_gpu: it is launch.side_by_side now",
         "arch=resnet19": "arch=resnet19: not known (did you mean resnet18?)",
     }.items():
         assert command(monkeypatch, wrong, "--cfg", "job") == ([], 2)

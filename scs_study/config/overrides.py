@@ -11,6 +11,11 @@ from hydra.errors import HydraException
 
 from scs_study.config.groups import check_option, groups, near, option_file, read_settings, settings_of, top_level
 
+RENAMED = {
+    "launch.per_gpu": "it is launch.side_by_side now, of one process for each GPU (or launch.workers=N for N processes)"
+}
+"""What became of settings that there were."""
+
 
 def parse_overrides(arguments: Iterable[str]) -> list[Override]:
     """Return the parsed overrides of a command line. Raises ValueError in one line for what Hydra cannot read."""
@@ -57,6 +62,8 @@ def check_override(override: Override, config: str) -> None:
             check_option(key, value)
             read_settings(option_file(key, value))  # Hydra would answer a broken file with a hundred lines
         return
+    if key in RENAMED:
+        raise ValueError(f"{key}: {RENAMED[key]}")
     group = key.partition(".")[0]
     inside = settings_of(group) if group in sections else []
     open_ended = [f"{name}." for name in inside if name != "layer.options"]  # a layer's file lists its options

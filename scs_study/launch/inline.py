@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from functools import partial
 
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.work import GridSource, WorkSource
-from scs_study.launch.run_job import run_job
+from scs_study.launch.run_job import run_jobs
 from scs_study.runs.context import RunContext
-from scs_study.runs.lock import Heartbeats
 from scs_study.runs.state import Outcome
 from scs_study.training.stopping import Interrupted, StopRequest
-
-_TICK = 0.2
 
 
 def inline(
@@ -31,25 +26,11 @@ def inline(
 
 def run_inline(source: WorkSource, context: RunContext, deadline: float | None = None) -> None:
     """Compute all jobs of `source`, or until the deadline. Raises stopping.Interrupted as `inline`."""
-    heartbeats: Heartbeats = {}
     with StopRequest(deadline=deadline).listening() as stop:
         try:
-            while not stop():
-                job = source.acquire(stop)
-                if job is None:
-                    if source.exhausted():
-                        return
-                    time.sleep(_TICK)
-                    continue
-                try:
-                    outcome = run_job(job.cell, context, stop, partial(source.report, job), heartbeats)
-                except Interrupted:
-                    source.requeue(job)
-                    if stop.out_of_time:
-                        return
-                    raise
-                source.finish(job, outcome)
+            run_jobs(source, context, stop)
+        except Interrupted:
+            if not stop.out_of_time:
+                raise
         except KeyboardInterrupt:  # asked twice
             raise Interrupted("at once; what was running continues from its last checkpoint") from None
-        if not stop.out_of_time:
-            raise Interrupted("stopped")

@@ -8,17 +8,17 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from scs_study.config.checks import time_span
-from scs_study.config.schema import CellConfig, choice, whole
+from scs_study.config.schema import CellConfig, choice
 from scs_study.experiments.estimate import Cost, cell_costs, estimate
 from scs_study.launch.inline import inline
-from scs_study.launch.pool import PoolSize, pool, pool_size
+from scs_study.launch.pool import pool
+from scs_study.launch.pool_size import PoolSize, pool_size
 from scs_study.launch.slurm import slurm
-from scs_study.launch.threads import side_by_side
+from scs_study.launch.threads import side_by_side, thread_count
 from scs_study.runs.context import RunContext
 from scs_study.runs.state import Outcome, run_states
 from scs_study.runs.validate import is_complete
 from scs_study.system import files
-from scs_study.training.cuda_stream import MOST_THREADS
 from scs_study.training.run import device_name
 
 LAUNCHERS = ("inline", "pool", "slurm")
@@ -82,8 +82,11 @@ def launch(
 
 
 def pool_of(context: RunContext, config: DictConfig) -> PoolSize:
-    """Return how many processes conf/launch/pool.yaml means on this machine, and their devices."""
-    return pool_size(context.settings.device, config.launch.workers, config.launch.per_gpu, config.engine.threads)
+    """Return how many processes conf/launch/pool.yaml means on this machine, with how many runs at once, and their
+    devices. Raises ValueError.
+    """
+    device, launch, engine = context.settings.device, config.launch, config.engine
+    return pool_size(device, context.settings.engine, launch.workers, launch.side_by_side, engine.threads)
 
 
 def check_launch(config: DictConfig, context: RunContext) -> None:
@@ -112,12 +115,7 @@ def budget_of(config: DictConfig) -> float | None:
 
 def side_by_side_of(config: DictConfig) -> int:
     """Return how many cells conf/launch/inline.yaml means at once in one process. Raises ValueError."""
-    count = whole("launch.side_by_side", config.launch.side_by_side, 1)
-    if count > MOST_THREADS:
-        raise ValueError(
-            f"launch.side_by_side={count}: at most {MOST_THREADS} cells have streams of their own on a GPU"
-        )
-    return count
+    return thread_count("launch.side_by_side", config.launch.side_by_side)
 
 
 def check_writable(runs: Path) -> None:

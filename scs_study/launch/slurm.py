@@ -59,7 +59,7 @@ def submit(
     if not wanted:
         return None, numbers
     tasks = cells_of_tasks(wanted, int(launch["cells_per_task"]))
-    settings = {**slurm_task.settings_of(context, launch, engine), "workers": [launch["at_once"]] * len(tasks)}
+    settings = {**slurm_task.settings_of(context, launch, engine), "at_once": [launch["at_once"]] * len(tasks)}
     submission = make_submission(context.runs.resolve(), study, tasks, settings)
     return submission, numbers + send(submission, launch)
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scs_study.experiments.work import GridSource, WorkSource
+from scs_study.experiments.work import WorkSource
 from scs_study.launch.code_snapshot import Submission, load
-from scs_study.launch.pool import pool_size, run_pool
+from scs_study.launch.pool import grid_source, run_pool
+from scs_study.launch.pool_size import PoolSize, pool_of_runs
+from scs_study.launch.threads import thread_count
 from scs_study.runs.context import RunContext, pick_device
 from scs_study.runs.lock import STALE
 from scs_study.system.console import say
@@ -36,11 +38,14 @@ def run(folder: str, index: int) -> None:
     submission = load(Path(folder))
     settings = submission.settings
     context = context_of(settings)
-    size = pool_size(context.settings.device, settings["workers"][index], 1, settings["threads"])
-    say(f"{submission.name}, task {index}: {size.workers} workers on {context.settings.device}")
+    size = pool_of_runs(
+        context.settings.device, context.settings.engine, settings["at_once"][index], settings["threads"]
+    )
+    each = f", {size.side_by_side} runs in each," if size.side_by_side > 1 else ""
+    say(f"{submission.name}, task {index}: {size.workers} workers{each} on {context.settings.device}")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            run_pool(_source(submission, index, context), context, size)
+            run_pool(_source(submission, index, context, size), context, size)
             return
         except Interrupted:
             say(queue_again(settings["requeues"]))
@@ -51,11 +56,11 @@ def run(folder: str, index: int) -> None:
             say(f"{traceback.format_exc()}the task begins anew")
 
 
-def _source(submission: Submission, index: int, context: RunContext) -> WorkSource:
+def _source(submission: Submission, index: int, context: RunContext, size: PoolSize) -> WorkSource:
     """Return the task's cells, or the trials that all tasks share."""
     settings = submission.settings
     if "sweep" not in settings:
-        return GridSource.of(submission.tasks[index], context.runs, WAIT_TIMEOUT)
+        return grid_source(submission.tasks[index], context, size, WAIT_TIMEOUT)
     # Imported here: Optuna takes a while, for this alone.
     from scs_study.experiments.sweep.settings import sweep_from
     from scs_study.experiments.sweep.source import SweepPlan, SweepSource
@@ -67,10 +72,12 @@ def _source(submission: Submission, index: int, context: RunContext) -> WorkSour
 def settings_of(context: RunContext, launch: Mapping[str, Any], engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return what every task of a submission gets, for a JSON file; `context_of` reads it on the node.
 
-    Raises ValueError in one sentence for a device that no node would have.
+    Raises ValueError in one sentence for a device that no node would have, and for more runs than a GPU has streams.
     """
     if str(engine["device"]).startswith("cuda") and not launch["gpus"]:
         raise ValueError(f"engine.device={engine['device']}: a task has no GPU with launch.gpus=0")
+    if launch["gpus"] and engine["name"] == "graphed":
+        thread_count("launch.at_once on each GPU", max(1, launch["at_once"] // launch["gpus"]))
     return {
         "runs": str(context.runs.resolve()),
         "data_root": str(context.data_root.resolve()) if context.data_root else None,

@@ -32,8 +32,8 @@ def submit_sweep(
 ) -> list[str]:
     """Return the numbers of the jobs that are on their way, sent off now unless there are some already.
 
-    Of `workers` processes, launch.at_once share a task. The study is made here, so that settings that do not fit are
-    refused before anything waits in a queue. Raises ValueError in one sentence.
+    Of `workers` trials at the same time, launch.at_once share a task. The study is made here, so that settings that do
+    not fit are refused before anything waits in a queue. Raises ValueError in one sentence.
     """
     check_cluster(launch, context.runs)
     storage.join(plan.sweep, plan.name, plan.url, context.runs, lambda: False, {})
@@ -46,9 +46,9 @@ def submit_sweep(
         "sweep": dataclasses.asdict(plan.sweep),
         "name": plan.name,
         "url": None if plan.url == os.environ.get(URL) else plan.url,
-        "workers": [min(at_once, workers - first) for first in range(0, workers, at_once)],
+        "at_once": [min(at_once, workers - first) for first in range(0, workers, at_once)],
     }
-    tasks: list[list[Any]] = [[] for _ in settings["workers"]]  # whose trials are whose is decided on the way
+    tasks: list[list[Any]] = [[] for _ in settings["at_once"]]  # whose trials are whose is decided on the way
     submission = make_submission(context.runs.resolve(), label(plan.name), tasks, settings)
     say(f"{workers} workers in {len(tasks)} tasks; logs in {submission.folder / LOGS}")
     return send(submission, launch)

@@ -7,28 +7,44 @@ that locks, checkpoints and records are as ever, and one that diverges or fails 
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 
-from scs_study.config.schema import CellConfig
-from scs_study.experiments.work import GridSource, Job, WorkSource, epochs_left, jobs_of
-from scs_study.launch.run_job import run_job
-from scs_study.models import not_converted
+from scs_study.config.schema import CellConfig, whole
+from scs_study.experiments.work import GridSource, Job, Stop, WorkSource, epochs_left, jobs_of
+from scs_study.launch.run_job import run_jobs
 from scs_study.runs.context import RunContext
-from scs_study.runs.lock import Heartbeats
 from scs_study.runs.progress import Progress
 from scs_study.runs.state import Outcome
-from scs_study.training.cuda_stream import on_own_stream
+from scs_study.training.cuda_stream import MOST_THREADS, on_own_stream
 from scs_study.training.stopping import Interrupted, StopRequest
 
 _TICK = 0.2
+
+
+class SharedSource(WorkSource, Protocol):
+    """A source that several threads may call at the same time."""
+
+    def close(self) -> None:
+        """Begin no further job: whoever waits for one gets none."""
+
+
+def thread_count(key: str, value: object) -> int:
+    """Return how many cells at once in a process the setting `key` means. Raises ValueError."""
+    count = whole(key, value, 1)
+    if count > MOST_THREADS:
+        raise ValueError(f"{key}={count}: at most {MOST_THREADS} cells have streams of their own on a GPU")
+    return count
+
+
+def by_numerics(cells: Sequence[CellConfig]) -> list[list[CellConfig]]:
+    """Return the cells in groups of the same numerics, in their order otherwise: precision is a process's setting."""
+    classes = dict.fromkeys(cell.train.numerics for cell in cells)
+    return [[cell for cell in cells if cell.train.numerics == numerics] for numerics in classes]
 
 
 def side_by_side(
@@ -36,105 +52,108 @@ def side_by_side(
 ) -> dict[str, Outcome]:
     """Return what became of every cell, by run name: `count` of them at a time, in this process. deadline: as `inline`.
 
-    Only cells of the same numerics are computed at the same time: precision is a setting of the process. After an error
-    that leaves CUDA unusable, which only the end of the process mends, no further cell is begun. Raises as `inline`.
+    Only cells of the same numerics are computed at the same time. After an error that leaves CUDA unusable, which only
+    the end of the process mends, no further cell is begun. Raises as `inline`.
     """
-    for cell in cells:
-        for each in (cell, cell.parent or cell):
-            not_converted(each)  # traced now and remembered: tracing changes how every module of the process is called
-        with contextlib.suppress(ValueError, OSError):  # each of the cells will say so itself
-            context.images(cell.data)
     context = replace(context, settings=replace(context.settings, alone=count == 1, at_once=count))
     progress = Progress.start(cells, epochs_left(cells, context.runs))
     outcomes: dict[str, Outcome] = {}
     with StopRequest(deadline=deadline).listening() as stop:
-        for numerics in dict.fromkeys(cell.train.numerics for cell in cells):
-            jobs = [job for job in jobs_of(cells) if job.cell.train.numerics == numerics]
+        for group in by_numerics(cells):
+            jobs = [job for job in jobs_of(cells) if job.cell.train.numerics == group[0].train.numerics]
             source = GridSource(jobs, context.runs, progress)
-            crew = _Crew(source, context, stop)
-            _compute(crew, min(count, len(jobs)))
+            shared = _OneAtATime(source, context.settings.device)
+            try:
+                run_threads(shared, context, stop, min(count, len(jobs)))
+            except KeyboardInterrupt:
+                raise Interrupted("stopped at once; the runs continue from their last checkpoints") from None
             outcomes |= source.outcomes
             if stop() and not stop.out_of_time:
                 raise Interrupted("stopped")
-            if crew.raised is not None:
-                raise crew.raised
-            if crew.broken:
+            if shared.broken:
                 left = [job.cell.run_name for job in jobs if source.outcomes[job.cell.run_name].state == "busy"]
-                outcomes |= dict.fromkeys(left, Outcome("failed", crew.broken))
+                outcomes |= dict.fromkeys(left, Outcome("failed", shared.broken))
     return outcomes
 
 
-@dataclass
-class _Crew:
-    """What the threads share; `lock` guards all of it. broken: why no further cell is begun."""
+def run_threads(source: SharedSource, context: RunContext, stop: Callable[[], bool], count: int) -> None:
+    """Compute the jobs of `source` by `count` threads until it is exhausted, or `stop()` turned true.
 
-    source: WorkSource
-    context: RunContext
-    stop: StopRequest
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    broken: str = ""
-    raised: BaseException | None = None
+    Raises what a thread has raised; no further job is begun then, and those under way are ended first.
+    """
+    raised: list[BaseException] = []
 
+    def work() -> None:
+        try:
+            with on_own_stream(context.settings.device):
+                run_jobs(source, context, stop)
+        except Interrupted:
+            pass
+        except BaseException as error:  # nobody waits for what a thread raises
+            raised.append(error)
+            source.close()
 
-def _compute(crew: _Crew, count: int) -> None:
-    threads = [threading.Thread(target=_worker_loop, args=(crew,), daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
-    try:
-        while any(thread.is_alive() for thread in threads):
-            threads[0].join(_TICK)  # never for long: a signal is heard between two waits only
-            threads.sort(key=threading.Thread.is_alive, reverse=True)
-    except KeyboardInterrupt:
-        raise Interrupted("stopped at once; the runs continue from their last checkpoints") from None
+    while any(thread.is_alive() for thread in threads):
+        threads[0].join(_TICK)  # never for long: a signal is heard between two waits only
+        threads.sort(key=threading.Thread.is_alive, reverse=True)
+        if stop():
+            source.close()
+    if raised:
+        raise raised[0]
 
 
-def _worker_loop(crew: _Crew) -> None:
-    device, heartbeats = crew.context.settings.device, Heartbeats()
-    try:
-        with on_own_stream(device):
-            while (job := _next(crew)) is not None:
-                try:
-                    outcome = run_job(job.cell, crew.context, crew.stop, partial(_report, crew, job), heartbeats)
-                except Interrupted:
-                    with crew.lock:
-                        crew.source.requeue(job)
-                    raise
-                _finish(crew, job, outcome)
-    except Interrupted:
-        pass
-    except BaseException as error:  # nobody waits for what a thread raises
-        with crew.lock:
-            crew.raised = crew.raised or error
+class _OneAtATime:
+    """A source that one thread at a time asks. broken: why no further job is begun."""
+
+    def __init__(self, source: WorkSource, device: torch.device) -> None:
+        self._source, self._device, self._lock, self._closed = source, device, threading.Lock(), False
+        self.judges, self.broken = source.judges, ""
+
+    def acquire(self, stop: Stop) -> Job | None:
+        """Return the next job, None when there is none now or no further one is begun."""
+        with self._lock:
+            return None if self._closed else self._source.acquire(stop)
+
+    def exhausted(self) -> bool:
+        """Return whether there will be no more jobs."""
+        with self._lock:
+            return self._closed or self._source.exhausted()
+
+    def report(self, job: Job, line: Mapping[str, Any]) -> bool:
+        """Hand the epoch on, and return whether the run goes on."""
+        with self._lock:
+            return self._source.report(job, line)
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """Hand the outcome on, and begin no further job after an error that has left CUDA unusable."""
+        broken = outcome.state == "failed" and not usable(self._device)
+        with self._lock:
+            if broken and not self.broken:
+                name = job.cell.run_name
+                self.broken = f"not begun: {name} left CUDA unusable; the same command goes on in a new process"
+                self._closed = True
+            self._source.finish(job, outcome)
+
+    def requeue(self, job: Job, killed: bool = False) -> None:
+        """Hand the job back."""
+        with self._lock:
+            self._source.requeue(job, killed)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        with self._lock:
+            self._source.say(text)
+
+    def close(self) -> None:
+        """Begin no further job."""
+        self._closed = True
 
 
-def _next(crew: _Crew) -> Job | None:
-    while True:
-        with crew.lock:
-            if crew.stop() or crew.broken or crew.raised is not None:
-                return None
-            if (job := crew.source.acquire(crew.stop)) is not None:
-                return job
-            if crew.source.exhausted():
-                return None
-        time.sleep(_TICK)
-
-
-def _report(crew: _Crew, job: Job, line: dict[str, Any]) -> bool:
-    with crew.lock:
-        return crew.source.report(job, line)
-
-
-def _finish(crew: _Crew, job: Job, outcome: Outcome) -> None:
-    broken = outcome.state == "failed" and not _usable(crew.context.settings.device)
-    with crew.lock:
-        if broken and not crew.broken:
-            crew.broken = (
-                f"not begun: {job.cell.run_name} left CUDA unusable; the same command goes on in a new process"
-            )
-        crew.source.finish(job, outcome)
-
-
-def _usable(device: torch.device) -> bool:
+def usable(device: torch.device) -> bool:
+    """Return whether the device still computes after an error: some leave CUDA unusable for all of the process."""
     if device.type != "cuda":
         return True
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -149,7 +151,20 @@ def _layer(conv: nn.Conv2d | nn.ConvTranspose2d, layer: LayerConfig) -> nn.Modul
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module that is not torch's own, not a layer of this project and not frozen."""
+    """Looks into every module that is not torch's own, not a layer of this project and not frozen.
+
+    To trace changes how every module of the process is called, those that other threads call meanwhile included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Return the stand-in for what the module gives; in another thread, what it gives."""
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         ours = isinstance(m, (MaxAbsPool2d, Frozen, *layer_types()))

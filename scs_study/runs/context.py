@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from scs_study.training.run_dir import CONFIG
 DEVICES = ("cpu", "cuda")
 NVIDIA = Path("/dev/nvidia0")
 """Where Linux shows the first NVIDIA GPU that has a driver."""
+_LOADING = threading.Lock()
 
 
 @dataclass
@@ -42,9 +44,10 @@ class RunContext:
 
     def images(self, data: DataConfig, download: bool = False) -> ImageSet:
         """Return the images of a cell, loaded once a process. Raises DataError (a ValueError) in one sentence."""
-        if data.images_key not in self._images:
-            self._images[data.images_key] = load_images(data, self.data_root, self.data_cache, download)
-        return self._images[data.images_key]
+        with _LOADING:  # else threads that begin together would load the same twice
+            if data.images_key not in self._images:
+                self._images[data.images_key] = load_images(data, self.data_root, self.data_cache, download)
+            return self._images[data.images_key]
 
     def check_batches(self, cells: Iterable[CellConfig]) -> None:
         """Raise ValueError in one sentence for a cell whose batches its training set cannot fill, or its norms use."""

@@ -20,7 +20,8 @@ from scs_study.experiments.estimate import Cost
 from scs_study.experiments.grid import SubStudy, load_study
 from scs_study.launch.campaign import UNFINISHED, Campaign, epochs_done, in_order
 from scs_study.launch.inline import inline
-from scs_study.launch.pool import PoolSize, pool
+from scs_study.launch.pool import pool
+from scs_study.launch.pool_size import PoolSize
 from scs_study.launch.threads import side_by_side
 from scs_study.runs.context import RunContext
 from scs_study.runs.state import run_state
@@ -92,8 +93,9 @@ def test_cells_side_by_side_stop_for_a_budget(
     assert content(tmp_path / SCS.run_name) == undisturbed
 
 
+@pytest.mark.parametrize(("workers", "side_by_side"), [(2, 1), (1, 2)], ids=["processes", "threads"])
 def test_a_pool_stops_for_a_budget_and_its_workers_leave_checkpoints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: Shut
+    workers: int, side_by_side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: Shut
 ) -> None:
     cells = [work.cell(seed=seed, epochs=work.ENDLESS, batch=256) for seed in (0, 1)]
     gates = [shut(tmp_path / each.run_name / run_folder.HISTORY, lines=1) for each in cells]
@@ -114,7 +116,8 @@ def test_a_pool_stops_for_a_budget_and_its_workers_leave_checkpoints(
     thread = threading.Thread(target=when_both_compute)
     thread.start()
     where = RunContext(tmp_path, Settings(torch.device("cpu")), None, tmp_path / "data")
-    outcomes = pool(cells, where, PoolSize(2, 1, (torch.device("cpu"),)), deadline=1.0)
+    size = PoolSize(workers, 1, (torch.device("cpu"),), side_by_side)
+    outcomes = pool(cells, where, size, deadline=1.0)
     thread.join()
     assert [outcomes[each.run_name].state for each in cells] == ["busy", "busy"]
     assert all(run_state(tmp_path, each).message.startswith("stopped in epoch") for each in cells)

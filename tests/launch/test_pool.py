@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from scs_study.config.schema import CellConfig
+from scs_study.launch.crew import DEATHS
 from scs_study.launch.inline import inline
-from scs_study.launch.pool import DEATHS, PoolSize, pool, pool_size
+from scs_study.launch.pool import pool
+from scs_study.launch.pool_size import PoolSize, pool_of_runs, pool_size
 from scs_study.runs import lock as lease
 from scs_study.runs.context import RunContext
 from scs_study.runs.provenance import PROVENANCE
@@ -30,6 +32,8 @@ from tests.support.work import content
 
 Shut = Callable[..., Gate]
 TWO = PoolSize(2, 1, (torch.device("cpu"),))
+TOGETHER = PoolSize(1, 1, (torch.device("cpu"),), side_by_side=2)
+SIZES = pytest.mark.parametrize("size", [TWO, TOGETHER], ids=["processes", "threads"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,8 +102,11 @@ def test_a_cell_that_kills_every_worker_has_failed_and_the_others_are_done(tmp_p
     assert f"was killed by SIGKILL, the {DEATHS}th in epoch 1" in outcomes[deadly.run_name].message
 
 
+@SIZES
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_pool_leaves_checkpoints_and_no_processes(tmp_path: Path, number: signal.Signals, shut: Shut) -> None:
+def test_a_stopped_pool_leaves_checkpoints_and_no_processes(
+    tmp_path: Path, number: signal.Signals, size: PoolSize, shut: Shut
+) -> None:
     cells = [cell(seed, epochs=work.ENDLESS) for seed in (0, 1)]
     gates = [end_of_epoch(shut, tmp_path, each, 2) for each in cells]
     workers: list[int] = []
@@ -112,17 +119,18 @@ def test_a_stopped_pool_leaves_checkpoints_and_no_processes(tmp_path: Path, numb
 
     thread = in_the_background(stopper)
     with pytest.raises(Interrupted):
-        pool(cells, run_context(tmp_path), TWO)
+        pool(cells, run_context(tmp_path), size)
     thread.join()
     assert {run_state(tmp_path, each).state for each in cells} == {"interrupted"}
     assert all(run_state(tmp_path, each).message.startswith("stopped in epoch") for each in cells)
-    assert len(set(workers)) == 2
+    assert len(set(workers)) == size.workers
     assert not any(lease._started(pid) for pid in workers)
 
 
+@SIZES
 @pytest.mark.parametrize("seen", [False, True], ids=["both-at-once", "the-first-was-seen"])
 def test_a_pool_asked_twice_ends_at_once_whatever_its_workers_do(
-    seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: Shut
+    seen: bool, size: PoolSize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shut: Shut
 ) -> None:
     """The gates stay shut: no worker writes a checkpoint. The second signal may come before the pool saw the first."""
     cells = [cell(seed, epochs=work.ENDLESS) for seed in (0, 1)]
@@ -140,20 +148,21 @@ def test_a_pool_asked_twice_ends_at_once_whatever_its_workers_do(
 
     thread = in_the_background(stopper)
     with pytest.raises(Interrupted, match="at once"):
-        pool(cells, run_context(tmp_path), TWO)
+        pool(cells, run_context(tmp_path), size)
     thread.join()
-    assert len(set(workers)) == 2
+    assert len(set(workers)) == size.workers
     assert not any(lease._started(pid) for pid in workers)
 
 
-def orphaned(runs: Path) -> None:
-    pool([cell(seed, epochs=work.ENDLESS) for seed in (0, 1)], run_context(runs), TWO)
+def orphaned(runs: Path, size: PoolSize) -> None:
+    pool([cell(seed, epochs=work.ENDLESS) for seed in (0, 1)], run_context(runs), size)
 
 
-def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path: Path, shut: Shut) -> None:
+@SIZES
+def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path: Path, size: PoolSize, shut: Shut) -> None:
     cells = [cell(seed, epochs=work.ENDLESS) for seed in (0, 1)]
     gates = [end_of_epoch(shut, tmp_path, each, 2) for each in cells]
-    launcher = work.start(orphaned, tmp_path)
+    launcher = work.start(orphaned, tmp_path, size)
     workers = [gate.reached() for gate in gates]
     launcher.kill()
     launcher.join()
@@ -166,21 +175,47 @@ def test_workers_whose_launcher_is_killed_stop_with_a_checkpoint(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("device", "arguments", "expected"),
+    ("device", "engine", "arguments", "expected"),
     [
-        ("cpu", {"workers": 3, "per_gpu": 4, "threads": None}, (3, 1)),
-        ("cpu", {"workers": None, "per_gpu": 4, "threads": 10_000}, (1, 10_000)),
-        ("cuda:0", {"workers": None, "per_gpu": 4, "threads": None}, (4, 1)),
+        ("cpu", "graphed", {"workers": 3}, (3, 1, 1)),
+        ("cpu", "eager", {"workers": 2, "side_by_side": 3}, (2, 1, 3)),
+        ("cpu", "eager", {"threads": 10_000}, (1, 10_000, 1)),
+        ("cuda:0", "graphed", {}, (1, 1, 4)),
+        ("cuda:0", "graphed", {"workers": 2, "side_by_side": 1}, (2, 1, 1)),
+        ("cuda:0", "eager", {}, (4, 1, 1)),
+        ("cuda:0", "eager", {"side_by_side": 8}, (1, 1, 8)),
     ],
 )
-def test_the_size_of_a_pool(device: str, arguments: dict[str, Any], expected: tuple[int, int]) -> None:
-    size = pool_size(torch.device(device), **arguments)
-    assert (size.workers, size.threads) == expected
+def test_the_size_of_a_pool(
+    device: str, engine: str, arguments: dict[str, int], expected: tuple[int, int, int]
+) -> None:
+    given: dict[str, Any] = {"workers": None, "side_by_side": None, "threads": None, **arguments}
+    size = pool_size(torch.device(device), engine, **given)
+    assert (size.workers, size.threads, size.side_by_side) == expected
     assert size.devices == (torch.device(device),)
 
 
-@pytest.mark.parametrize("key", ["workers", "per_gpu", "threads"])
+@pytest.mark.parametrize(
+    ("engine", "runs", "expected"), [("graphed", 8, (3, 2, 2)), ("graphed", 2, (2, 1, 1)), ("eager", 4, (4, 1, 2))]
+)
+def test_a_task_with_three_gpus(
+    engine: str, runs: int, expected: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    size = pool_of_runs(torch.device("cuda"), engine, runs, 1)
+    assert (size.workers, size.side_by_side, size.on_each) == expected
+    assert size.devices == tuple(torch.device("cuda", index) for index in range(3))
+
+
+@pytest.mark.parametrize("key", ["workers", "side_by_side", "threads"])
 def test_a_pool_of_nothing_is_refused(key: str) -> None:
-    arguments: dict[str, Any] = {"workers": 1, "per_gpu": 1, "threads": 1, key: 0}
+    arguments: dict[str, Any] = {"workers": 1, "side_by_side": 1, "threads": 1, key: 0}
     with pytest.raises(ValueError, match=f"{key}=0: must be at least 1"):
-        pool_size(torch.device("cpu"), **arguments)
+        pool_size(torch.device("cpu"), "eager", **arguments)
+
+
+@pytest.mark.parametrize("size", [pool_size, pool_of_runs])
+def test_no_more_runs_in_a_process_than_there_are_streams(size: Callable[..., PoolSize]) -> None:
+    more = {"workers": None, "side_by_side": 32} if size is pool_size else {"runs": 32}
+    with pytest.raises(ValueError, match="=32: at most 31 cells have streams of their own on a GPU"):
+        size(torch.device("cuda:0"), "graphed", threads=1, **more)

@@ -12,17 +12,19 @@ import pytest
 
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.compose import compose_cell
+from scs_study.experiments.work import GridSource
 from scs_study.launch import run_job
 from scs_study.launch import threads as module
 from scs_study.launch.inline import inline
 from scs_study.launch.threads import side_by_side
 from scs_study.models import build_variant
 from scs_study.models.initialization import draw
-from scs_study.runs.state import run_state
+from scs_study.runs.state import Outcome, run_state
 from scs_study.system.tensors import checksum
+from scs_study.training import stopping
 from scs_study.training.graphed import GraphedEngine
 from scs_study.training.stopping import Interrupted
-from tests.gates import PATIENCE, until
+from tests.gates import PATIENCE
 from tests.support.work import cell, content, run_context
 
 CELLS = [cell(layer, seed, epochs=2, batch=32) for seed, layer in enumerate(("scs", "conv", "sdp"))]
@@ -85,17 +87,19 @@ def test_a_signal_stops_all_of_them_with_a_checkpoint_from_which_they_continue(
     tmp_path: Path, alone: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
-    report = module._report
+    heard = threading.Event()
+    report = GridSource.report
+    monkeypatch.setattr(stopping, "interject", lambda text: heard.set())
 
-    def signals(crew: Any, *arguments: Any) -> bool:
-        goes_on = report(crew, *arguments)
+    def signals(source: GridSource, *arguments: Any) -> bool:
+        goes_on = report(source, *arguments)
         if not sent:
             sent.append(1)
             os.kill(os.getpid(), signal.SIGTERM)
-        until(crew.stop)  # nobody goes on before the main thread has heard it
+        assert heard.wait(PATIENCE)  # nobody goes on before the main thread has heard it
         return goes_on
 
-    monkeypatch.setattr(module, "_report", signals)
+    monkeypatch.setattr(GridSource, "report", signals)
     with pytest.raises(Interrupted):
         side_by_side(CELLS, run_context(tmp_path), 3)
     monkeypatch.undo()
@@ -120,7 +124,7 @@ def test_only_cells_of_the_same_numerics_meet(tmp_path: Path, monkeypatch: pytes
         running.append(which.train.numerics)
         met.append(set(running))
         running.remove(which.train.numerics)
-        return module.Outcome("done")
+        return Outcome("done")
 
     monkeypatch.setattr(run_job, "run_cell", run)
     assert len(side_by_side(mixed, run_context(tmp_path), 4)) == 4
@@ -135,10 +139,10 @@ def test_after_an_error_that_breaks_cuda_no_further_cell_is_begun(
 
     def run(which: CellConfig, *_: Any) -> Any:
         begun.append(which.run_name)
-        return module.Outcome("failed", "RuntimeError: an illegal memory access")
+        return Outcome("failed", "RuntimeError: an illegal memory access")
 
     monkeypatch.setattr(run_job, "run_cell", run)
-    monkeypatch.setattr(module, "_usable", lambda device: False)
+    monkeypatch.setattr(module, "usable", lambda device: False)
     outcomes = side_by_side(CELLS, run_context(tmp_path), 1)
     assert begun == [CELLS[0].run_name]
     assert f"{CELLS[0].run_name} left CUDA unusable" in outcomes[CELLS[2].run_name].message

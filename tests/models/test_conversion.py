@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 import torchvision
@@ -184,6 +186,28 @@ def test_networks_of_others_train_a_step(theirs: str, name: str, norm: str) -> N
     for path, module in made.named_modules():
         if isinstance(module, (SharpenedCosineSimilarity2d, SharpenedDotProduct2d)):
             assert module.weight.grad is not None, path
+
+
+def test_while_a_network_is_looked_into_other_threads_compute() -> None:
+    """Of two runs in a process one trains while the other's network is traced."""
+    trains, x, found = network(), torch.rand(2, 3, 16, 16), list[torch.Tensor]()
+    expected = trains.eval()(x)
+
+    class Traced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3)
+
+        def forward(self, x_: torch.Tensor) -> torch.Tensor:
+            thread = threading.Thread(target=lambda: found.append(trains(x)))
+            thread.start()
+            thread.join()
+            return torch.relu(self.conv(x_))
+
+    report = convert(Traced(), layer("conv"), "none", "max", "batchnorm")
+    assert [reason for _, reason in report.left] == ["an activation is called as a function (relu), not as a module"]
+    assert len(found) == 1
+    assert torch.equal(found[0], expected)
 
 
 def test_a_forward_method_that_cannot_be_looked_into_is_said() -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from scs_study.launch.inline import inline
-from scs_study.launch.pool import PoolSize, pool
+from scs_study.launch.pool import pool
+from scs_study.launch.pool_size import PoolSize
 from scs_study.runs import stopped
 from scs_study.runs.lock import Busy, acquire
 from scs_study.runs.manage import ACTIONS, Listed, delete, listed, redo, resume, stop

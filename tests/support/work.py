@@ -17,7 +17,7 @@ import torch
 from scs_study.config.schema import CellConfig, DataConfig
 from scs_study.data import ImageSet, load_images
 from scs_study.experiments.compose import compose_cell
-from scs_study.launch.pool import _without_main as without_main
+from scs_study.launch.crew import without_main
 from scs_study.runs.context import RunContext
 from scs_study.system import files
 from scs_study.training import run_dir as run_folder
