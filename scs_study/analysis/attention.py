@@ -102,4 +102,4 @@ def _compute(subject: Subject) -> list[str]:
     return [*evaluate_predictions(rows, subject.context), *evaluate_branches(rows, subject.context)]
 
 
-ANALYSIS = Analysis(report, _compute)
+ANALYSIS = Analysis(report, _compute, of_pairs=False)
