@@ -122,7 +122,12 @@ def recipe_differences(row: Mapping[str, Any]) -> tuple[str, ...]:
         found.append("no horizontal flip")
     if row.get("data.affine") is not None:
         found.append("RandomAffine")
-    for key, words in (("randaugment", "RandAugment"), ("mixup", "mixup"), ("cutmix", "CutMix")):
+    for key, words in (
+        ("randaugment", "RandAugment"),
+        ("mixup", "mixup"),
+        ("cutmix", "CutMix"),
+        ("random_erasing", "random erasing"),
+    ):
         if row.get(f"train.{key}") is not None:
             found.append(words)
     return (*found, *_layer_differences(row))

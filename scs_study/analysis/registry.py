@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.config.groups import load_option
+from scs_study.config.schema import ADVERSARIAL
 from scs_study.config.target import load_target, split_target
 from scs_study.experiments.grid import Study, SubStudy
 from scs_study.runs.context import RunContext
@@ -46,12 +47,14 @@ class Analysis:
     check: refuses wrong settings with a ValueError, before hours of training.
     from_records: whether the report wants no more than published records hold, also of what was computed: then it is
     published. One that computes nothing always is.
+    of_pairs: whether it looks at generators and discriminators, True, or at networks with classes, False; None for any.
     """
 
     report: Callable[[Subject], Sequence[Path]]
     compute: Callable[[Subject], Sequence[str]] | None = None
     check: Callable[[DictConfig], None] | None = None
     from_records: bool = False
+    of_pairs: bool | None = None
 
 
 def find_analysis(name: str) -> Analysis:
@@ -69,11 +72,20 @@ def find_analysis(name: str) -> Analysis:
 
 
 def check_analyses(subs: Sequence[SubStudy], config: DictConfig) -> None:
-    """Raise ValueError in one sentence for a wrong setting of an analysis that a sub-study names."""
+    """Raise ValueError in one sentence for a wrong setting of an analysis that a sub-study names, and for one that can
+    look at none of its runs.
+    """
+    pairs: dict[str, set[bool]] = {}
     for sub in subs:
-        for name in sub.study.analyses:
-            if check := find_analysis(name).check:
-                check(config)
+        for name, analysis in analyses_of(sub.study):
+            if analysis.check is not None:
+                analysis.check(config)
+            pairs.setdefault(name, set()).update(cell.objective == ADVERSARIAL for cell in sub.cells)
+    for name, found in pairs.items():
+        of_pairs = find_analysis(name).of_pairs
+        if of_pairs is not None and found == {not of_pairs}:
+            wanted = "generators and discriminators" if of_pairs else "networks with classes"
+            raise ValueError(f"analysis={name} looks at {wanted}, and what is chosen has none")
 
 
 def run_analyses(subs: Sequence[SubStudy], context: RunContext, config: DictConfig, folder: Path) -> list[str]:

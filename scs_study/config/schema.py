@@ -31,6 +31,8 @@ from scs_study.config.images import size_words as size_words
 from scs_study.config.layer import CONVOLUTION, check_name
 from scs_study.config.layer import LAYERS as LAYERS
 from scs_study.config.layer import LayerConfig as LayerConfig
+from scs_study.config.recipe import TRAIN_FLOATS, YOUNGER
+from scs_study.config.recipe import TrainConfig as TrainConfig
 from scs_study.system.files import shortened
 
 FORMAT = 1
@@ -48,100 +50,10 @@ DRAWN = ("conv2d", "uniform", "kaiming_normal", OWN)
 INIT_SCHEMES = (*DRAWN, PRETRAINED, f"uniform{SIZED_AS}{PRETRAINED}", f"{PRETRAINED}{SIZED_AS}uniform")
 CHECKPOINT = re.compile(r"checkpoint-[0-9a-f]{12}")
 """The scheme of weights from a file: named after their checksum, since where the file lies is no part of a cell."""
-TRAIN_FLOATS = (
-    *("max_lr", "weight_decay", "momentum", "label_smoothing", "warm_up", "beta1"),
-    *("mixup", "cutmix", "mix_share"),
-)
-YOUNGER = ("warm_up", "beta1", "randaugment", "mixup", "cutmix", "mix_share")
-"""Settings that are younger than the first runs, whose names must stay: part of an identity only where they are set."""
-MOST_OPERATIONS, MOST_MAGNITUDE = 14, 30
-"""Of RandAugment: torchvision has 14 kinds of operation, and 31 magnitudes, 0 to 30."""
-MOST_ALPHA = 100.0
 CLASSIFICATION = "classification"
 """The objective of the paper."""
 ADVERSARIAL = "adversarial"
 """That of a generator and a discriminator."""
-OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("onecycle", "constant", "steps", "two_stages", "cosine")
-WARM = ("onecycle", "cosine")
-"""The schedules that can begin with a rising rate."""
-NUMERICS = ("float32", "tf32", "bf16")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The training recipe (paper Appendix A; systems.md 7 for what it leaves unstated).
-
-    numerics: float32, tf32 (matrix products of a CUDA device in TensorFloat-32) or bf16 (autocast).
-    warm_up: the share of the steps on which the rate rises; None is torch's 0.3 of schedule=onecycle, and 0 of cosine.
-    beta1: of optimizer=adam, where no schedule cycles it; None is torch's 0.9.
-    randaugment: how many operations, and their magnitude (0 to 30), of torchvision's RandAugment after crop and flip.
-    mixup, cutmix: the alpha of the Beta law that says how much of another image is mixed in; with both, each batch has
-    one of them. mix_share: the share of the epochs, from the first on, whose batches are mixed; None for all of them.
-    """
-
-    epochs: int
-    batch_size: int
-    optimizer: str
-    max_lr: float
-    schedule: str
-    weight_decay: float
-    momentum: float | None
-    label_smoothing: float
-    numerics: str
-    warm_up: float | None = None
-    beta1: float | None = None
-    randaugment: tuple[int, int] | None = None
-    mixup: float | None = None
-    cutmix: float | None = None
-    mix_share: float | None = None
-
-    def __post_init__(self) -> None:
-        whole("train.epochs", self.epochs, 1)
-        whole("train.batch_size", self.batch_size, 1)
-        choice("train.optimizer", self.optimizer, OPTIMIZERS)
-        number("train.max_lr", self.max_lr, 0.0, open_low=True)
-        choice("train.schedule", self.schedule, SCHEDULES)
-        number("train.weight_decay", self.weight_decay, 0.0)
-        number("train.label_smoothing", self.label_smoothing, 0.0, 0.999)
-        choice("train.numerics", self.numerics, NUMERICS)
-        if self.warm_up is not None:
-            number("train.warm_up", self.warm_up, 0.0, 0.99, open_low=True)
-            if self.schedule not in WARM:
-                raise ValueError(f"train.warm_up={self.warm_up} has no effect on train.schedule={self.schedule}")
-        if self.beta1 is not None:
-            number("train.beta1", self.beta1, 0.0, 0.9999)
-            if self.optimizer != "adam" or self.schedule == "onecycle":
-                raise ValueError(f"train.beta1={self.beta1} has no effect on {self.optimizer} with {self.schedule}")
-        if self.optimizer == "sgd":
-            number("train.momentum", self.momentum, 0.0, 0.999)
-        elif self.momentum is not None:
-            raise ValueError(f"train.momentum={self.momentum} has no effect on train.optimizer={self.optimizer}")
-        self._check_mixing()
-
-    def _check_mixing(self) -> None:
-        if self.randaugment is not None:
-            if not isinstance(self.randaugment, tuple) or len(self.randaugment) != 2:
-                shown = list(self.randaugment) if isinstance(self.randaugment, tuple) else self.randaugment
-                raise ValueError(
-                    f"train.randaugment={shown}: must be null, or [operations, magnitude] such as [2, 9], torchvision's"
-                )
-            whole("train.randaugment operations", self.randaugment[0], 1, MOST_OPERATIONS)
-            whole("train.randaugment magnitude", self.randaugment[1], 0, MOST_MAGNITUDE)
-        for key in ("mixup", "cutmix"):
-            if getattr(self, key) is not None:
-                number(f"train.{key}", getattr(self, key), 0.0, MOST_ALPHA, open_low=True)
-        if self.mix_share is not None:
-            number("train.mix_share", self.mix_share, 0.0, 1.0, open_low=True)
-            if not self.mixes:
-                raise ValueError(
-                    f"train.mix_share={self.mix_share:g} has no effect without train.mixup or train.cutmix"
-                )
-
-    @property
-    def mixes(self) -> bool:
-        """Whether batches are mixed, so that an image has shares of two classes."""
-        return self.mixup is not None or self.cutmix is not None
 
 
 @dataclass(frozen=True)
@@ -286,6 +198,8 @@ def _section(kind: type[T], key: str, values: object, floats: tuple[str, ...] = 
         raise ValueError(f"{key}.options={converted['options']}: must be a group of settings")
     if isinstance(converted.get("randaugment"), (list, tuple)):
         converted["randaugment"] = tuple(converted["randaugment"])
+    if isinstance(converted.get("cool_down"), (list, tuple)):
+        converted["cool_down"] = tuple(number(f"{key}.cool_down", value, -math.inf) for value in converted["cool_down"])
     if isinstance(converted.get("affine"), (list, tuple)):
         converted["affine"] = tuple(number(f"{key}.affine", value, -math.inf) for value in converted["affine"])
     if isinstance(converted.get("image_size"), (list, tuple)):

@@ -13,6 +13,7 @@ from torch import Tensor
 from scs_study.config.schema import DataConfig, TrainConfig
 from scs_study.data import fused_batch
 from scs_study.data.affine import draw_affine, seen_through
+from scs_study.data.erasing import colours, draw_boxes, erased
 from scs_study.data.image_set import ImageSet
 from scs_study.data.mixing import draw_mixing, mixed
 from scs_study.data.randaugment import augmented, draw_operations
@@ -27,7 +28,8 @@ class Plan:
     device, the crops' first pixels in the flat list of all padded pixels. mirrored: bool (N, 1, 1, 1) on the device.
     affine: float32 (N, 2, 3) on the device, what the finished crops are seen through (data/affine.py), or None. pixels:
     uint8 (N, H, W, C) on the device, the crops after RandAugment, or None. mixing: float32 (N, 8) on the device, what
-    the batches are mixed by (data/mixing.py), or None.
+    the batches are mixed by (data/mixing.py), or None. erasing: float32 (N, 4) on the device, the boxes that are erased
+    (data/erasing.py), or None.
     """
 
     order: Tensor
@@ -40,11 +42,12 @@ class Plan:
     affine: Tensor | None = None
     pixels: Tensor | None = None
     mixing: Tensor | None = None
+    erasing: Tensor | None = None
 
     def shown(self) -> dict[str, Tensor]:
         """Return what a batch is made of, a row for each image, by name."""
         crops = ("starts", "mirrored") if self.pixels is None else ("pixels",)
-        columns = {name: getattr(self, name) for name in ("labels", *crops, "affine", "mixing")}
+        columns = {name: getattr(self, name) for name in ("labels", *crops, "affine", "mixing", "erasing")}
         return {name: values for name, values in columns.items() if values is not None}
 
 
@@ -55,7 +58,8 @@ class Batches:
     RandomAffine where there is one, equal in law to torchvision's; size is that of the images. Inputs are v/255 in
     [0, 1] without mean or standard deviation. Where image_size is another one than the images', augmented and test
     images are resized bilinearly (align_corners=False, no antialiasing). What `recipe` adds, where it is given, comes
-    after the flip (RandAugment) and at the very end (mixup, CutMix).
+    after the flip (RandAugment) and at the very end (mixup or CutMix, then random erasing, whose noise has the training
+    images' mean and deviation in every channel).
     """
 
     def __init__(
@@ -88,6 +92,9 @@ class Batches:
         self._test_labels = images.test_labels.to(self.device)
         # A tensor on the device: dividing by a Python number is a multiplication by 1/255 on CUDA, one bit off.
         self._white = torch.tensor(255.0, device=self.device)
+        self._colours: tuple[Tensor, ...] = ()
+        if recipe is not None and recipe.random_erasing is not None:
+            self._colours = tuple(each.to(self.device) for each in colours(images.train_images))
 
     @property
     def steps(self) -> int:
@@ -107,8 +114,8 @@ class Batches:
     def plan(self, epoch: int) -> Plan:
         """Return the choices of one epoch, a pure function of seed, epoch and the number of images.
 
-        Order, crops, flips, affine maps, operations and mixtures have a generator each: switching one of them off
-        leaves the others as they are.
+        Order, crops, flips, affine maps, operations, mixtures and boxes have a generator each: switching one of them
+        off leaves the others as they are.
         """
         count = len(self._train_labels)
         pad = self.data.crop_padding
@@ -135,6 +142,7 @@ class Batches:
             affine=affine,
             pixels=self._augmented(epoch, starts, mirrored),
             mixing=self._mixing(epoch),
+            erasing=self._erasing(epoch),
         )
 
     def _augmented(self, epoch: int, starts: Tensor, mirrored: Tensor) -> Tensor | None:
@@ -151,9 +159,17 @@ class Batches:
         of_batches = draw_mixing(self.recipe, epoch, self.steps, self.data.size, seed)
         return of_batches.repeat_interleave(self.batch_size, 0)[: self.train_images].to(self.device)
 
+    def _erasing(self, epoch: int) -> Tensor | None:
+        if self.recipe is None or self.recipe.random_erasing is None:
+            return None
+        generator = self._generator(epoch, "erasing")
+        return draw_boxes(self.recipe.random_erasing, self.train_images, self.data.size, generator).to(self.device)
+
     def train(self, plan: Plan, step: int) -> tuple[Tensor, Tensor]:
         """Return images, float32 (B, C, H, W) in [0, 1] and channels_last, and labels, int64 (B,), of one step of an
         epoch; where its recipe mixes images, float32 (B, classes), the shares of each class.
+
+        What erases images is noise from the process's generator.
         """
         assert 0 <= step < self.steps
         batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
@@ -165,11 +181,12 @@ class Batches:
         if crops is None:
             crops = self._cropped(rows["starts"], rows["mirrored"])
         x = to_inputs(crops, self.data.size, self._white, rows.get("affine"))
-        if "mixing" not in rows:
-            return x, y
-        assert self.data.num_classes is not None
-        x, shares = mixed(x, y, rows["mixing"], self.data.num_classes)
-        return x.contiguous(memory_format=torch.channels_last), shares
+        if "mixing" in rows:
+            assert self.data.num_classes is not None
+            x, y = mixed(x, y, rows["mixing"], self.data.num_classes)
+        if "erasing" in rows:
+            x = erased(x, rows["erasing"], *self._colours)
+        return x.contiguous(memory_format=torch.channels_last), y
 
     def at(self, shown: Mapping[str, Tensor], step: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Return images and labels, as `train` gives them, of a step of what a plan has `shown`, `size` of them.

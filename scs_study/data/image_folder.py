@@ -36,7 +36,8 @@ class ImageFolder:
     """A folder of images as it is now. classes: their names, sorted. train: of all classes where test is None.
 
     digest: SHA-256 over the names of the classes and the hashes of their files: equal images in equal classes and
-    splits have an equal digest, wherever they lie and whatever their files are called.
+    splits have an equal digest, wherever they lie and whatever their files are called. others: what else lies in the
+    folders of the classes, and is passed over.
     """
 
     root: Path
@@ -44,6 +45,7 @@ class ImageFolder:
     train: Members
     test: Members | None
     digest: str
+    others: tuple[Path, ...] = ()
 
     def split(
         self, share: float | None, seed: int | None, validation: float | None = None, judge: str = "test"
@@ -102,7 +104,8 @@ def read_folder(root: Path, index: Path) -> ImageFolder:
         for name, of_class in zip(names, members, strict=True):
             digest.update(f"{split if 'test' in found else ''}|{name}|{len(of_class)}|".encode())
             digest.update("".join(file.hash for file in of_class).encode())
-    return ImageFolder(root, names, found["train"], found.get("test"), digest.hexdigest())
+    others = tuple(path for home in sorted({path.parent for path in paths}) for path in _others(home))
+    return ImageFolder(root, names, found["train"], found.get("test"), digest.hexdigest(), others)
 
 
 def _listed(root: Path) -> dict[str, dict[str, list[Path]]]:
@@ -134,12 +137,10 @@ def _listed(root: Path) -> dict[str, dict[str, list[Path]]]:
 
 def _classes(folder: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
     if len(folders) < 2:
-        inside = f", and no images in {folders[0]} itself: is it the folder to name?" if folders else ""
         has = f"one folder, {folders[0].name}" if folders else "no folders"
-        where = f"; data.root={folders[0]}" if folders and len(_folders(folders[0])) > 1 else ""
-        raise DataError(
-            f"{folder} has {has}: at least two classes are needed, with a folder each{inside if where else ''}{where}"
-        )
+        deeper = bool(folders) and len(_folders(folders[0])) > 1
+        where = f"; {folders[0].name} has several: is it data.root={folders[0]} that is meant?" if deeper else ""
+        raise DataError(f"{folder} has {has}: at least two classes are needed, with a folder each{where}")
     members = {unicodedata.normalize("NFC", path.name): _images(path) for path in folders}
     return dict(sorted(members.items()))
 
@@ -153,6 +154,17 @@ def _images(folder: Path) -> list[Path]:
         only = " (it has folders, but a class is one folder)" if _folders(folder) else ""
         raise DataError(f"{folder} is a class without images{only}: give it some ({', '.join(SUFFIXES)}), or remove it")
     return paths
+
+
+def _others(folder: Path) -> list[Path]:
+    """What a class has beside images: files with other endings, and folders."""
+    with os.scandir(folder) as entries:
+        found = [
+            folder / entry.name
+            for entry in entries
+            if entry.is_dir() or os.path.splitext(entry.name)[1].lower() not in SUFFIXES
+        ]
+    return sorted(path for path in found if not is_foreign(path))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -48,10 +48,16 @@ def mixed(x: Tensor, y: Tensor, mixing: Tensor, classes: int) -> tuple[Tensor, T
     y: int64 (B,). mixing: (B, 8), COLUMNS.
     """
     keep, take, label_keep, label_take, left, top, right, bottom = mixing.unbind(1)
+    both = x.roll(1, 0) * take[:, None, None, None] + x * keep[:, None, None, None]
+    shares = one_hot(y, classes).float()
+    return torch.where(in_box(x, left, top, right, bottom), both, x), shares.roll(1, 0) * label_take[
+        :, None
+    ] + shares * label_keep[:, None]
+
+
+def in_box(x: Tensor, left: Tensor, top: Tensor, right: Tensor, bottom: Tensor) -> Tensor:
+    """Return which pixels of images (B, C, H, W) lie in a box of each, whose sides are (B,): bool (B, 1, H, W)."""
     rows, columns = (torch.arange(side, device=x.device) for side in x.shape[2:])
     tall = (rows >= top[:, None]) & (rows < bottom[:, None])
     wide = (columns >= left[:, None]) & (columns < right[:, None])
-    inside = (tall[:, None, :, None]) & (wide[:, None, None, :])
-    both = x.roll(1, 0) * take[:, None, None, None] + x * keep[:, None, None, None]
-    shares = one_hot(y, classes).float()
-    return torch.where(inside, both, x), shares.roll(1, 0) * label_take[:, None] + shares * label_keep[:, None]
+    return tall[:, None, :, None] & wide[:, None, None, :]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from scs_study.config.schema import DataConfig
-from scs_study.data.fitting import fitted
+from scs_study.data.fitting import SUFFIXES, fitted
 from scs_study.data.image_folder import ImageFile, ImageFolder, Members, read_folder
 from scs_study.data.image_set import DataError, ImageSet, Labels, Pixels
 from scs_study.data.memory import check_memory
@@ -65,6 +65,13 @@ def _decode(folder: ImageFolder, data: DataConfig, kept: Path) -> ImageSet:
     splits = folder.split(data.test_share, data.split_seed, data.validation_share, data.judge)
     counts = [sum(map(len, split)) for split in splits]
     check_memory(f"the images of {folder.root}", (counts[0], counts[1]), data)
+    if folder.others:
+        count = f"{len(folder.others)} are" if len(folder.others) > 1 else "one is"
+        say_once(
+            f"note: of what lies in the classes of {folder.root}, {count} passed over, such as {folder.others[0]}: an "
+            f"image's file ends in {', '.join(SUFFIXES)}",
+            error=True,
+        )
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=kept.parent, prefix=f".{kept.name}-"))

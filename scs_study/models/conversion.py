@@ -20,6 +20,7 @@ from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.frozen import Frozen, learning
 
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool3d, nn.AdaptiveMaxPool2d, nn.FractionalMaxPool2d)
+OTHER_NORM = "is another norm than BatchNorm2d"
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
 _ACTIVATIONS = ("relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish",
                 "hardtanh", "hardsigmoid", "softplus", "prelu", "rrelu", "logsigmoid", "sigmoid", "tanh")  # fmt: skip
@@ -112,7 +113,7 @@ def _replacement(module: nn.Module, layer: LayerConfig, activation: str, pooling
         raise _CannotSwap(f"{name} is another activation than ReLU")
     other_norm = "Norm" in name and not any(module.children())  # such as torchvision's FrozenBatchNorm2d
     if (isinstance(module, NORMS) or other_norm) and norm == "none":
-        raise _CannotSwap(f"{name} is another norm than BatchNorm2d")
+        raise _CannotSwap(f"{name} {OTHER_NORM}")
     return None
 
 

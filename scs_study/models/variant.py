@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from scs_study.config.schema import ADVERSARIAL, CHECKPOINT, CLASSIFICATION, OWN
 from scs_study.config.schema import LAYERS as PAPER_LAYERS
 from scs_study.layers.registry import LAYERS, layer_types
 from scs_study.models.architectures import architecture, plain_network
-from scs_study.models.conversion import convert, convert_modules
+from scs_study.models.conversion import OTHER_NORM, convert, convert_modules
 from scs_study.models.frozen import learning
 from scs_study.models.initialization import UNIT_P, build
 from scs_study.models.outside import adopt
@@ -144,13 +144,25 @@ def _takes_one(arch: str, ends: tuple[int, int], size: tuple[int, int]) -> bool:
 
 
 def remarks(cells: Iterable[CellConfig]) -> list[str]:
-    """Return a sentence for all that a variant among `cells` wants converted and keeps nevertheless, each once."""
-    found = {
-        f"{cell.arch}: {path or 'the network'}: {reason}": None
-        for cell in cells
-        for path, reason in not_converted(cell)
-    }
-    return list(found)
+    """Return a line for each network of which a variant among `cells` keeps what it wants converted: where, and why.
+
+    Nothing is said of the norms of a network of this project that has no BatchNorm2d: norm=none is all there is to
+    choose for it, and asks for nothing.
+    """
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for cell in cells:
+        ours = "arch" not in dict(cell.code)
+        for path, reason in not_converted(cell):
+            if not (ours and reason.endswith(OTHER_NORM) and not _has(cell.arch, cell.data.ends, nn.BatchNorm2d)):
+                found.setdefault(cell.arch, {}).setdefault(reason, {})[path or "the network"] = None
+    return [
+        f"{arch}: " + "; ".join(f"{_first_of(list(paths))}: {reason}" for reason, paths in reasons.items())
+        for arch, reasons in found.items()
+    ]
+
+
+def _first_of(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
 
 @functools.cache

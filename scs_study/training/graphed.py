@@ -85,8 +85,9 @@ class _Repeated:
             )
         if self._drawn_from and not self._alone:
             raise ValueError(
-                "launch.side_by_side: the network draws random numbers, and graphs beside each other share the place "
-                "where theirs start from: use launch.side_by_side=1 (launch.at_once=1 on a cluster) or engine=eager"
+                "launch.side_by_side: the network or train.random_erasing draws random numbers, and graphs beside each "
+                "other share the place where they start from: use launch.side_by_side=1 (a cluster: launch.at_once=1) "
+                "or engine=eager"
             )
 
 

@@ -34,8 +34,8 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
 
     onecycle: torch's OneCycleLR with its defaults, beta1 cycling included (paper Appendix A; systems.md 2);
     steps: x 0.1 at one half and three quarters of the epochs (systems.md 5, ResNet20); two_stages: x 0.1 at one half
-    (systems.md 5, ASL); cosine: a linear rise over warm_up of the steps, then half a cosine down to 0 (systems.md 5,
-    CCT); constant: max_lr throughout.
+    (systems.md 5, ASL); cosine: a linear rise over warm_up of the steps, then half a cosine down to 0, or to the
+    rate of cool_down, which the last steps keep (systems.md 5, CCT); constant: max_lr throughout.
     """
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "onecycle":
@@ -47,7 +47,9 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainConfig, steps_
     if recipe.schedule == "two_stages":
         return MultiStepLR(optimizer, milestones=[total // 2], gamma=0.1)
     if recipe.schedule == "cosine":
-        return LambdaLR(optimizer, lr_lambda=_cosine(total, round(total * (recipe.warm_up or 0.0))))
+        share, rate = recipe.cool_down or (0.0, 0.0)
+        rising, falling = round(total * (recipe.warm_up or 0.0)), total - round(total * share)
+        return LambdaLR(optimizer, lr_lambda=_cosine(rising, falling, rate / recipe.max_lr))
     return LambdaLR(optimizer, lr_lambda=_constant)
 
 
@@ -98,12 +100,16 @@ def _constant(step: int) -> float:
     return 1.0
 
 
-def _cosine(total: int, rising: int) -> Callable[[int], float]:
-    """The share of the largest rate at a step, of `total`, on the first of which it rises."""
+def _cosine(rising: int, falling: int, least: float) -> Callable[[int], float]:
+    """The share of the largest rate at a step: it rises on the first `rising` of them, falls until step `falling`, and
+    is `least` from then on.
+    """
 
     def share(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
-        return (1 + math.cos(math.pi * (step - rising) / (total - rising))) / 2
+        if step >= falling:
+            return least
+        return least + (1 - least) * (1 + math.cos(math.pi * (step - rising) / (falling - rising))) / 2
 
     return share

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from scs_study.analysis import registry
-from scs_study.analysis.registry import Analysis, find_analysis
+from scs_study.analysis.registry import Analysis, check_analyses, find_analysis
 from scs_study.config import groups
 from scs_study.config.groups import options
-from scs_study.experiments.grid import load_study
+from scs_study.experiments.grid import load_study, sub_studies
 
 
 @pytest.mark.parametrize("name", options(registry.GROUP))
@@ -47,6 +49,20 @@ def test_a_file_that_names_none_is_refused_by_its_name(own: Path, target: str) -
     with pytest.raises(ValueError, match=r"^analysis=mine\._target_=") as refused:
         find_analysis("mine")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("study", "name"), [("gan_mnist_short", "headtohead"), ("quick", "fidelity")])
+def test_an_analysis_that_can_look_at_no_run_is_refused_before_they_start(study: str, name: str) -> None:
+    with initialize_config_dir(str(groups.CONF), version_base=None):
+        config = compose("replicate", [f"study={study}"])
+    found = load_study(study)
+    check_analyses(sub_studies(found), config)
+    wrong = sub_studies(dataclasses.replace(found, analyses=(name,)))
+    with pytest.raises(ValueError, match=f"analysis={name} looks at .*, and what is chosen has none"):
+        check_analyses(wrong, config)
+    other = "quick" if study == "gan_mnist_short" else "gan_mnist_short"
+    mixed = sub_studies(dataclasses.replace(load_study(other), analyses=(name,)))
+    check_analyses([*wrong, *mixed], config)  # a study that includes both
 
 
 def test_the_grid_knows_the_names_without_torch() -> None:

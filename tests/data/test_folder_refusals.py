@@ -34,7 +34,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a folder too high": (
         lambda root: [root.rename(root.with_name("x")), root.mkdir(), root.with_name("x").rename(root / "flowers")],
-        "{root} has one folder, flowers: at least two classes are needed, with a folder each, and no images in",
+        "{root} has one folder, flowers: at least two classes are needed, with a folder each; flowers has",
     ),
     "no folders": (lambda root: (remove(root), root.mkdir()), "{root} has no folders: at least two classes are needed"),
     "flat splits": (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -105,6 +106,25 @@ def test_a_folder_of_classes_alone_is_split_by_settings(tmp_path: Path) -> None:
     assert other.digest != images.digest
     assert len(load(root, tmp_path, test_share=0.5).test_labels) == 15
     assert len(load(root, tmp_path, test_share=0.001).test_labels) == 3, "a test image of every class at least"
+
+
+def test_what_is_passed_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_flat(tmp_path / "root", 5)
+    (root / "notes.txt").write_text("beside the classes")
+    (root / "ant" / ".DS_Store").write_text("nobody means it")
+    load(root, tmp_path / "a")
+    assert "passed over" not in capsys.readouterr().err
+    (root / "ant" / "photo.heic").write_bytes(b"")
+    (root / "ant" / "more").mkdir()
+    before = config(root, tmp_path / "a").digest
+    load(root, tmp_path / "b")
+    said = capsys.readouterr().err
+    assert "2 are passed over" in said
+    assert str(root / "ant" / "more") in said
+    (root / "ant" / "more").rmdir()
+    load(root, tmp_path / "c")
+    assert "one is passed over" in capsys.readouterr().err
+    assert config(root, tmp_path / "c").digest == before
 
 
 def test_an_image_more_leaves_the_others_where_they_were(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 from torch.nn.functional import one_hot
 from torchvision.transforms import v2
 
-from scs_study.config.schema import TrainConfig
+from scs_study.config.schema import TrainConfig, cell_from_dict
 from scs_study.data import Batches, ImageSet
 from scs_study.data.mixing import UNMIXED, draw_mixing, mixed
 from scs_study.data.randaugment import OPERATIONS, SIGNED, augmented, draw_operations
@@ -138,8 +138,11 @@ def test_a_generator_and_a_discriminator_know_no_classes_to_mix() -> None:
 
 def test_only_runs_that_use_them_are_named_after_them() -> None:
     plain = compose_cell({"train": "cct"}, {}, 0)
-    assert {"randaugment", "mixup", "cutmix", "mix_share"} & plain.identity()["train"].keys() == set()
+    younger = {"randaugment", "mixup", "cutmix", "mix_share", "random_erasing", "cool_down"}
+    assert younger & plain.identity()["train"].keys() == set()
     full = compose_cell({"train": "cct_mixed"}, {}, 0)
-    added = {"randaugment": [1, 27], "mixup": 0.8, "cutmix": 1.0, "mix_share": 0.5833}
-    assert full.identity()["train"] == {**plain.identity()["train"], **added}
+    added = {"randaugment": [1, 27], "mixup": 0.8, "cutmix": 1.0, "mix_share": 0.5645, "random_erasing": 0.25}
+    rates = {"epochs": 310, "warm_up": 0.032258, "cool_down": [0.032258, 0.00001]}
+    assert full.identity()["train"] == {**plain.identity()["train"], **added, **rates}
+    assert cell_from_dict(full.identity()) == full
     assert full.run_name != plain.run_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -27,7 +28,8 @@ from scs_study.models.cct import (
     branch_sizes,
 )
 from scs_study.models.initialization import draw
-from scs_study.models.variant import check_cell
+from scs_study.models.variant import check_cell, remarks
+from tests.support.pairs import pair_cell
 
 COUNTS = {"cct2": 283_723, "cct2_scs_published": 283_725, "cct2_scs": 283_729, "cct2_scs_rows": 283_729}
 D = DIM // HEADS
@@ -177,7 +179,21 @@ def test_four_points_are_held_to_the_published_difference() -> None:
     words = {}
     for points in (0, 4):
         (found,) = compare(("cct2", base), [("cct2_scs_published", less(points))], 0.1, 1.0)
-        words[points] = cost_sentence(found, 300)
+        words[points] = cost_sentence(found, 310)
         assert "preliminary" in cost_sentence(found, 5)
     assert words[0].endswith("not supported.")
     assert words[4].endswith(": supported.")
+
+
+def test_a_start_says_a_line_a_network_and_nothing_of_norms_that_it_has_by_design() -> None:
+    choices = {"layer": "conv", "activation": "relu", "norm": "none"}
+    cells = [compose_cell({"arch": arch, **choices}, {}, seed) for arch in COUNTS for seed in (0, 1)]
+    assert remarks(cells) == []
+    theirs = dataclasses.replace(cells[0], code=(("arch", "0" * 12),))  # as a network that somebody has added
+    (line,) = remarks([theirs])
+    assert line == "cct2: layers.0.pre_norm and 4 more: LayerNorm is another norm than BatchNorm2d"
+    (line,) = remarks([dataclasses.replace(theirs, activation="none")])
+    assert line.count("; ") == 1
+    assert "gelu" in line
+    (line,) = remarks([pair_cell("hybrid")])
+    assert "generator.conv1 and 4 more" in line

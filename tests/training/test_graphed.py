@@ -55,6 +55,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 
 MIXED = {"train__randaugment": (2, 9), "train__mixup": 0.8, "train__cutmix": 1.0, "train__mix_share": 0.5}
+MIXED |= {"train__random_erasing": 0.5, "train__schedule": "cosine", "train__cool_down": (0.5, 1e-4)}
 SGD = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__weight_decay": 1e-3}
 
 

@@ -47,6 +47,39 @@ def test_a_cosine_rises_in_a_line_and_falls_to_nothing() -> None:
     assert float(rates(without, 20)[0, 0]) == without.max_lr
 
 
+def test_the_last_steps_keep_the_rate_that_the_cosine_has_come_down_to() -> None:
+    recipe = compose_cell({"train": "cct_mixed"}, {}, 0).train
+    table = rates(recipe, 391)[:, 0]
+    epochs = table[:-1].view(310, 391)
+    assert float(table.max()) == float(epochs[9, -1]) == recipe.max_lr  # ten of 310 epochs rise, and ten are level
+    torch.testing.assert_close(epochs[-10:], torch.full((10, 391), 1e-5, dtype=torch.float64))
+    # torch's own in between, and timm's, which goes on in steps of an epoch
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=recipe.max_lr)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 290, eta_min=1e-5)
+    for epoch in range(10, 300):
+        assert float(epochs[epoch, 0]) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        theirs.step()
+    assert round(recipe.mix_share * recipe.epochs) == 175
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"cool_down": 10}, r"train\.cool_down=10: must be null, or \[share of the steps, rate\]"),
+        ({"cool_down": [0.1]}, r"train\.cool_down=\[0\.1\]: must be null, or \[share of the steps, rate\]"),
+        ({"cool_down": [10, 0.00001]}, r"train\.cool_down share=10\.0: must be .*at most 0\.99"),
+        ({"cool_down": [0.1, "low"]}, r"train\.cool_down=low: must be a number"),
+        ({"cool_down": [0.1, 0.1]}, r"train\.cool_down rate=0\.1: must be at most train\.max_lr, 0\.00055"),
+        ({"cool_down": [0.98, 0]}, r"cool_down share=0\.98: with train\.warm_up=0\.0333 no step is left"),
+        ({"cool_down": [0.1, 0], "schedule": "constant", "warm_up": None}, "has no effect on train.schedule=constant"),
+    ],
+)
+def test_last_steps_that_mean_nothing_are_refused(settings: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        compose_cell({"train": "cct"}, {f"train.{key}": value for key, value in settings.items()}, 0)
+
+
 def test_two_stages_are_one_drop_in_the_middle() -> None:
     recipe = compose_cell({"train": "wagner"}, {}, 0).train
     table = rates(recipe, 7)[:-1, 0]

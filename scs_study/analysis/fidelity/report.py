@@ -51,7 +51,7 @@ def compute(subject: Subject, settings: Fidelity) -> list[str]:
         except ValueError as error:
             evaluators.pop(row["run"], None)
             problems.append(str(error))
-    return problems + evaluate("fidelity", evaluators)
+    return list(dict.fromkeys(problems)) + evaluate("fidelity", evaluators)
 
 
 def report(subject: Subject, settings: Fidelity) -> list[Path]:
@@ -126,4 +126,5 @@ ANALYSIS = Analysis(
     lambda subject: report(subject, _settings(subject.config)),
     lambda subject: compute(subject, _settings(subject.config)),
     _check,
+    of_pairs=True,
 )

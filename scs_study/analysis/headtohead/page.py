@@ -132,11 +132,6 @@ def _section(bout: Bout, tables: Mapping[str, Table], folder: Path) -> str:
         f"classes (digest {images.digest[:12]}); always naming the commonest class gives {100 * bout.chance:.1f} %.",
         f"Recipe: {recipe_words(runs)}; on {' + '.join(sorted({str(row['device']) for row in runs}))}.",
     ]
-    lines += [
-        f"No better than chance: {c.dead[0]} networks of {c.a}, {c.dead[1]} of {c.b}."
-        for c in bout.comparisons
-        if any(c.dead)
-    ]
     verdicts = [f"**{c.sentence()}**" + _p_words(c, len(bout.comparisons)) for c in bout.comparisons]
     texts = [f"## {bout.group.title()}".translate(MARKDOWN), *verdicts, *lines]
     for kind in ("variants", "pairs", "classes"):

@@ -88,4 +88,4 @@ def _compute(subject: Subject) -> list[str]:
     return evaluate_predictions(records(subject.frame), subject.context)
 
 
-ANALYSIS = Analysis(report, _compute)
+ANALYSIS = Analysis(report, _compute, of_pairs=False)

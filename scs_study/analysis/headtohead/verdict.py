@@ -70,6 +70,8 @@ class Comparison:
             text = f"preliminary: {text}; a verdict takes {DECIDES} seeds, and may turn it"
         elif self.wanted is not None:
             text += f"; about {self.wanted} seeds would decide it"
+        if any(self.dead):
+            text += f"; no better than chance: {self.dead[0]} of {self.a}, {self.dead[1]} of {self.b}"
         return f"{text}."
 
 

@@ -100,4 +100,4 @@ def _write(subject: Subject) -> tuple[Path, ...]:
     return report(subject.frame, subject.runs, robustness_of(subject.config.attack), subject.folder)
 
 
-ANALYSIS = Analysis(_write, _compute, _check)
+ANALYSIS = Analysis(_write, _compute, _check, of_pairs=False)

@@ -109,4 +109,4 @@ def _write(subject: Subject) -> list[Path]:
     return report(subject.frame, subject.context, saliency_of(subject.config.saliency), subject.folder)
 
 
-ANALYSIS = Analysis(_write, _compute, _check)
+ANALYSIS = Analysis(_write, _compute, _check, of_pairs=False)

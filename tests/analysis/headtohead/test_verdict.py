@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -103,4 +104,6 @@ def test_only_common_seeds_are_compared_and_the_dead_are_counted() -> None:
     found = one(other, base)
     assert found.seeds == (1, 2, 3)
     assert found.dead == (3, 0)
+    assert f"no better than chance: 3 of {found.a}, 0 of {found.b}" in found.sentence()
+    assert "chance" not in dataclasses.replace(found, dead=(0, 0)).sentence()
     assert compare(("conv", base), [("scs", {9: np.ones(IMAGES)})], 0.1, 1.0) == []
