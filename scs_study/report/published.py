@@ -70,7 +70,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
 def stands_on(verdict: Verdict) -> str:
     """Return what a verdict stands on in a few words: seeds, epochs of how many, cells; or the benchmark."""
     if verdict.ratios:
-        return f"the benchmark, {len(verdict.ratios)} pairs"
+        return f"the benchmark, {len(verdict.ratios)} pair{'' if len(verdict.ratios) == 1 else 's'}"
     usual = [part for part in usual_parts(verdict) if part.test == verdict.claim.tests[0]]
     known = [part for part in usual if part.finding is not None]
     seeds, epochs = spans(len(part.seeds) for part in known), spans(part.epochs for part in known if part.epochs)

@@ -178,20 +178,29 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def unit_of(test: Test) -> str:
-    """Return the unit of a test's estimate: the difference of two percentages is in points."""
+    """Return the unit of a test's estimate: the difference of two percentages is in points; a plateau is a p."""
     if test.rule == "dead":
         return "% of the runs are dead"
+    if test.rule == "plateau":
+        return "p"
     unit = test.metric.unit
     return unit.replace("%", "points", 1) if unit.startswith("%") and test.b else unit
 
 
 def estimate_words(mean: float, low: float, high: float, test: Test | None) -> str:
-    """Return "+1.2 points [0.3, 2.1]", without the brackets where there is no interval, "" without a number."""
+    """Return "+1.2 points [0.3, 2.1]", without the brackets where there is no interval, "" without a number.
+
+    An interval that a digit more would show to have a width has up to two more: "99.31 % [99.27, 99.35]".
+    """
     if test is None or math.isnan(mean) or test.metric.source == "files":
         return ""
     unit = unit_of(test)
-    digits = 1 if unit.startswith(("%", "points")) else 2 if unit == "x" else 3
-    text = f"{mean:{'+' if test.b and unit != 'x' else ''}.{digits}f}{' ' if unit else ''}{unit}"
+    digits = 1 if unit.startswith(("%", "points")) else 2 if unit in ("x", "p") else 3
+    for _ in range(2):
+        digits += low < high and f"{low:.{digits}f}" == f"{high:.{digits}f}"
+    number = f"{mean:{'+' if test.b and unit != 'x' else ''}.{digits}f}"
+    text = f"p = {number}" if unit == "p" else f"{number} {unit}".rstrip()
+    text += " per tenfold size" if test.rule == "slope" else ""
     return text if math.isnan(low) else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

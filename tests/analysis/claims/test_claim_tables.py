@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from scs_study.analysis.claims.table import comparison_frame, verdict_frame, write_claims
+from scs_study.analysis.claims.load import load_claims
+from scs_study.analysis.claims.table import comparison_frame, estimate_words, verdict_frame, write_claims
 from tests.analysis.claims.planted_claims import EPOCHS, RELU, judged, planted
 from tests.analysis.run_folders import cell
 
@@ -44,3 +45,21 @@ def test_a_damaged_file_costs_its_own_comparison_alone_and_is_named(tmp_path):
     assert verdict.word == "not supported"
     assert f"{name}/history.jsonl" in verdict.parts[1].lacking[0]
     assert str(tmp_path) not in verdict.parts[1].lacking[0]
+
+
+def test_a_narrow_interval_keeps_its_width_in_words():
+    test = first_test("mnist_under_1400_parameters")
+    assert estimate_words(99.3113, 99.2708, 99.3495, test) == "99.31 % [99.27, 99.35]"
+    assert estimate_words(99.3, 98.1, 99.9, test) == "99.3 % [98.1, 99.9]"
+    assert estimate_words(99.3, 99.3, 99.3, test) == "99.3 % [99.3, 99.3]"
+
+
+def test_a_slope_and_a_plateau_are_no_points_of_accuracy():
+    slope, plateau = first_test("gain_grows_in_small_networks"), first_test("every_p_from_one_is_good")
+    assert estimate_words(5.36, math.nan, math.nan, slope) == "+5.4 points per tenfold size"
+    assert estimate_words(1.25, 0.9, 1.5, plateau) == "p = 1.25 [0.90, 1.50]"
+
+
+def first_test(name):
+    """The first test of a claim of the project's own file."""
+    return next(claim.tests[0] for claim in load_claims().claims if claim.name == name)
