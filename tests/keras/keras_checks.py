@@ -45,7 +45,8 @@ def gradients(layer, x, weights):
             y, _ = layer.stateless_call(values, [], x)
             return (y * weights).sum()
 
-        by_x, by_variables = jax.grad(loss, (0, 1))(x, [v.value for v in variables])
+        # As one program: compiled one by one, its operations take longer than all else here.
+        by_x, by_variables = jax.jit(jax.grad(loss, (0, 1)))(x, [v.value for v in variables])
         return np.asarray(by_x), [np.asarray(grad) for grad in by_variables]
     import tensorflow as tf
 
