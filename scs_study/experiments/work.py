@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scs_study.config.schema import CellConfig
+from scs_study.runs.lock import HEARTBEAT
 from scs_study.runs.progress import Progress
 from scs_study.runs.state import Outcome, run_states
 from scs_study.runs.stopped import STOPPED
@@ -69,7 +70,8 @@ class GridSource:
     """The cells of a study, in their order; one that another process works on is left for later.
 
     Its owner may die, and then it is ours to finish. wait_timeout: seconds without anything else to do after which such
-    cells are left as "busy"; None: no end.
+    cells are left as "busy"; None: no end. Each look at an owner counts for as long as it does in runs/lock.py: whoever
+    can look but seldom, because disk or machine is slow, waits for longer, and not in vain.
     """
 
     judges = False
@@ -79,7 +81,8 @@ class GridSource:
         self._todo = [(0.0, job.number, job) for job in jobs]
         self._outcomes: dict[str, Outcome] = {}
         self._announced: set[str] = set()
-        self._worked = time.monotonic()
+        self._looks: dict[str, tuple[float, float]] = {}
+        """By run name: for how long its owner has been looked at since anything else was done, and when last."""
         heapq.heapify(self._todo)
 
     @classmethod
@@ -94,7 +97,7 @@ class GridSource:
 
     def acquire(self, stop: Stop) -> Job | None:
         """Return the next cell that is not done already, None when there is none now."""
-        while self._todo and self._todo[0][0] <= time.monotonic():
+        while self._todo and self._todo[0][0] <= _clock():
             *_, job = heapq.heappop(self._todo)
             run = read_run(self._runs, job.cell)
             state = run.state
@@ -104,13 +107,15 @@ class GridSource:
         return None
 
     def exhausted(self) -> bool:
-        """Return whether all cells have an outcome, or nothing happened for longer than the wait timeout."""
-        waited = time.monotonic() - self._worked
-        return not self._todo or (self._wait_timeout is not None and waited > self._wait_timeout)
+        """Return whether all cells have an outcome, or the owners of all others were looked at for the wait timeout."""
+        if self._wait_timeout is None:
+            return not self._todo
+        waited = [self._looks.get(job.cell.run_name, (0.0, 0.0))[0] for *_, job in self._todo]
+        return all(seconds > self._wait_timeout for seconds in waited)
 
     def report(self, job: Job, line: Mapping[str, Any]) -> bool:
         """Print the epoch; the run goes on."""
-        self._worked = time.monotonic()
+        self._looks.clear()
         self._progress.epoch(job.number, job.cell, dict(line))
         return True
 
@@ -118,24 +123,32 @@ class GridSource:
         """Keep the outcome, and print one that is not "done"."""
         name = job.cell.run_name
         if outcome.state == "busy":
-            heapq.heappush(self._todo, (time.monotonic() + POLL, job.number, job))
+            now = _clock()
+            waited, looked = self._looks.get(name, (0.0, now))
+            self._looks[name] = (waited + min(now - looked, HEARTBEAT), now)
+            heapq.heappush(self._todo, (now + POLL, job.number, job))
             if name not in self._announced:
                 self._announced.add(name)
                 self.say(f"[{job.number}/{self._progress.total}] {outcome.message}; it is left for later")
             return
-        self._worked = time.monotonic()
+        self._looks.clear()
         self._outcomes[name] = outcome
         if outcome.state != "done":
             self.say(f"{job.title}: {outcome.state}: {outcome.message}")
 
     def requeue(self, job: Job, killed: bool = False) -> None:
         """Have the cell computed again."""
-        self._worked = time.monotonic()
+        self._looks.clear()
         heapq.heappush(self._todo, (0.0, job.number, job))
 
     def say(self, text: str) -> None:
         """Print a line below the progress."""
         self._progress.say(text)
+
+
+def _clock() -> float:
+    """Seconds by which a source measures its waiting."""
+    return time.monotonic()
 
 
 def epochs_left(cells: Sequence[CellConfig], runs: Path) -> int:

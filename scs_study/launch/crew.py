@@ -47,7 +47,8 @@ class Member:
 class Crew:
     """The workers of a pool. deaths: by run name, the epoch of the last death, and how many there were of its own.
 
-    suspects: jobs that are to be computed alone. waiting: others that no worker can take now.
+    suspects: jobs that are to be computed alone. waiting: others that no worker can take now. looked: by run name, the
+    place of the worker that has found another process at it.
     """
 
     source: WorkSource
@@ -57,6 +58,7 @@ class Crew:
     deaths: dict[str, tuple[int, int]] = field(default_factory=dict)
     suspects: deque[Job] = field(default_factory=deque)
     waiting: list[Job] = field(default_factory=list)
+    looked: dict[str, int] = field(default_factory=dict)
 
     def present(self) -> list[Member]:
         """Return the workers that have been started and not been seen dead."""
@@ -122,11 +124,18 @@ def _room(crew: Crew, member: Member | None, numerics: str | None = None) -> boo
 
 
 def _placed(crew: Crew, job: Job) -> bool:
-    """Give a job to the worker that has least to do, and return whether there was one."""
+    """Give a job to the worker that has least to do, and return whether there was one.
+
+    A run of another process goes to the worker that has looked at it before, if it can take it: only who looks again
+    and again finds out that its owner is dead (runs/lock.py).
+    """
     fitting = [i for i, member in enumerate(crew.members) if _room(crew, member, job.cell.train.numerics)]
     if not fitting:
         return False
-    _give(crew, min(fitting, key=lambda i: len(m.orders) if (m := crew.members[i]) is not None else 0), job)
+    index = crew.looked.get(job.cell.run_name)
+    if index not in fitting:
+        index = min(fitting, key=lambda i: len(m.orders) if (m := crew.members[i]) is not None else 0)
+    _give(crew, index, job)
     return True
 
 
@@ -186,7 +195,9 @@ def _take_in(crew: Crew, member: Member, kind: str, number: int, value: Any) -> 
         crew.waiting.append(order.job)
     else:
         member.leaving |= value.state == "failed" and ends_with_failure(crew.size.devices[0], crew.size.side_by_side)
-        if value.state != "busy":
+        if value.state == "busy":
+            crew.looked[order.job.cell.run_name] = crew.members.index(member)
+        else:
             crew.deaths.pop(order.job.cell.run_name, None)
         crew.source.finish(order.job, value)
 

@@ -18,12 +18,15 @@ from scs_study.training.stopping import Interrupted
 _TICK = 0.2
 
 
-def run_jobs(source: WorkSource, context: RunContext, stop: Callable[[], bool]) -> None:
+def run_jobs(
+    source: WorkSource, context: RunContext, stop: Callable[[], bool], heartbeats: Heartbeats | None = None
+) -> None:
     """Compute the jobs of `source`, one after the other, until it is exhausted.
 
+    heartbeats: what this process has seen of others' locks, shared by all who take jobs from the same source.
     Raises stopping.Interrupted when `stop()` turned true; the job that was being computed is given back then.
     """
-    heartbeats: Heartbeats = {}
+    heartbeats = {} if heartbeats is None else heartbeats
     while not stop():
         job = source.acquire(stop)
         if job is None:

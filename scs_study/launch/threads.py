@@ -18,6 +18,7 @@ from scs_study.config.schema import CellConfig, whole
 from scs_study.experiments.work import GridSource, Job, Stop, WorkSource, epochs_left, jobs_of
 from scs_study.launch.run_job import run_jobs
 from scs_study.runs.context import RunContext
+from scs_study.runs.lock import Heartbeats
 from scs_study.runs.progress import Progress
 from scs_study.runs.state import Outcome
 from scs_study.training.cuda_stream import MOST_THREADS, on_own_stream
@@ -82,11 +83,12 @@ def run_threads(source: SharedSource, context: RunContext, stop: Callable[[], bo
     Raises what a thread has raised; no further job is begun then, and those under way are ended first.
     """
     raised: list[BaseException] = []
+    heartbeats: Heartbeats = {}  # one thread at a time looks at a run, now this one and now that
 
     def work() -> None:
         try:
             with on_own_stream(context.settings.device):
-                run_jobs(source, context, stop)
+                run_jobs(source, context, stop, heartbeats)
         except Interrupted:
             pass
         except BaseException as error:  # nobody waits for what a thread raises

@@ -17,7 +17,7 @@ import torch
 from scs_study.config.schema import CellConfig
 from scs_study.experiments.work import GridSource, Job, jobs_of
 from scs_study.launch import worker
-from scs_study.launch.crew import DEATHS, Crew, Member, assign
+from scs_study.launch.crew import DEATHS, Crew, Member, _take_in, assign
 from scs_study.launch.inline import inline
 from scs_study.launch.pool import pool, run_pool
 from scs_study.launch.pool_size import PoolSize
@@ -237,6 +237,19 @@ def test_only_runs_of_the_same_numerics_meet_in_a_process(tmp_path: Path) -> Non
     assign(crew, lambda: False)
     assert there(crew) == [{2}]
     assert [job.number for job in crew.waiting] == [3]
+
+
+def test_a_run_of_another_process_is_looked_at_by_the_same_worker_again(tmp_path: Path) -> None:
+    """Of its owner's silence each worker knows what it has seen itself."""
+    cells = [cell(seed) for seed in range(3)]
+    crew = crew_of(cells, tmp_path, 3, 1)
+    crew.looked = {cells[0].run_name: 2, cells[1].run_name: 0}
+    assign(crew, lambda: False)
+    assert there(crew) == [{2}, {3}, {1}]
+    middle = crew.present()[1]
+    _take_in(crew, middle, "outcome", 3, Outcome("busy", "another process is at it"))
+    assert crew.looked[cells[2].run_name] == 1
+    assert not middle.orders
 
 
 def test_a_suspect_has_a_process_to_itself(tmp_path: Path) -> None:
