@@ -143,7 +143,7 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh $(GONE)
 
 # Three workers on two cores: one of them is always waiting, for a cluster or a process to end.
 test: $(STAMP) ## the whole test suite
-	@$(PYTHON) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && $(PYTHON) -m mypy
