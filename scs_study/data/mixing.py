@@ -50,9 +50,8 @@ def mixed(x: Tensor, y: Tensor, mixing: Tensor, classes: int) -> tuple[Tensor, T
     keep, take, label_keep, label_take, left, top, right, bottom = mixing.unbind(1)
     both = x.roll(1, 0) * take[:, None, None, None] + x * keep[:, None, None, None]
     shares = one_hot(y, classes).float()
-    return torch.where(in_box(x, left, top, right, bottom), both, x), shares.roll(1, 0) * label_take[
-        :, None
-    ] + shares * label_keep[:, None]
+    labels = shares.roll(1, 0) * label_take[:, None] + shares * label_keep[:, None]
+    return torch.where(in_box(x, left, top, right, bottom), both, x), labels
 
 
 def in_box(x: Tensor, left: Tensor, top: Tensor, right: Tensor, bottom: Tensor) -> Tensor:

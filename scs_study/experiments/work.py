@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scs_study.config.schema import CellConfig
-from scs_study.runs.lock import HEARTBEAT
+from scs_study.runs.lock import watched
 from scs_study.runs.progress import Progress
 from scs_study.runs.state import Outcome, run_states
 from scs_study.runs.stopped import STOPPED
@@ -70,7 +70,7 @@ class GridSource:
     """The cells of a study, in their order; one that another process works on is left for later.
 
     Its owner may die, and then it is ours to finish. wait_timeout: seconds without anything else to do after which such
-    cells are left as "busy"; None: no end. Each look at an owner counts for as long as it does in runs/lock.py: whoever
+    cells are left as "busy"; None: no end. Time counts as runs/lock.py counts an owner's silence: whoever
     can look but seldom, because disk or machine is slow, waits for longer, and not in vain.
     """
 
@@ -124,8 +124,7 @@ class GridSource:
         name = job.cell.run_name
         if outcome.state == "busy":
             now = _clock()
-            waited, looked = self._looks.get(name, (0.0, now))
-            self._looks[name] = (waited + min(now - looked, HEARTBEAT), now)
+            self._looks[name] = (watched(*self._looks.get(name, (0.0, now)), now), now)
             heapq.heappush(self._todo, (now + POLL, job.number, job))
             if name not in self._announced:
                 self._announced.add(name)

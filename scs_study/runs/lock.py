@@ -166,10 +166,17 @@ def _alive(path: Path, heartbeats: Heartbeats) -> dict[str, Any] | None:
         return None
     now = _clock()
     seen, silent, looked = heartbeats.get(path, (None, 0.0, now))
-    # Of a long time without a look only a little counts: the disk that we could not see the owner could not write to.
-    silent = silent + min(now - looked, HEARTBEAT) if seen == beat else 0.0
+    silent = watched(silent, looked, now) if seen == beat else 0.0
     heartbeats[path] = (beat, silent, now)
     return owner if silent < STALE else None
+
+
+def watched(seconds: float, looked: float, now: float) -> float:
+    """Return for how long an owner has been watched by now, who had been for `seconds` at the last look, at `looked`.
+
+    Of a long time without a look only a little counts: the disk that we could not see the owner could not write to.
+    """
+    return seconds + min(now - looked, HEARTBEAT)
 
 
 def _read(path: Path) -> tuple[int, bytes]:
