@@ -45,7 +45,7 @@ def write_study_table(table: Table, folder: Path, name: str | None = None) -> tu
 
 
 def to_csv(table: Table) -> str:
-    """Return the table as CSV: one column one quantity, numbers at full precision, an empty field for no number.
+    """Return the table as CSV: one column one quantity, an empty field for no number.
 
     Accuracies are fractions, difference_points percentage points, seconds per epoch.
     """

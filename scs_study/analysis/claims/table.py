@@ -1,4 +1,4 @@
-"""The verdicts as tables: a DataFrame for programs, CSV at full precision, Markdown for readers."""
+"""The verdicts as tables: a DataFrame for programs, CSV with more digits, Markdown for readers."""
 
 from __future__ import annotations
 

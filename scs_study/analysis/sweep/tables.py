@@ -14,7 +14,7 @@ ORDER = ("done", "pruned", "diverged", "failed", "running", "interrupted", "wait
 
 
 def to_csv(rows: Sequence[Row], sweep: Sweep, front: Collection[str] = ()) -> str:
-    """Return the rows as CSV: accuracy is a fraction at full precision, empty before the first epoch.
+    """Return the rows as CSV: accuracy is a fraction, empty before the first epoch.
 
     front: the words of the points that are on the front, of a sweep for two objectives.
     """
