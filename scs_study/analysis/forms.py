@@ -214,10 +214,8 @@ _SEVERAL: dict[str, Callable[[TableRow], object]] = {
 """What the CSV has beside, where a row has several seeds."""
 
 
-def _field(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return repr(value) if isinstance(value, float) else show(value)
+def _field(value: object) -> object:
+    return value if value is None or isinstance(value, float) else show(value)
 
 
 def _count(row: TableRow) -> str:

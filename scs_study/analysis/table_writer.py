@@ -69,17 +69,18 @@ def write_forms(folder: Path, name: str, forms: Mapping[str, str]) -> tuple[Path
 
 
 def csv_text(heads: Sequence[str], rows: Cells) -> str:
-    """Return a table as CSV: numbers with twelve digits, an empty field for None and NaN.
-
-    The digits after those differ between processors, which add in different orders, and a published table is the same
-    wherever it is made.
-    """
-    frame = pd.DataFrame([[_rounded(value) for value in row] for row in rows], columns=list(heads), dtype=object)
+    """Return a table as CSV: numbers `rounded`, an empty field for None and NaN."""
+    cells = [[rounded(value) if isinstance(value, float) else value for value in row] for row in rows]
+    frame = pd.DataFrame(cells, columns=list(heads), dtype=object)
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def _rounded(value: object) -> object:
-    return float(f"{value:.12g}") if isinstance(value, float) else value
+def rounded(value: float) -> float:
+    """Return the value with twelve digits: those that follow differ between processors, which add in different orders.
+
+    So a published table is the same wherever it is made.
+    """
+    return float(f"{value:.12g}")
 
 
 def markdown_text(

@@ -10,7 +10,7 @@ from pathlib import Path
 from scs_study.analysis.compare.differences import METRIC_WORDS, Difference, Measured
 from scs_study.analysis.compare.sides import Matched
 from scs_study.analysis.statistics.summary import FEWEST
-from scs_study.analysis.table_writer import csv_text, markdown_text, terminal_text, write_forms
+from scs_study.analysis.table_writer import csv_text, markdown_text, rounded, terminal_text, write_forms
 from scs_study.analysis.variants import short
 
 NAME = "compare"
@@ -104,7 +104,12 @@ def _machine(each: Sequence[Difference]) -> tuple[list[str], list[list[object]]]
             for value in (_none(s.live.mean), _none(s.live.deviation), s.live.n, s.dead, len(s.values))
         ]
         numbers = [_none(x) for x in (d.mean, d.low, d.high, d.p, d.p_holm, d.flip_p)]
-        words = [" ".join(map(str, d.seeds)), " ".join(map(repr, d.by_seed)), " ".join(d.a.runs), " ".join(d.b.runs)]
+        words = [
+            " ".join(map(str, d.seeds)),
+            " ".join(repr(rounded(value)) for value in d.by_seed),
+            " ".join(d.a.runs),
+            " ".join(d.b.runs),
+        ]
         rows.append([d.pair.place, d.pair.a_words, d.pair.b_words, *sides, *numbers, len(d.seeds), *words, d.note])
     return heads, rows
 
