@@ -44,13 +44,24 @@ def forecast(missing: Sequence[CellConfig], costs: Mapping[str, Cost], context: 
     epochs = {name: 0 if state.final else state.epoch for name, state in states.items()}
     left = [(cell, cell.train.epochs - epochs[cell.run_name]) for cell in missing]
     found, engine = estimate(left, costs), context.settings.engine
-    note = "" if engine == "eager" or found.seconds is None else f"; timed as engine=eager does them, not {engine}"
-    return found.describe(processes(missing, context, config), device_name(context.settings.device)) + note
+    words = found.describe(processes(missing, context, config), device_name(context.settings.device))
+    if found.seconds is None:
+        return words
+    if engine != "eager":
+        words += f"; timed as engine=eager does them, not {engine}"
+    if at_once(context, config) > 1:
+        words += "; what the runs of one process gain by overlapping is not foreseen"
+    return words
 
 
 def processes(cells: Sequence[CellConfig], context: RunContext, config: DictConfig) -> int:
     """Return how many processes of this machine share the cells."""
     return max(1, min(pool_of(context, config).workers, len(cells))) if config.launch.name == "pool" else 1
+
+
+def at_once(context: RunContext, config: DictConfig) -> int:
+    """Return how many runs each process of this machine computes at the same time."""
+    return pool_of(context, config).side_by_side if config.launch.name == "pool" else side_by_side_of(config)
 
 
 def launch(

@@ -77,8 +77,14 @@ def test_times_in_words(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "ends"), [("eager", "of disk"), ("graphed", "as engine=eager does them, not graphed")]
+    ("engine", "beside", "ends"),
+    [
+        ("eager", 1, "of disk"),
+        ("graphed", 1, "as engine=eager does them, not graphed"),
+        ("graphed", 4, "not graphed; what the runs of one process gain by overlapping is not foreseen"),
+    ],
 )
-def test_the_forecast_says_which_engine_was_timed(tmp_path: Path, engine: str, ends: str) -> None:
-    config, where = OmegaConf.create({"launch": {"name": "inline"}}), run_context(tmp_path, engine=engine)
+def test_the_forecast_says_what_was_timed_and_what_was_not(tmp_path: Path, engine: str, beside: int, ends: str) -> None:
+    launch = {"name": "inline", "side_by_side": beside}
+    config, where = OmegaConf.create({"launch": launch}), run_context(tmp_path, engine=engine)
     assert forecast([SCS], timed([SCS], where, config), where, config).endswith(ends)
