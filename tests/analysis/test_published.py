@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from scs_study.analysis import layer_versions
+from scs_study.analysis.fidelity import report as fidelity
 from scs_study.analysis.publish import publish_tables, study_frame
 from scs_study.analysis.registry import Subject
 from scs_study.analysis.robustness.report import models_of, report
 from scs_study.config.schema import CellConfig
+from scs_study.evaluation.fidelity.settings import fidelity_of
 from scs_study.evaluation.robustness.settings import robustness_of
 from scs_study.experiments.compose import PROJECT, load_option
 from scs_study.experiments.grid import load_study, plan, sub_studies
@@ -22,6 +25,7 @@ from scs_study.runs.archive import RECORDS, unpack
 
 RESULTS = PROJECT / "results"
 PUBLISHED = sorted(path.parent.name for path in RESULTS.glob(f"*/{RECORDS}"))
+SAMPLED = sorted({path.parents[1].name for path in RESULTS.glob("*/tables/fidelity.csv")})
 ATTACKED = sorted({path.parents[1].name for path in RESULTS.glob("*/tables/robustness*.csv")})
 
 
@@ -55,6 +59,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 def test_there_is_something_published() -> None:
     assert "cifar10_short" in PUBLISHED
     assert ATTACKED == ["cifar10_4ep"]
+    assert SAMPLED == ["gan_mnist_short"]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -88,6 +93,17 @@ def test_the_table_of_layers_is_a_function_of_the_records_dead_kernels_included(
     layer_versions.report(Subject(study_frame(published_cells(name, runs), runs), runs, tmp_path))
     written = published_forms(tmp_path / "tables")
     assert written == published_forms(RESULTS / name / "tables", "layers.*")
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_tables_of_samples_are_a_function_of_the_records(
+    name: str, tmp_path: Path, published: Callable[[str], Path]
+) -> None:
+    runs = published(name)
+    subject = Subject(study_frame(published_cells(name, runs), runs), runs, tmp_path)
+    fidelity.report(subject, fidelity_of(OmegaConf.create(load_option("fidelity", "trained"))))
+    written = published_forms(tmp_path / "tables")
+    assert written == published_forms(RESULTS / name / "tables", "fidelity.*")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

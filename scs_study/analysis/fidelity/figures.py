@@ -81,11 +81,14 @@ def draw_samples(found: Sequence[Variant], runs: Path, folder: Path) -> tuple[Pa
     if not shown:
         return ()
     with our_style():
-        figure = new_figure(3.0 * len(shown), 3.5)
-        for axes, (variant, frames) in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        titles = [f"{broken(variant.words)}\nepoch {len(frames)}" for variant, frames in shown]
+        figure = new_figure(3.0 * len(shown), 3.0 + 0.15 * max(title.count("\n") + 1 for title in titles))
+        panels = figure.subplots(1, len(shown), squeeze=False).flat
+        for axes, title, (_, frames) in zip(panels, titles, shown, strict=True):
             axes.imshow(np.asarray(frames[-1]), cmap="gray", vmin=0, vmax=255)
-            axes.set_title(f"{broken(variant.words)}\nepoch {len(frames)}", fontsize=7, loc="left")
+            axes.set_title(title, fontsize=7, loc="left")
             axes.set_axis_off()
+            axes.set_anchor("S")  # what the square leaves free is above it, for the title
         paths = [*save(figure, folder, "samples", colours=True)]
     for variant, frames in shown:
         content, (first, *rest) = (

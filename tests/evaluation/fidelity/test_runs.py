@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
 from scs_study.analysis.collect import collect
+from scs_study.analysis.fidelity.figures import draw_samples
 from scs_study.analysis.fidelity.report import compute, report
+from scs_study.analysis.fidelity.results import Seed, Variant
 from scs_study.analysis.registry import Subject, find_analysis
 from scs_study.data import load_images
 from scs_study.data.batches import resized, to_inputs
@@ -104,6 +107,16 @@ def test_the_report_names_the_network_and_calls_nothing_fid(context: RunContext,
     with Image.open(judged / "figures" / "samples-scs_gan-zimonitrome.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 2
         assert animation.size == (256, 256)
+
+
+def test_long_names_stand_above_their_samples_in_full(context: RunContext, tmp_path: Path) -> None:
+    names = [CELL.run_name, "scs_gan_hybrid zimonitrome power=no norm=input_channel batchnorm"]
+    shown = [Variant(words, [Seed({"run": CELL.run_name}, [], "")]) for words in (*names, "short")]
+    sheet = next(path for path in draw_samples(shown, context.runs, tmp_path) if path.name == "samples.png")
+    with Image.open(sheet) as picture:
+        dark = np.asarray(picture.convert("L")) < 128
+    assert dark.any()
+    assert not dark[:2].any(), "something is cut off above"
 
 
 def test_a_damaged_generator_is_a_message_and_the_others_stay(
