@@ -68,7 +68,9 @@ def torch_grads(module, x, weights):
     return x.grad.numpy(), {name: p.grad.numpy() for name, p in module.named_parameters()}
 
 
-CASES = [("may2022", geometry) for geometry in GEOMETRIES] + [(name, GEOMETRIES[1]) for name in KINDS]
+CASES = [("may2022", geometry) for geometry in GEOMETRIES] + [
+    (name, GEOMETRIES[1]) for name in KINDS if name != "may2022"
+]
 
 
 @pytest.mark.parametrize(("name", "geometry"), CASES, ids=str)
@@ -98,8 +100,9 @@ def test_there_and_back_changes_no_bit(module):
 def test_one_image_a_batch_and_vmap_agree(module):
     layer = from_torch(module)
     x = jnp.asarray(images(3, 4, 7, 6))
-    np.testing.assert_allclose(jax.vmap(layer)(x), layer(x), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(layer(x[0]), layer(x)[0], rtol=1e-5, atol=1e-6)
+    batch, mapped, single = eqx.filter_jit(lambda layer, x: (layer(x), jax.vmap(layer)(x), layer(x[0])))(layer, x)
+    np.testing.assert_allclose(mapped, batch, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(single, batch[0], rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_in_float64():
@@ -196,10 +199,15 @@ def test_output_is_what_the_public_jax_code_gave():
 @pytest.mark.parametrize("size", [(7, 8), (4, 5)])
 def test_pool_equals_torchs(kernel, stride, padding, ceil_mode, size):
     x = np.round(images(2, 3, *size))  # ties of either sign
-    pooled = MaxAbsPool2d(kernel, stride, padding, ceil_mode)(jnp.asarray(x))
+    both = jax.jit(
+        lambda x: (
+            MaxAbsPool2d(kernel, stride, padding, ceil_mode)(x),
+            max_abs_pool2d(x, kernel, stride, padding, ceil_mode, magnitudes=False),
+        )
+    )
+    pooled, plain = both(x)
     wanted = layers.max_abs_pool2d(torch.from_numpy(x), kernel, stride, padding, ceil_mode)
     np.testing.assert_array_equal(pooled, wanted)
-    plain = max_abs_pool2d(jnp.asarray(x), kernel, stride, padding, ceil_mode, magnitudes=False)
     stride = kernel if stride is None else stride
     np.testing.assert_array_equal(
         plain, nn.functional.max_pool2d(torch.from_numpy(x), kernel, stride, padding, ceil_mode=ceil_mode)

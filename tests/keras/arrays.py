@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import torch
 from keras import ops
@@ -19,15 +20,9 @@ def numpy(values):
 def each_layer_agrees(model, network, x):
     """Check every layer of the two on the same numbers: a pool may choose otherwise where the last digit differs."""
     modules = [module for module in network if not isinstance(module, nn.Identity)]
-    for layer, module in zip(model.layers, modules, strict=True):
-        x = numpy(layer(x)) if isinstance(module, nn.Flatten) else agreeing(layer, module, x)
-
-
-def agreeing(layer, module, x):
-    images = x.ndim == 4
-    y = numpy(layer(x))
-    if not images:  # a Flatten before it, whose order the rows of a Dense know
-        return y
-    wanted = module(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))).detach().numpy()
-    np.testing.assert_allclose(y.transpose(0, 3, 1, 2), wanted, rtol=1e-5, atol=1e-5)
-    return y
+    outputs = keras.Model(model.inputs, [layer.output for layer in model.layers]).predict_on_batch(x)
+    for module, before, after in zip(modules, [x, *outputs], outputs, strict=False):
+        if before.ndim == 4 and not isinstance(module, nn.Flatten):  # which order a Dense's rows follow, they know
+            wanted = module(torch.from_numpy(np.ascontiguousarray(before.transpose(0, 3, 1, 2)))).detach().numpy()
+            np.testing.assert_allclose(after.transpose(0, 3, 1, 2), wanted, rtol=1e-5, atol=1e-5)
+    assert len(modules) == len(outputs)
