@@ -43,7 +43,7 @@ replicate: $(STAMP) ## run a study and print its table: make replicate STUDY=tab
 	@$(PYTHON) scripts/replicate.py study=$(STUDY) launch=$(LAUNCH) $(ARGS)
 
 headtohead: $(STAMP) ## convolution against SCS on your own images: make headtohead ROOT=my/images ARCH=resnet20
-	@$(PYTHON) scripts/replicate.py study=headtohead data=$(DATA) $(if $(ROOT),'data.root=$(ROOT)') arch=$(ARCH) study.seeds=$(SEEDS) saliency=glance launch=$(LAUNCH) $(ARGS)
+	@$(PYTHON) scripts/replicate.py study=headtohead data=$(DATA) $(if $(ROOT),"data.root=$$ROOT") arch=$(ARCH) study.seeds=$(SEEDS) saliency=glance launch=$(LAUNCH) $(ARGS)
 
 sweep: $(STAMP) ## settings searched by Optuna, one fixed p for all layers or any others: make sweep SWEEP=mnist_small ARGS="workers=2"
 	@$(PYTHON) scripts/sweep.py sweep=$(SWEEP) launch=$(LAUNCH) $(ARGS)
@@ -72,7 +72,7 @@ claims: $(STAMP) ## what holds, claim by claim: of all runs, of studies (STUDY=t
 	@$(PYTHON) scripts/claims.py $(if $(filter command environment,$(firstword $(origin STUDY))),$(call studies,$(STUDY))) $(ARGS)
 
 compare: $(STAMP) ## two sets of runs side by side: make compare A=table3 B=table4, or A='rohrer68k-conv-*' B='rohrer68k-scs-*'
-	@$(PYTHON) scripts/compare.py 'a=$(A)' 'b=$(B)' $(ARGS)
+	@$(PYTHON) scripts/compare.py "a=$$A" "b=$$B" $(ARGS)
 
 report: $(STAMP) ## studies as one page, offline: verdicts, tables, curves, runs, recipe: make report STUDY=table3,table4
 	@$(PYTHON) scripts/report.py $(call studies,$(STUDY)) $(ARGS)
@@ -98,7 +98,7 @@ fidelity: $(STAMP) ## how close the samples of a study's adversarial runs come t
 	@$(PYTHON) scripts/fidelity.py study=$(STUDY) $(ARGS)
 
 export: $(STAMP) ## a finished run's network as ONNX, torch.export or Keras: make export RUN=name FORMAT=onnx
-	@$(PYTHON) scripts/export.py "run=$(RUN)" format=$(FORMAT) $(ARGS)
+	@$(PYTHON) scripts/export.py "run=$$RUN" format=$(FORMAT) $(ARGS)
 
 ##@ Publish
 
@@ -117,7 +117,7 @@ bench: $(STAMP) ## what a step and an epoch of each layer cost on this machine, 
 	@$(PYTHON) scripts/bench.py $(ARGS)
 
 gpu: ## the first hour on a rented GPU: checks, bench, a campaign: make gpu TIME=50m STUDY=paper FOLDER=/mnt/kept
-	@bash scripts/gpu_session.sh --time $(TIME) $(if $(FOLDER),--folder '$(FOLDER)') $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY)) $(ARGS)
+	@bash scripts/gpu_session.sh --time $(TIME) $(if $(FOLDER),--folder "$$FOLDER") $(if $(filter command environment,$(firstword $(origin STUDY))),--study $(STUDY)) $(ARGS)
 
 registers: $(STAMP) ## registers and spills of the Triton kernels, compiled for sm_90 without a GPU
 	@$(PYTHON) scripts/registers.py $(ARGS)

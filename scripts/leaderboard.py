@@ -1,7 +1,7 @@
 """Writes the leaderboard of parameter efficiency into its page, from run folders, records and others' entries.
 
 python scripts/leaderboard.py                    (runs of the folder `runs`, and records in results/*/)
-python scripts/leaderboard.py runs=elsewhere page=/tmp/page.md
+python scripts/leaderboard.py runs=elsewhere page=/tmp/page.md    (a page that is not there is begun)
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main(config: DictConfig) -> int:
     assert isinstance(values, dict)
     datasets, published = read_settings({str(key): value for key, value in values.items()})
     page = below_project(config.page)
-    if not (place := MARKED.search(text := page.read_text(encoding="utf-8"))):
+    text = page.read_text(encoding="utf-8") if page.exists() else "<!-- leaderboard -->\n<!-- end -->\n"
+    if not (place := MARKED.search(text)):
         raise ValueError(f"page={config.page}: it has no place between <!-- leaderboard --> and <!-- end -->")
     places = [*sorted((PROJECT / "results").glob(f"*/{RECORDS}")), *map(below_project, config.folders)]
     frames = [collect(below_project(config.runs))]

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from scs_study.analysis.claims.load import load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.analysis.publish import publish_figures, publish_tables, study_frame
-from scs_study.analysis.registry import check_analyses, run_analyses
+from scs_study.analysis.registry import check_analyses, check_images, run_analyses
 from scs_study.config.schema import choice
 from scs_study.experiments.grid import Study, SubStudy, cell_overrides, merged, with_parents
 from scs_study.launch.campaign import UNFINISHED, Campaign, in_order
@@ -73,6 +73,7 @@ def main(config: DictConfig) -> int:
     for data in dict.fromkeys(cell.data for cell in missing):
         context.images(data, download=True)
     context.check_batches(missing)
+    check_images(subs, missing, context, config)
     for remark in remarks(missing):
         say(f"note: {remark}")
     costs = timed(missing, context, config)

@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from scs_study.config.command_line import CommandLine, help_text, read_command_line
+from scs_study.config.command_line import CommandLine, flags_last, help_text, read_command_line
 from scs_study.config.free_text import quoted
 from scs_study.config.groups import own_folder, top_level, use_own_folder
 from scs_study.config.overrides import check_files, check_override, override_values, parse_overrides
@@ -52,7 +52,7 @@ def read_command(config: str, flags: Mapping[str, str] | None = None) -> Command
     flags: other words for overrides, such as --wait for wait=true.
     """
     with guarded(), _one_line():
-        sys.argv[1:] = [(flags or {}).get(argument, argument) for argument in sys.argv[1:]]
+        sys.argv[1:] = flags_last([(flags or {}).get(argument, argument) for argument in sys.argv[1:]])
         line = read_command_line(sys.argv[1:])
         sys.argv[1:] = [quoted(argument, line.multirun) for argument in sys.argv[1:]]
         if (here := os.getcwd()) not in sys.path:

@@ -274,3 +274,20 @@ def test_hydras_own_options_still_work() -> None:
     shown = command("replicate.py", "--cfg", "job", "train.epochs=7")
     assert shown.returncode == 0, shown.stderr
     assert "epochs: 7" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "variable", "before"),
+    [("headtohead", "ROOT", "data.root="), ("compare", "A", "a="), ("compare", "B", "b="), ("export", "RUN", "run=")],
+)
+def test_what_make_is_given_as_a_name_or_a_place_reaches_the_program_as_it_is(
+    target: str, variable: str, before: str, tmp_path: Path
+) -> None:
+    """Spaces, quotes and all. A shell stands between; a program that prints its words is in Python's place."""
+    shown = tmp_path / "shown.sh"
+    shown.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    shown.chmod(0o755)
+    value = 'it\'s "mine" & theirs, (1) `x`'
+    words = ["make", "-s", target, f"{variable}={value}", f"PYTHON={shown}", "STAMP=Makefile"]
+    made = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert f"{before}{value}" in made.stdout.splitlines()

@@ -150,6 +150,13 @@ def test_a_study_and_a_layer_from_outside_are_composed(own: Path, monkeypatch: p
     assert cell.code[0][0] == "layer"
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_flag_may_stand_anywhere_between_overrides(own: Path, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["layer=mine", "train.epochs=3"]
+    (values,), _ = command(monkeypatch, *words[:place], "--config-dir", str(own), *words[place:])
+    assert (values.layer.name, values.train.epochs) == ("mine", 3)
+
+
 def test_the_environment_may_name_the_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(config_groups.OWN, str(own))
     (values,), _ = command(monkeypatch, "layer=mine")

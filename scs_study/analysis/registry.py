@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from scs_study.analysis.collect import collect
 from scs_study.config.groups import load_option
-from scs_study.config.schema import ADVERSARIAL
+from scs_study.config.schema import ADVERSARIAL, CellConfig
 from scs_study.config.target import load_target, split_target
 from scs_study.experiments.grid import Study, SubStudy
 from scs_study.runs.context import RunContext
@@ -45,6 +45,7 @@ class Analysis:
     report: writes tables and figures below the subject's folder and returns their paths; it reads run folders only.
     compute: computes on the finished runs what their folders do not hold yet, and returns a message for each problem.
     check: refuses wrong settings with a ValueError, before hours of training.
+    check_images: so refuses a run's cell whose images do not suffice for what is computed after it.
     from_records: whether the report wants no more than published records hold, also of what was computed: then it is
     published. One that computes nothing always is.
     of_pairs: whether it looks at generators and discriminators, True, or at networks with classes, False; None for any.
@@ -53,6 +54,7 @@ class Analysis:
     report: Callable[[Subject], Sequence[Path]]
     compute: Callable[[Subject], Sequence[str]] | None = None
     check: Callable[[DictConfig], None] | None = None
+    check_images: Callable[[DictConfig, CellConfig, RunContext], None] | None = None
     from_records: bool = False
     of_pairs: bool | None = None
 
@@ -86,6 +88,18 @@ def check_analyses(subs: Sequence[SubStudy], config: DictConfig) -> None:
         if of_pairs is not None and found == {not of_pairs}:
             wanted = "generators and discriminators" if of_pairs else "networks with classes"
             raise ValueError(f"analysis={name} looks at {wanted}, and what is chosen has none")
+
+
+def check_images(
+    subs: Sequence[SubStudy], missing: Sequence[CellConfig], context: RunContext, config: DictConfig
+) -> None:
+    """Raise ValueError in one sentence for a cell to be computed that has too few images for an analysis of it."""
+    todo = {cell.run_name for cell in missing}
+    for sub in subs:
+        for _, analysis in analyses_of(sub.study):
+            if analysis.check_images is not None:
+                for cell in (each for each in sub.cells if each.run_name in todo):
+                    analysis.check_images(config, cell, context)
 
 
 def run_analyses(subs: Sequence[SubStudy], context: RunContext, config: DictConfig, folder: Path) -> list[str]:

@@ -13,6 +13,7 @@ _VALUED = (("--cfg", "-c"), ("--package", "-p"), ("--config-path", "-cp"), ("--c
            ("--config-dir", "-cd"), ("--experimental-rerun",))  # fmt: skip
 _SWITCHES = (("--help", "-h"), ("--multirun", "-m"), ("--run", "-r"), ("--hydra-help",), ("--version",), ("--resolve",),
              ("--shell-completion", "-sc"))  # fmt: skip
+_INFO = ("--info", "-i")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,26 @@ class CommandLine:
     config_dir: Path | None
 
 
+def flags_last(arguments: Sequence[str]) -> list[str]:
+    """Return the words of a command line with its flags, and their values, after its overrides.
+
+    Hydra's parser takes overrides from one place alone, and a flag between two of them would end it in its usage.
+    """
+    overrides: list[str] = []
+    flags: list[str] = []
+    valued = {name for names in _VALUED for name in names}
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        flags.append(word)
+        if left and (word in valued or (word in _INFO and "=" not in left[0])):
+            flags.append(left.pop(0))
+    return [*overrides, *flags]
+
+
 def read_command_line(arguments: Sequence[str]) -> CommandLine:
     """Return a command line's parts; whether its flags are right is Hydra's to say (its documented flags are known)."""
     parser = argparse.ArgumentParser(add_help=False)
@@ -37,7 +58,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         parser.add_argument(*names)
     for names in _SWITCHES:
         parser.add_argument(*names, action="store_true")
-    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument(*_INFO, nargs="?", const="all")
     parser.add_argument("overrides", nargs="*")
     line, _ = parser.parse_known_args(list(arguments))
     folder = None if line.config_dir is None else Path(line.config_dir)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,8 @@ def _stamp(path: Path) -> Stamp:
         found = os.stat(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, for good
+        raise DataError(f"{path} is no file, but a pipe, a socket or a device")
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

@@ -141,7 +141,15 @@ def _classes(folder: Path, folders: Sequence[Path]) -> dict[str, list[Path]]:
         deeper = bool(folders) and len(_folders(folders[0])) > 1
         where = f"; {folders[0].name} has several: is it data.root={folders[0]} that is meant?" if deeper else ""
         raise DataError(f"{folder} has {has}: at least two classes are needed, with a folder each{where}")
-    members = {unicodedata.normalize("NFC", path.name): _images(path) for path in folders}
+    members: dict[str, list[Path]] = {}
+    for path in folders:
+        name = unicodedata.normalize("NFC", path.name)
+        if name in members:
+            raise DataError(
+                f"{folder} has two folders called {name}, which differ in how their letters are encoded alone: make "
+                "one of them, or rename one"
+            )
+        members[name] = _images(path)
     return dict(sorted(members.items()))
 
 

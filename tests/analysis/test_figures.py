@@ -10,7 +10,7 @@ from matplotlib import image
 from scs_study.analysis.collect import collect
 from scs_study.analysis.plots.curves import Seed, curves, mean_curve, smoothing, zoom_window
 from scs_study.analysis.plots.layer_norms import mean_norms, norms
-from scs_study.analysis.plots.style import figure_groups, logarithmic, new_figure, our_style
+from scs_study.analysis.plots.style import figure_groups, logarithmic, new_figure, our_style, save
 from scs_study.analysis.variants import variants
 from tests.analysis.run_folders import cell, learning_curve, write_run
 
@@ -178,3 +178,12 @@ def test_ticks_of_a_logarithmic_axis_are_plain_numbers(ends):
         words = [label.get_text() for which in ("major", "minor") for label in axes.yaxis.get_ticklabels(which=which)]
     shown = [float(text) for text in words if text]
     assert sum(ends[0] <= number <= ends[1] for number in shown) >= 2
+
+
+def test_signs_that_the_font_lacks_are_one_note_and_no_warning(tmp_path, capsys):
+    with our_style():
+        figure = new_figure(2.0, 2.0)
+        figure.suptitle("\u65e5\u672c \u8a9e")
+        paths = save(figure, tmp_path, "lacking")
+    assert all(path.exists() for path in paths)
+    assert capsys.readouterr().err.count("lacking: its font lacks some signs") == 1

@@ -104,8 +104,10 @@ def test_the_command_writes_the_page_anew_between_its_marks(tmp_path: Path) -> N
     page.write_text("above\n<!-- leaderboard -->\nold\n<!-- end -->\nbelow\n")
     write_run(tmp_path / "runs", cell(data__name="mnist", data__flip=False), [0.97, 0.98, 0.9951])
 
-    assert commands.run("leaderboard.py", f"runs={tmp_path / 'runs'}", f"page={page}").returncode == 0
+    for each in (page, tmp_path / "another.md"):
+        assert commands.run("leaderboard.py", f"runs={tmp_path / 'runs'}", f"page={each}").returncode == 0
     written = page.read_text()
+    assert (tmp_path / "another.md").read_text() in written.replace("above\n", "").replace("below\n", "")
     assert written.startswith("above\n<!-- leaderboard -->\n")
     assert written.endswith("<!-- end -->\nbelow\n")
     assert "old" not in written

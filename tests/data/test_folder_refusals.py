@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,14 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a broken link": (
         lambda root: (root / "test/cat/x.png").symlink_to("nowhere.png"),
         "{root}/test/cat/x.png cannot be read: No such file or directory",
+    ),
+    "a pipe": (
+        lambda root: os.mkfifo(root / "test/cat/x.png"),
+        "{root}/test/cat/x.png is no file, but a pipe, a socket or a device",
+    ),
+    "one name twice": (
+        lambda root: [write_images(root / "train" / name, 2, 0) for name in ("caf\u00e9", "cafe\u0301")],
+        "{root}/train has two folders called caf\u00e9, which differ in how their letters are encoded alone",
     ),
     "floating point": (
         lambda root: Image.fromarray(np.ones((9, 9), np.float32)).save(root / "test/cat/x.tif"),

@@ -14,11 +14,13 @@ from scs_study.analysis.registry import Analysis, Subject
 from scs_study.analysis.statistics.summary import interval
 from scs_study.analysis.table_writer import write_table
 from scs_study.analysis.variants import spans
+from scs_study.config.schema import ADVERSARIAL, CellConfig
 from scs_study.evaluation.fidelity.evaluator import FidelityEvaluator, cell_in
 from scs_study.evaluation.fidelity.features import classifier_cell, train_classifier
 from scs_study.evaluation.fidelity.metrics import Measures
 from scs_study.evaluation.fidelity.settings import Fidelity, fidelity_of
 from scs_study.evaluation.parts import evaluate
+from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
 SHOWN = (("frechet", 3, 1.0), ("kernel", 2, 1e3), ("precision", 3, 1.0), ("recall", 3, 1.0))
@@ -52,6 +54,29 @@ def compute(subject: Subject, settings: Fidelity) -> list[str]:
             evaluators.pop(row["run"], None)
             problems.append(str(error))
     return list(dict.fromkeys(problems)) + evaluate("fidelity", evaluators)
+
+
+def check_images(settings: Fidelity, cell: CellConfig, context: RunContext) -> None:
+    """Do nothing where an adversarial cell has images enough for its classifier and for what is measured.
+
+    Raises ValueError in one sentence where not, and for a classifier that cannot be built.
+    """
+    if cell.objective != ADVERSARIAL:
+        return
+    classifier, without = classifier_cell(cell, settings), "give more, or leave the analysis out: study.analyses=[]"
+    count, batch = len(context.images(classifier.data).train_labels), classifier.train.batch_size
+    if count < batch:
+        raise ValueError(
+            f"analysis=fidelity: {classifier.slug}, in whose features samples are compared, is trained in batches of "
+            f"{batch}, and there are {count} training images; {without}"
+        )
+    context.check_batches([classifier])
+    least = min(settings.samples, len(context.images(cell.data).test_labels))
+    if least <= settings.neighbours:
+        raise ValueError(
+            f"fidelity.neighbours={settings.neighbours}: needs more images than that, and {least} of either kind are "
+            f"compared; {without}"
+        )
 
 
 def report(subject: Subject, settings: Fidelity) -> list[Path]:
@@ -126,5 +151,6 @@ ANALYSIS = Analysis(
     lambda subject: report(subject, _settings(subject.config)),
     lambda subject: compute(subject, _settings(subject.config)),
     _check,
+    lambda config, cell, context: check_images(fidelity_of(config.fidelity), cell, context),
     of_pairs=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from scs_study.analysis.collect import identity_columns
 from scs_study.analysis.variants import Record, finished, label, spans, variants, varying
 from scs_study.config.schema import CHECKPOINT
 from scs_study.layers.registry import LAYERS
+from scs_study.system.console import say_once
 from scs_study.system.files import shortened, write_bytes
 
 STRANGE, STRANGERS = 48.0, 2e-4
@@ -94,9 +96,10 @@ def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tupl
     colours: whether the figure has other colours than those of variants (a colour scale, a picture) that must be kept.
     """
     drawn, page = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    figure.set_layout_engine("none")  # it is laid out now, and of many panels that is most of the work
-    figure.savefig(page, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    with _lacking_signs(name):
+        figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+        figure.set_layout_engine("none")  # it is laid out now, and of many panels that is most of the work
+        figure.savefig(page, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     small = io.BytesIO()
     picture = Image.open(drawn).convert("RGB")
     (picture if colours else _in_palette(picture)).save(small, format="png", optimize=True)
@@ -104,6 +107,19 @@ def save(figure: Figure, folder: Path, name: str, colours: bool = False) -> tupl
     for path, file in zip(paths, (small, page), strict=True):
         write_bytes(path, file.getvalue())
     return paths
+
+
+@contextmanager
+def _lacking_signs(name: str) -> Iterator[None]:
+    """A context in which it is said once, not of each sign, that the font lacks some (a class in Chinese)."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    others = [each for each in found if not str(each.message).startswith("Glyph ")]
+    for each in others:
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    if len(others) < len(found):
+        say_once(f"note: {name}: its font lacks some signs of these names, and boxes stand for them", error=True)
 
 
 def _in_palette(picture: Image.Image) -> Image.Image:

@@ -87,7 +87,8 @@ def slices_figure(rows: Sequence[Row], sweep: Sweep, head: str, folder: Path) ->
             if place % across == 0:
                 axes.set_ylabel(accuracy_label(sweep))
         if any(row.accuracy is not None for row in rows):
-            panels[0][0].legend(loc="best", fontsize=7)
+            # Not within a panel: its mark would be one more trial.
+            figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
         return save(figure, folder, "slices", colours=True)
 
 

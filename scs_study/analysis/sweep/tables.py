@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from scs_study.analysis.sweep.rows import Row
 from scs_study.analysis.table_writer import csv_text, markdown_text
+from scs_study.config.widths import KEY, split_widths
 from scs_study.experiments.sweep.dimension import Dimension
 from scs_study.experiments.sweep.settings import PARAMETERS, Sweep
 
@@ -52,9 +53,11 @@ def caption(rows: Sequence[Row], sweep: Sweep) -> str:
     state.
     """
     cell = sweep.first
+    varied = [key for key in sweep.varies if key.startswith(f"{KEY}.") or key == KEY]
+    pixels = "" if "data.image_size" in sweep.varies else f" at {cell.data.size_words} pixels"
     same = {
-        "arch": cell.arch,
-        "data": f"{cell.data.name} at {cell.data.size_words} pixels",
+        "arch": split_widths(cell.arch)[0] if varied else cell.arch,
+        "data": f"{cell.data.name}{pixels}",
         "train.epochs": f"{cell.train.epochs} epoch{'' if cell.train.epochs == 1 else 's'} a trial",
     }
     what = ", ".join(words for key, words in same.items() if key not in sweep.varies)

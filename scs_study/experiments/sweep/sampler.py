@@ -61,7 +61,8 @@ class RoundedTPE(BaseSampler):
     """Optuna's TPE, with numbers kept to a few digits, and with a draw that depends on no process's memory.
 
     A draw is a function of the sweep's seed, the trial's number and the trials in the study. So workers of the same
-    settings do not draw the same points, and one worker draws the same ones however often it was interrupted.
+    settings do not draw the same points, and one worker draws the same ones however often it was interrupted. Each
+    setting of a trial has a chance of its own: by a common one all of them would rise and fall together.
     """
 
     def __init__(self, sweep: Sweep) -> None:
@@ -84,14 +85,17 @@ class RoundedTPE(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return one parameter's value, rounded."""
-        value = self._tpe(study, trial).sample_independent(study, trial, param_name, param_distribution)
+        value = self._tpe(study, trial, len(trial.params)).sample_independent(
+            study, trial, param_name, param_distribution
+        )
         return _kept(value, param_distribution)
 
-    def _tpe(self, study: Study, trial: FrozenTrial) -> TPESampler:
+    def _tpe(self, study: Study, trial: FrozenTrial, before: int = 0) -> TPESampler:
+        # before: settings that the trial has already. The first one's seed is the one that [seed, slot] alone give.
         # Trials that took up another one's point do not count: a worker's death must not change what is drawn after it.
         earlier = study._storage.get_all_trials(study._study_id, deepcopy=False)[: trial.number]
         slot = sum(RETRY_OF not in each.user_attrs for each in earlier)
-        seed = int(np.random.SeedSequence([self._seed, slot]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self._seed, slot, before]).generate_state(1)[0])
         return TPESampler(seed=seed, n_startup_trials=self._startup)
 
 

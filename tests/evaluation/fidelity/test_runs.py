@@ -13,7 +13,7 @@ from PIL import Image
 
 from scs_study.analysis.collect import collect
 from scs_study.analysis.fidelity.figures import draw_samples
-from scs_study.analysis.fidelity.report import compute, report
+from scs_study.analysis.fidelity.report import check_images, compute, report
 from scs_study.analysis.fidelity.results import Seed, Variant
 from scs_study.analysis.registry import Subject, find_analysis
 from scs_study.data import load_images
@@ -160,3 +160,27 @@ def test_it_is_an_analysis_that_studies_can_name() -> None:
     assert check is not None
     with pytest.raises(ValueError, match=r"fidelity\.samples=0"):
         check(config)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "change", "sentence"),
+    [
+        (130, 60, {}, None),
+        (127, 60, {}, r"rohrer47k-.* trained in batches of 128, and there are 127 training images"),
+        (130, 3, {}, r"fidelity\.neighbours=3: needs more images than that, and 3 of either kind"),
+        (130, 60, {"samples": 3}, r"fidelity\.neighbours=3: needs more images than that, and 3 of either kind"),
+        (130, 60, {"arch": "resnet19"}, r"arch=resnet19: not known"),
+    ],
+)
+def test_what_its_images_do_not_suffice_for_is_refused_before_a_generator_is_trained(
+    train: int, test: int, change: dict[str, object], sentence: str | None, tmp_path: Path
+) -> None:
+    images = few(load_images(CELL.data, None, tmp_path, download=False), train, test)
+    place = RunContext(tmp_path / "runs", CPU, None, tmp_path, _images={CELL.data.images_key: images})
+    settings = dataclasses.replace(SETTINGS, **change)  # type: ignore[arg-type]
+    if sentence is None:
+        check_images(settings, CELL, place)
+    else:
+        with pytest.raises(ValueError, match=sentence):
+            check_images(settings, CELL, place)
+    assert not (tmp_path / "runs").exists()

@@ -1,3 +1,4 @@
+import itertools
 import math
 import statistics
 
@@ -44,6 +45,31 @@ def test_the_range_is_covered_evenly_in_log_p_before_tpe_models_anything():
     assert (
         max(abs(value - (2 * (i + 0.5) / 300 - 1)) for i, value in enumerate(logs)) < 0.2
     )  # Kolmogorov's distance x 2
+
+
+@pytest.mark.parametrize("startup", [400, 5])
+def test_settings_of_a_trial_are_drawn_independently_of_each_other(startup):
+    """Before TPE models anything, and, where no value is better than another one, afterwards."""
+    space = {"train.max_lr": "log 0.001..0.1", "train.label_smoothing": "0..0.3", "train.batch_size": "int 8..256"}
+    study, made = _study(tpe_startup=startup, space={**space, "pooling": ["max", "maxabs"]})
+    points = []
+    for number in range(150):
+        trial = study.ask()
+        points.append(draw(trial, made)[0])
+        study.tell(trial, 0.5 + 0.001 * (number % 2))
+    values = [
+        [math.log(point["max_lr"]) for point in points],
+        *([float(point[name]) for point in points] for name in ("label_smoothing", "batch_size")),
+        [float(point["pooling"] == "max") for point in points],
+    ]
+    for first, second in itertools.combinations(values, 2):
+        assert abs(statistics.correlation(first, second)) < 0.4
+
+
+def test_the_first_setting_is_drawn_as_if_it_were_alone():
+    alone, one = _study(tpe_startup=400)
+    both, two = _study(tpe_startup=400, space={"layer.p": "log 0.1..10", "train.label_smoothing": "0..0.3"})
+    assert [_draw(alone, one, _peak) for _ in range(9)] == [_draw(both, two, _peak) for _ in range(9)]
 
 
 def test_tpe_then_looks_where_it_is_good():

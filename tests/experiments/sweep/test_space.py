@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from scs_study.analysis.sweep.tables import caption
 from scs_study.experiments.compose import PROJECT
 from scs_study.experiments.sweep import settings
 from scs_study.experiments.sweep.dimension import rounded
@@ -141,3 +142,23 @@ def test_the_sweep_of_the_page_is_one():
     made = sweep_of("mine", OmegaConf.create(block), {})
     assert [each.name for each in made.dimensions] == ["arch", "max_lr", "label_smoothing", "batch_size", "p_init"]
     assert made.judged_by == "held-out training"
+
+
+@pytest.mark.parametrize(
+    ("space", "said", "unsaid"),
+    [
+        ({"arch.widths": [[4, 4], [6, 6, 6]]}, "tied, mnist at 28 pixels", "tied_w"),
+        ({"arch.widths.0": "int 4..8"}, "tied, mnist at 28 pixels", "tied_w"),
+        ({"layer.p": "log 0.1..10"}, "tied_w", "tied,"),
+        ({"data.image_size": "int 28..40"}, "mnist, 2 epochs", "pixels"),
+    ],
+)  # fmt: skip
+def test_the_caption_names_nothing_as_common_that_varies(space, said, unsaid):
+    base = {"layer": "scs", "activation": "none", "pooling": "maxabs", "norm": "batchnorm", "train": "mnist_small"}
+    sized = (
+        {"arch": "resnet20", "data": "mnist"} if "data.image_size" in space else {"arch": "tied", "data": "mnist_28"}
+    )
+    made = with_space(space, base=base | sized, set={"train.epochs": 2})
+    words = caption([], made)
+    assert said in words
+    assert unsaid not in words
