@@ -23,6 +23,8 @@ PANELS = (
     ("recall", "recall", False),
 )
 """Measures, their words, and whether less is better."""
+REAL = "training images"
+"""What the dashed line is of."""
 FRAME = 500
 """Milliseconds of an epoch in an animation."""
 MARKERS = "o^Dsv*"
@@ -49,7 +51,7 @@ def draw_curves(found: Sequence[Variant], head: str, folder: Path) -> tuple[Path
                 axes.fill_between(epochs, *np.array(bounds).T, color=colour, alpha=0.15, linewidth=0)
             floor = [getattr(seed.real.measures, name) for v in found for seed in v.seeds if seed.real is not None]
             if floor:
-                axes.axhline(float(np.mean(floor)), color="black", linestyle=(0, (4, 2)), linewidth=0.9)
+                axes.axhline(float(np.mean(floor)), color="black", linestyle=(0, (4, 2)), linewidth=0.9, label=REAL)
             if falling and all(min(v) > 0 for x in found for v in over_epochs(x.seeds, name)[1]):
                 logarithmic(axes)
             axes.set_title(words, fontsize=9, loc="left")

@@ -23,9 +23,9 @@ from scs_study.evaluation.parts import evaluate
 from scs_study.runs.context import RunContext
 from scs_study.system.console import say
 
-SHOWN = (("frechet", 3, 1.0), ("kernel", 2, 1e3), ("precision", 3, 1.0), ("recall", 3, 1.0))
-"""Measures of the table, their decimals, and what they are multiplied by."""
-HEADS = ("variant", "seeds", "epoch", "Fréchet distance", "kernel distance x 1000", "precision", "recall")
+SHOWN = (("frechet", 3), ("kernel", 2), ("precision", 3), ("recall", 3))
+"""Measures of the table, and their decimals."""
+HEADS = ("variant", "seeds", "epoch", "Fréchet distance", "kernel distance", "precision", "recall")
 
 
 def compute(subject: Subject, settings: Fidelity) -> list[str]:
@@ -104,7 +104,7 @@ def _table(found: Sequence[Variant], settings: Fidelity, notes: Sequence[str], f
                 "training images",
                 "",
                 "",
-                *(_shown([float(getattr(r.measures, n)) for r in reals[:1]], d, f) for n, d, f in SHOWN),
+                *(_shown([float(getattr(r.measures, n)) for r in reals[:1]], d) for n, d in SHOWN),
             ]
         )
     counts = spans(each.count for variant in found for seed in variant.seeds for each in seed.drawn)
@@ -127,14 +127,14 @@ def _table(found: Sequence[Variant], settings: Fidelity, notes: Sequence[str], f
 def _row(variant: Variant) -> list[object]:
     cells: list[object] = [variant.words, spans(seed.row["seed"] for seed in variant.seeds)]
     cells.append(over_epochs(variant.seeds, "frechet")[0][-1])
-    for name, decimals, factor in SHOWN:
-        cells.append(_shown(over_epochs(variant.seeds, name)[1][-1], decimals, factor))
+    for name, decimals in SHOWN:
+        cells.append(_shown(over_epochs(variant.seeds, name)[1][-1], decimals))
     return cells
 
 
-def _shown(values: Sequence[float], decimals: int, factor: float) -> str:
-    mean = factor * sum(values) / len(values)
-    low, high = (factor * bound for bound in interval(values))
+def _shown(values: Sequence[float], decimals: int) -> str:
+    mean = sum(values) / len(values)
+    low, high = interval(values)
     return f"{mean:.{decimals}f}" + ("" if low != low else f" ({low:.{decimals}f} to {high:.{decimals}f})")
 
 
