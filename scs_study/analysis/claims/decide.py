@@ -7,10 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from scipy import special
 
+from scs_study.analysis.claims.average import average
 from scs_study.analysis.claims.cells import Environment, Runs, choices_of, environments
 from scs_study.analysis.claims.judge import Judge, Part
 from scs_study.analysis.claims.over import merged
@@ -18,7 +17,6 @@ from scs_study.analysis.claims.rules import Finding, p_together, together
 from scs_study.analysis.claims.schema import Choice, Claim, ClaimFile, Test
 from scs_study.analysis.claims.speed import BATCHES, Ratio, machines, middle, ratios
 from scs_study.analysis.statistics.hypotheses import ALPHA, holm
-from scs_study.analysis.statistics.summary import FEWEST, LEVEL
 from scs_study.analysis.variants import Record
 
 WORDS: dict[Finding, str] = {"yes": "supported", "no": "not supported", "undecided": "undecided"}
@@ -203,28 +201,6 @@ def _verdict(claim: Claim, alone: Judged, p_holm: float, judge: Judge, by_name: 
         claim, word, final is not None or bool(others), alone.now if final is None else final, mean, low, high, n,
         alone.p, p_holm, tuple(parts), (), tuple(dict.fromkeys(notes)),
     )  # fmt: skip
-
-
-def average(parts: Sequence[Part]) -> tuple[float, float, float]:
-    """Return (mean, low, high) of the average over environments: each has its own networks, so errors add in squares.
-
-    95 % t interval with Satterthwaite's degrees of freedom; of one environment its own interval; NaN where one of the
-    environments has none.
-    """
-    if not parts:
-        return math.nan, math.nan, math.nan
-    if len(parts) == 1:
-        return parts[0].found.mean, parts[0].found.low, parts[0].found.high
-    mean = float(np.mean([part.found.mean for part in parts]))
-    if any(part.found.n < FEWEST or math.isnan(part.found.low) for part in parts):
-        return mean, math.nan, math.nan
-    errors = np.array([np.var(part.found.values, ddof=1) / part.found.n for part in parts])
-    total = float(errors.sum())
-    if total == 0:
-        return mean, mean, mean
-    freedom = total**2 / float((errors**2 / [part.found.n - 1 for part in parts]).sum())
-    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * math.sqrt(total) / len(parts)
-    return mean, mean - half, mean + half
 
 
 def _nothing(claim: Claim, notes: tuple[str, ...]) -> Verdict:

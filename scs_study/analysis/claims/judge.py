@@ -14,7 +14,7 @@ from scs_study.analysis.claims.cells import Cell, Environment, Group, Runs, poin
 from scs_study.analysis.claims.identity import difference
 from scs_study.analysis.claims.images import ImageFiles, Subject
 from scs_study.analysis.claims.metrics import NotMeasured, is_dead, measured
-from scs_study.analysis.claims.rules import NOTHING, Estimate, Finding, estimate, finding
+from scs_study.analysis.claims.rules import NOTHING, Estimate, Finding, estimate, finding, range_of
 from scs_study.analysis.claims.schema import METRICS, Best, Claim, ClaimFile, Test
 from scs_study.analysis.paper import paper_tables
 from scs_study.analysis.statistics.counts import clopper_pearson, mcnemar
@@ -60,12 +60,13 @@ class Judge:
         """Return what a test says in an environment; fresh: on the claim's fresh seeds alone."""
         notes: list[str] = []
         chosen: tuple[Needed, ...] = ()
+        on: tuple[int, ...] = ()
         unchosen = False
         if test.best is not None:
-            place, chosen, words = self._with_best(test, test.best, place)
+            place, chosen, on, words = self._with_best(test, test.best, place)
             notes.append(words)
             unchosen = not words
-        aside = () if fresh else (*claim.fresh, *(test.best.seeds if test.best and not chosen else ()))
+        aside = () if fresh else (*claim.fresh, *on)
         groups = self.runs.groups(place.cells)
         usable = [
             (group, seeds)
@@ -127,7 +128,7 @@ class Judge:
             )
             for seed in seeds
         ]
-        found = estimate(test, values, _within(test, place))
+        found = estimate(test, values, range_of(test))
         return found, finding(test, found), ()
 
     def _measured(self, test: Test, group: Group, seeds: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -166,7 +167,7 @@ class Judge:
         if len(seeds) == 1 and test.eps is not None and len(signs) == 2:
             apart = mcnemar(on.values[0, 0] > 0, on.values[0, 1] > 0)
             notes.append(f"of these two networks alone, McNemar's p is {apart.p:.2g}")
-        found = estimate(test, values, _within(test, place), differences, notes)
+        found = estimate(test, values, range_of(test), differences, notes)
         return found, finding(test, found), on.lacking
 
     def _all_dead(self, test: Test, group: Group, seeds: tuple[int, ...]) -> tuple[Estimate, Finding]:
@@ -187,36 +188,43 @@ class Judge:
         cut = len(place.a)
         return max(counts[:cut], default=0), max(counts[cut:], default=0)
 
-    def _with_best(self, test: Test, best: Best, place: Environment) -> tuple[Environment, tuple[Needed, ...], str]:
-        """The environment with the best variant of a side in it, the runs that its choice misses, and words.
+    def _with_best(
+        self, test: Test, best: Best, place: Environment
+    ) -> tuple[Environment, tuple[Needed, ...], tuple[int, ...], str]:
+        """The environment with the best variant of a side in it, the runs that its choice misses, the seeds of the
+        choice that judge nothing, and words.
 
-        No words where nothing could be chosen, since no run of the candidates has been measured.
+        Below the full schedule the choice is on its own seeds, too, as soon as all candidates have these. No words
+        where nothing could be chosen, since no run of the candidates has been measured.
         """
         side = place.a if best.side == "a" else place.b
         by = dataclasses.replace(test, metric=METRICS[best.metric], best=None)
         candidates = [tuple(variant_of(cell, point) for cell in side) for point in points_of(best.over)]
         flat = [cells[0] for cells in candidates]
-        needed: list[Needed] = []
-        values: dict[int, float] = {}
+        needed: tuple[Needed, ...] = tuple((cell, best.seeds) for cell in flat)
         groups = self.runs.groups(flat)
-        full = [g for g in groups if g.epochs == place.full_epochs and set(best.seeds) <= set(g.seeds())]
-        words = f"the best {best.side} was chosen on seeds {', '.join(map(str, best.seeds))}"
-        if full:
-            values = self._means(by, full[0], best.seeds)
-        else:
-            needed = [(cell, best.seeds) for cell in flat]
-            usable = [group for group in groups if group.seeds()]
-            if usable:
-                values = self._means(by, usable[0], usable[0].seeds())
-                words = f"the best {best.side} was chosen on the seeds that judge it, which flatters it"
-        winner = max(values, key=lambda index: (values[index], -index), default=0)
-        cells = candidates[winner]
+        on, words, values = (
+            best.seeds,
+            f"the best {best.side} was chosen on seeds {', '.join(map(str, best.seeds))}",
+            {},
+        )
+        own = [group for group in groups if set(best.seeds) <= set(group.seeds())]
+        if own:
+            values = self._means(by, own[0], best.seeds)
+            if own[0].epochs == place.full_epochs:
+                needed = ()
+            else:
+                words += f" at {own[0].epochs} of {place.full_epochs} epochs"
+        usable = [group for group in groups if group.seeds()]
+        if needed and not values and usable:
+            values, on = self._means(by, usable[0], usable[0].seeds()), ()
+            words = f"the best {best.side} was chosen on the seeds that judge it, which flatters it"
         if not values:
-            return place, tuple(needed), ""
-        words += f": {flat[winner].words}"
+            return place, needed, () if needed else best.seeds, ""
+        winner = max(values, key=lambda index: (values[index], -index))
+        cells = candidates[winner]
         a, b = (cells, place.b) if best.side == "a" else (place.a, cells)
-        new = dataclasses.replace(place, a=a, b=b)
-        return new, tuple(needed), words
+        return dataclasses.replace(place, a=a, b=b), needed, on, f"{words}: {flat[winner].words}"
 
     def _means(self, by: Test, group: Group, seeds: Sequence[int]) -> dict[int, float]:
         """The mean of a metric by number of the candidate; {} where it has not been measured of all of them."""
@@ -266,14 +274,6 @@ def _identical(test: Test, group: Group, seeds: tuple[int, ...]) -> tuple[Estima
 
 def _signs(place: Environment) -> list[float]:
     return [1.0] * len(place.a) + [-1.0] * len(place.b)
-
-
-def _within(test: Test, place: Environment) -> tuple[float, float]:
-    low, high = test.metric.lowest, test.metric.highest
-    a, b = (len(side) // (2 if test.metric.pair else 1) for side in (place.a, place.b))
-    if math.isinf(low) or math.isinf(high):
-        return (-math.inf if b or math.isinf(low) else a * low), math.inf
-    return a * low - b * high, a * high - b * low
 
 
 def _planned(claim: Claim, test: Test) -> tuple[int, ...]:

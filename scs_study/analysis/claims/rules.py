@@ -98,6 +98,15 @@ def ceiling(test: Test) -> float:
     return test.bound if test.rule == "at_most" else 0.0
 
 
+def range_of(test: Test) -> Bounds:
+    """Return what an estimate of a test can be: the least and the greatest sum of a less that of b."""
+    low, high = test.metric.lowest, test.metric.highest
+    a, b = (len(side) // (2 if test.metric.pair else 1) for side in (test.a, test.b))
+    if math.isinf(low) or math.isinf(high):
+        return (-math.inf if b or math.isinf(low) else a * low), math.inf
+    return a * low - b * high, a * high - b * low
+
+
 def _p(test: Test, values: Sequence[float]) -> float:
     if test.rule == "equivalent":
         return equivalence_p(values, *test.bounds)

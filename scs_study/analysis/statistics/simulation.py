@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
+from scs_study.analysis.statistics.average import average_interval
 from scs_study.analysis.statistics.bootstrap import two_level_interval
 from scs_study.analysis.statistics.bounded import shares
 from scs_study.analysis.statistics.counts import clopper_pearson, mcnemar
@@ -73,7 +75,7 @@ def simulate(studies: int, seed: int = 0) -> Iterator[Check]:
 
 def plans() -> list[Plan]:
     """Return what is simulated. Bands of error rates begin at 0; those of power say what so many seeds can do."""
-    return [*_intervals(), *_rules(), *_images(), *_shares(), *_families(), *_counts(), *_trends()]
+    return [*_intervals(), *_rules(), *_images(), *_shares(), *_families(), *_counts(), *_trends(), *_averages()]
 
 
 def _seeds(mean: float, n: int, heavy: bool = False) -> Callable[[Generator], list[float]]:
@@ -265,6 +267,40 @@ def _trends() -> list[Plan]:
              lambda g: monotone(g, blocks=False), cost=4),
         Plan("tau of 20 stretches above 0.8", "a random walk", "called monotone", 0.0, 0.15,
              lambda g: monotone(g, blocks=True), cost=4),
+    ]  # fmt: skip
+
+
+def _averages() -> list[Plan]:
+    """The average over four variants' differences to one convolution, or to one each; six seeds."""
+
+    def study(g: Generator, shared: bool) -> Values:
+        other = g.normal(0, SD, (1 if shared else 4, 6))
+        return np.asarray(1.0 + g.normal(0, SD, (4, 6)) - other)
+
+    def published(values: Values) -> tuple[float, float]:
+        ends = [interval([float(v) for v in row]) for row in values]
+        return average_interval([dict(enumerate(map(float, row))) for row in values], ends)
+
+    def ends_alone(values: Values) -> tuple[float, float]:
+        return average_interval([], [interval([float(v) for v in row]) for row in values])
+
+    def squares(values: Values) -> tuple[float, float]:
+        """Return the interval as it was: every environment's error by itself, added in squares."""
+        errors = values.var(1, ddof=1) / 6
+        freedom = errors.sum() ** 2 / (errors**2 / 5).sum()
+        half = float(special.stdtrit(freedom, 0.975)) * math.sqrt(errors.sum()) / 4
+        return float(values.mean()) - half, float(values.mean()) + half
+
+    one, each = "difference 1 to one convolution", "difference 1 to a convolution each"
+    return [
+        Plan("average of 4 variants, errors in squares (as it was)", one, "covered", 0.6, 0.85,
+             lambda g: _covers(squares(study(g, shared=True)), 1.0)),
+        Plan("average of 4 variants, by seed (published)", one, "covered", 0.945, 0.955,
+             lambda g: _covers(published(study(g, shared=True)), 1.0)),
+        Plan("average of 4 variants, by seed (published)", each, "covered", 0.945, 0.955,
+             lambda g: _covers(published(study(g, shared=False)), 1.0)),
+        Plan("average of 4 variants, mean of the ends (images)", one, "covered", 0.95, 1.0,
+             lambda g: _covers(ends_alone(study(g, shared=True)), 1.0)),
     ]  # fmt: skip
 
 
