@@ -125,18 +125,16 @@ def lines_of(verdict: Verdict) -> Iterator[tuple[Test, list[Line]]]:
 
 
 def _ratios(verdict: Verdict) -> Iterator[tuple[Test, list[Line]]]:
-    """The ratios of each test of a claim about speed: they come test after test, and a test measures a place once."""
-    rest = list(verdict.ratios)
+    """The ratios of each test of a claim about speed."""
     for test in verdict.claim.tests:
-        lines: dict[str, Line] = {}
-        while rest:
-            r = rest[0]
-            words = f"{r.architecture}{'' if r.pixels == 32 else f' {r.pixels} px'}, {r.device}, {r.engine}"
-            if words in lines or r.architecture not in [place["arch"] for place in test.where]:
-                break
-            lines[words] = Line(words, r.ratio, r.low, r.high, (), _paper_ratio(test, r))
-            rest.pop(0)
-        yield test, list(lines.values())
+        own = [ratio for ratio in verdict.ratios if {"a": ratio.a, "b": ratio.b} == dict(test.bench)]
+        yield (
+            test,
+            [
+                Line(f"{r.place}, {r.device}, {r.engine}", r.ratio, r.low, r.high, (), _paper_ratio(test, r))
+                for r in own
+            ],
+        )
 
 
 def _paper_ratio(test: Test, ratio: Ratio) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from scs_study.analysis.claims.cells import Runs
 from scs_study.analysis.claims.decide import NO_RUNS, Verdict, decide
 from scs_study.analysis.claims.missing import usual_parts
 from scs_study.analysis.claims.schema import ClaimFile
+from scs_study.analysis.claims.spread import counts
 from scs_study.analysis.claims.table import estimate_words, tally, write_claims
 from scs_study.analysis.collect import collect
 from scs_study.analysis.table_writer import markdown_text, write_forms
@@ -59,12 +60,20 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
             v.word,
             estimate_words(v.mean, v.low, v.high, v.claim.tests[0]),
             v.claim.paper,
+            by_comparison(v),
             stands_on(v),
         ]
         for v in known
     ]
-    heads = ["", "claim", "verdict", "ours", "its source", "ours stands on"]
+    heads = ["", "claim", "verdict", "ours", "its source", "by comparison", "ours stands on"]
     return markdown_text([f"{len(verdicts)} claims: {tally(verdicts)}."], heads, rows)
+
+
+def by_comparison(verdict: Verdict) -> str:
+    """Return how many comparisons of a claim say what ("3 yes, 4 no"), "" where there is one alone."""
+    found = [part.finding for part in usual_parts(verdict) if part.finding is not None]
+    found += [ratio.finding(verdict.claim.tests[0].delta) for ratio in verdict.ratios]
+    return counts(found) if len(found) > 1 else ""
 
 
 def stands_on(verdict: Verdict) -> str:

@@ -16,6 +16,7 @@ from scs_study.analysis.claims.over import merged
 from scs_study.analysis.claims.rules import Finding, p_together, together
 from scs_study.analysis.claims.schema import Choice, Claim, ClaimFile, Test
 from scs_study.analysis.claims.speed import BATCHES, Ratio, machines, middle, ratios
+from scs_study.analysis.claims.spread import spread
 from scs_study.analysis.statistics.hypotheses import ALPHA, holm
 from scs_study.analysis.variants import Record
 
@@ -171,7 +172,16 @@ def _holm(file: ClaimFile, judged: dict[int, Judged]) -> dict[int, float]:
 
 
 def _verdict(claim: Claim, alone: Judged, p_holm: float, judge: Judge, by_name: Mapping[str, Record]) -> Verdict:
-    final, notes = alone.final, list(alone.notes)
+    names = [test.metric.name for test in claim.tests]
+    measures = [f"{name}, test {k}" if names.count(name) > 1 else name for k, name in enumerate(names, start=1)]
+    where = spread(
+        [
+            (measures[claim.tests.index(part.test)], part.environment.words, part.finding)
+            for part in alone.parts
+            if part.finding is not None
+        ]
+    )
+    final, notes = alone.final, [where, *alone.notes] if where else list(alone.notes)
     if final == "yes" and not math.isnan(p_holm) and p_holm > ALPHA:
         final = "undecided"
         notes.append(f"supported by its own intervals, but not after Holm in family {claim.family} (p = {p_holm:.3f})")
@@ -215,17 +225,27 @@ def _speed(claim: Claim, benchmark: pd.DataFrame) -> Verdict:
         return _nothing(claim, ("no benchmark has its rows",))
     every = [ratio for _, ratio in found]
     findings: dict[tuple[str, str], Finding] = {}
+    where: dict[tuple[str, str], str] = {}
     incomplete = []
     for machine in machines(every):
-        own = [ratio.finding(test.delta) for test, ratio in found if (ratio.device, ratio.engine) == machine]
+        own = [(test, ratio) for test, ratio in found if (ratio.device, ratio.engine) == machine]
         if len(own) == sum(len(test.where) for test in claim.tests):
-            findings[machine] = together(claim.overall, own) or "undecided"
+            places = [(f"{ratio.a} / {ratio.b}", ratio.place, ratio.finding(test.delta)) for test, ratio in own]
+            of_tests = [
+                together(claim.overall, [ratio.finding(test.delta) for each, ratio in own if each is test])
+                for test in claim.tests
+            ]
+            findings[machine] = together("always", of_tests) or "undecided"
+            where[machine] = spread(places)
         else:
             incomplete.append(machine)
     if not findings:
         return _nothing(claim, ("no machine was measured in all of its cells",))
     said = set(findings.values())
-    notes = [f"{device}, {engine}: {WORDS[said_of]}" for (device, engine), said_of in findings.items()]
+    notes = [
+        f"{', '.join(machine)}: {WORDS[each]}" + (f" ({where[machine]})" if where[machine] else "")
+        for machine, each in findings.items()
+    ]
     notes += [f"{device}, {engine}: measured in part, so left out" for device, engine in incomplete]
     if any(len(each.batches) < BATCHES for each in every):
         sizes = sorted({size for each in every for size in each.batches})

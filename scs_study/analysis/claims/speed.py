@@ -25,9 +25,11 @@ BATCHES = 3
 
 @dataclass(frozen=True)
 class Ratio:
-    """How much longer a takes than b on one device by one engine, with the band of the quartiles; batches: the sizes
-    that were measured, of which the largest is judged."""
+    """How much longer a takes than b (variants of the benchmark) on one device by one engine, with the band of the
+    quartiles; batches: the sizes that were measured, of which the largest is judged."""
 
+    a: str
+    b: str
     architecture: str
     pixels: int
     device: str
@@ -36,6 +38,11 @@ class Ratio:
     ratio: float
     low: float
     high: float
+
+    @property
+    def place(self) -> str:
+        """The network, and the size of its images where that is not 32 pixels."""
+        return self.architecture + ("" if self.pixels == 32 else f" {self.pixels} px")
 
     def finding(self, delta: float) -> Finding:
         """Return yes where the band is above 1, no where it is below 1 + delta."""
@@ -68,7 +75,8 @@ def ratios(test: Test, rows: pd.DataFrame) -> Iterator[Ratio]:
                 continue
             a, b = (_fastest(sides[name], int(batches[-1]), what) for name in ("a", "b"))
             yield Ratio(
-                str(place["arch"]), pixels, str(device), str(engine), tuple(int(size) for size in batches),
+                test.bench["a"], test.bench["b"], str(place["arch"]), pixels, str(device), str(engine),
+                tuple(int(size) for size in batches),
                 a["ms"] / b["ms"], a["low"] / b["high"], a["high"] / b["low"],
             )  # fmt: skip
 

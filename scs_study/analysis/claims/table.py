@@ -101,24 +101,26 @@ def comparison_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
                     "runs": " ".join(part.runs),
                 }
             )
-        for each in verdict.ratios:
-            pixels = f" {each.pixels} px" if each.pixels != 32 else ""
-            rows.append(
-                {
-                    "id": verdict.claim.id,
-                    "test": 1,
-                    "metric": verdict.claim.tests[0].metric.name,
-                    "rule": "superior",
-                    "environment": f"{each.architecture}{pixels}, {each.engine}",
-                    "finding": each.finding(verdict.claim.tests[0].delta),
-                    "complete": True,
-                    "estimate": each.ratio,
-                    "low": each.low,
-                    "high": each.high,
-                    "device": each.device,
-                    "notes": f"batch {each.batches[-1]}; the band is of quartiles",
-                }
-            )
+        benches = [dict(test.bench) for test in verdict.claim.tests]
+        rows += [
+            {
+                "id": verdict.claim.id,
+                "test": 1 + benches.index({"a": each.a, "b": each.b}),
+                "metric": verdict.claim.tests[0].metric.name,
+                "rule": "superior",
+                "environment": f"{each.place}, {each.engine}",
+                "a": each.a,
+                "b": each.b,
+                "finding": each.finding(verdict.claim.tests[0].delta),
+                "complete": True,
+                "estimate": each.ratio,
+                "low": each.low,
+                "high": each.high,
+                "device": each.device,
+                "notes": f"batch {each.batches[-1]}; the band is of quartiles",
+            }
+            for each in verdict.ratios
+        ]
     return pd.DataFrame(rows)
 
 

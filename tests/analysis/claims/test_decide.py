@@ -15,7 +15,7 @@ from scs_study.analysis.claims.missing import commands, missing
 from scs_study.analysis.claims.table import comparison_frame
 from scs_study.analysis.collect import collect
 from scs_study.system import files
-from tests.analysis.claims.planted_claims import EPOCHS, MARGINS, NONE, RELU, attack, judged, planted, write
+from tests.analysis.claims.planted_claims import EPOCHS, MARGINS, NONE, RELU, judged, planted, write
 from tests.analysis.run_folders import cell, write_run
 
 
@@ -157,6 +157,16 @@ def test_always_needs_every_environment_and_one_against_it_decides(tmp_path):
     assert judged(tmp_path, test={"where": ["two"]}).word == "not supported"
 
 
+def test_a_verdict_says_where_it_holds_and_where_not(tmp_path):
+    planted(tmp_path, 6, 0.05)
+    planted(tmp_path, 6, -0.05, arch="rohrer47k")
+    assert judged(tmp_path, test={"where": ["two"]}).notes == ("yes in 1 (rohrer25k), no in 1 (rohrer47k)",)
+    assert judged(tmp_path).notes == ()
+    tests = [{"metric": "accuracy", "rule": rule, "where": ["here"], "a": RELU, "b": NONE, "epochs": EPOCHS}
+             for rule in ("superior_by", "equivalent")]  # fmt: skip
+    assert judged(tmp_path, tests=tests).notes == ("accuracy, test 1: yes; accuracy, test 2: no",)
+
+
 def test_one_environment_against_it_decides_before_the_others_have_run(tmp_path):
     planted(tmp_path, 6, -0.05)
     verdict = judged(tmp_path, test={"where": ["two"]})
@@ -176,35 +186,6 @@ def test_what_holds_in_some_environment_must_hold_again_on_fresh_seeds(tmp_path)
     again = judged(tmp_path, **entry)
     assert again.word == "supported"
     assert again.parts[0].seeds == (0, 1, 2, 3, 4, 5), "the fresh seeds judge nothing but the repetition"
-
-
-def test_the_best_variant_is_chosen_on_seeds_of_its_own(tmp_path):
-    best = {"side": "a", "over": {"pooling": ["max", "maxabs"]}, "seeds": [10, 11], "metric": "accuracy"}
-    planted(tmp_path, 6, 0.05)
-    write(tmp_path, dict.fromkeys(range(6), 0.9), pooling="maxabs")
-    flattered = judged(tmp_path, test={"best": best})
-    assert flattered.word == "preliminary: leans yes"
-    assert flattered.mean == pytest.approx(20, abs=2)
-    assert "flatters" in comparison_frame([flattered])["notes"][0]
-    write(tmp_path, {10: 0.8, 11: 0.8})
-    write(tmp_path, {10: 0.6, 11: 0.6}, pooling="maxabs")
-    chosen = judged(tmp_path, test={"best": best})
-    assert chosen.word == "supported"
-    assert chosen.mean == pytest.approx(5, abs=0.6), "on the seeds of the choice the other pool was better"
-
-
-def test_no_variant_is_the_best_until_it_has_been_measured(tmp_path):
-    best = {"side": "a", "over": {"pooling": ["max", "maxabs"]}, "seeds": [10, 11], "metric": "pgd_accuracy"}
-    planted(tmp_path, 6, 0.0)
-    for seed in range(6):
-        for activation, falls in (("relu", 40), ("none", 80 + seed)):
-            folder = tmp_path / cell(seed=seed, activation=activation, train__epochs=EPOCHS).run_name
-            attack(folder, [0] * falls + [-1] * (200 - falls), [True] * 200)
-    for pooling in ("max", "maxabs"):
-        write(tmp_path, {10: 0.8, 11: 0.8}, pooling=pooling)
-    verdict = judged(tmp_path, test={"metric": "pgd_accuracy", "eps": 1, "best": best})
-    assert verdict.word == "no runs yet"
-    assert "best variant" in missing(verdict)
 
 
 def test_holm_holds_a_family_to_account(tmp_path):

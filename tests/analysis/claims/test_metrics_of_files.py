@@ -10,7 +10,7 @@ import torch
 from scs_study.analysis.claims.missing import commands, missing
 from scs_study.evaluation.saliency.settings import MapSettings
 from scs_study.system.tensors import checksum, save_tensors
-from tests.analysis.claims.planted_claims import EPOCHS, attack, judged, planted
+from tests.analysis.claims.planted_claims import EPOCHS, RELU, attack, judged, planted
 from tests.analysis.run_folders import cell
 
 
@@ -84,3 +84,26 @@ def test_a_claim_about_speed_is_decided_by_the_benchmark_and_by_device(tmp_path)
     assert judged(tmp_path, fast, **entry).word == "not supported"
     assert judged(tmp_path, pd.concat([slow, fast]), **entry).word == "depends on the device"
     assert judged(tmp_path, **entry).word == "no runs yet"
+
+
+def test_a_verdict_about_speed_says_in_which_networks_it_holds_and_each_test_is_held_to_its_own_share(tmp_path):
+    """Four of five environments are mostly all; but not where the one is all that another test has."""
+    names = [f"rohrer{size}k" for size in (25, 47, 68, 100, 583)]
+    rows = pd.concat([bench_rows(10, 20, "cpu").assign(architecture=name) for name in names])
+    close = bench_rows(10, 10.2, "cpu").assign(architecture=names[4])
+    fast = bench_rows(10, 5, "cpu").assign(architecture=names[4])
+    test = {"metric": "train_time", "rule": "superior", "a": RELU, "b": RELU,
+            "bench": {"a": "scs + maxabs", "b": "conv + relu + max"}}  # fmt: skip
+    places = [{"arch": name} for name in names]
+    entry = {"gated": False, "n": 1, "overall": "mostly"}
+    four = pd.concat([rows[rows["architecture"] != names[4]], close])
+    found = judged(tmp_path, four, tests=[{**test, "where": places}], **entry)
+    assert found.word == "supported"
+    held = ", ".join(names[:4])
+    assert found.notes[0] == f"cpu, eager: supported (yes in 4 ({held}), undecided in 1 (rohrer583k))"
+    split = [{**test, "where": places[:4]}, {**test, "where": places[4:]}]
+    assert judged(tmp_path, four, tests=split, **entry).word == "undecided"
+    against = pd.concat([rows[rows["architecture"] != names[4]], fast])
+    refuted = judged(tmp_path, against, tests=[{**test, "where": places}], **entry)
+    assert refuted.word == "not supported"
+    assert "no in 1 (rohrer583k)" in refuted.notes[0]
