@@ -7,6 +7,7 @@ python scripts/report.py study=cifar10_4ep 'folders=[results/cifar10_4ep/records
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from omegaconf import DictConfig
 from scs_study.analysis.claims.load import chosen_claims, load_claims
 from scs_study.analysis.claims.speed import read_benchmark
 from scs_study.config.checks import whole
-from scs_study.report.drawn import draw
+from scs_study.report.drawn import draw, with_figures
 from scs_study.report.gather import by_schedule, gathered
 from scs_study.report.page import Section
 from scs_study.report.pdf import find_browser, print_page
@@ -63,7 +64,7 @@ def main(config: DictConfig) -> int:
 def reported(config: DictConfig, places: Sequence[Path], made: Path) -> tuple[str, Reported]:
     """Return the name of the results folder, and what the report is of.
 
-    made: an empty folder for the figures of runs that belong to no study, which have none in results/.
+    made: an empty folder for the figures of runs that have none in results/.
     """
     if config.match:
         names, name = runs_by_name(config, places)
@@ -79,7 +80,9 @@ def reported(config: DictConfig, places: Sequence[Path], made: Path) -> tuple[st
         Chosen(study, subs, results_folder(config, name), study_line(study, task_overrides()))
         for name, study, subs in studies
     ]
-    return name_of(studies), of_studies(chosen, find_studies(chosen, places))
+    shown = of_studies(chosen, find_studies(chosen, places))
+    sections = with_figures(shown.sections, shown.found, made, run_context(config), config)
+    return name_of(studies), dataclasses.replace(shown, sections=sections)
 
 
 if __name__ == "__main__":

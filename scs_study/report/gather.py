@@ -66,7 +66,7 @@ def by_schedule(found: Gathered) -> list[tuple[str, Gathered]]:
     for row in rows:
         parts.setdefault((row["data"], row["epochs"], *(row[name] for name in images)), []).append(row["run"])
     titles = [_title(key, list(parts), images) for key in parts]
-    return [(title, _only(found, set(names))) for title, names in zip(titles, parts.values(), strict=True)]
+    return [(title, only(found, set(names))) for title, names in zip(titles, parts.values(), strict=True)]
 
 
 def _title(key: tuple[Any, ...], keys: Sequence[tuple[Any, ...]], images: Sequence[str]) -> str:
@@ -83,7 +83,9 @@ def _title(key: tuple[Any, ...], keys: Sequence[tuple[Any, ...]], images: Sequen
     return ", ".join([str(data), *differ, f"{epochs} epoch{'' if epochs == 1 else 's'}"])
 
 
-def _only(found: Gathered, names: set[str]) -> Gathered:
+def only(found: Gathered, names: set[str]) -> Gathered:
+    """Return those of the runs that have these names."""
+
     def of(frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame["run"].isin(names)].reset_index(drop=True)
 

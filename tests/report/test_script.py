@@ -11,7 +11,7 @@ from scs_study.experiments.grid import load_study
 from scs_study.report.pdf import find_browser
 from scs_study.runs.archive import RECORDS, pack
 from tests.analysis.run_folders import cell, learning_curve, write_run
-from tests.report.pages import cells
+from tests.report.pages import cells, write_figures
 from tests.support import commands
 from tests.support.browser import CHROMIUM
 
@@ -63,6 +63,30 @@ def test_several_studies_are_one_page_with_one_section_of_verdicts(tmp_path: Pat
     refused = commands.run("report.py", *line, "study.seeds=2")
     assert refused.returncode == 2
     assert "study.seeds=2 is a setting of one study" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_study_that_was_computed_elsewhere_has_figures_too_and_one_that_has_its_own_keeps_those(
+    tmp_path: Path,
+) -> None:
+    """Of table 4 nothing has begun, and it costs the others nothing."""
+    results = tmp_path / "results"
+    for number, planned_cell in enumerate(cells((0,))):
+        state = "failed" if number == 1 else "done"
+        write_run(tmp_path / "runs", planned_cell, learning_curve(0.7, 12, number), state=state, layers=1)
+    line = ["study=table3", "also=[table4]", "seed=0", "train.epochs=12", f"runs={tmp_path / 'runs'}"]
+    found = commands.run("report.py", *line, f"results={results}")
+    assert found.returncode == 0, found.stderr
+    (file,) = results.rglob("report.html")
+    text = file.read_text()
+    for words in ("Weight norms of every layer", "Exponents p of every kernel"):
+        assert f"<figcaption>{words}: rohrer25k on cifar10" in text
+    assert [path for path in results.rglob("*") if path.is_file()] == [file], "what was drawn is on the page alone"
+    write_figures(results / "table3-seed=0-train.epochs=12", ["saliency"])
+    assert commands.run("report.py", *line, f"results={results}").returncode == 0
+    text = file.read_text()
+    assert "<figcaption>Saliency maps: rohrer25k on cifar10" in text
+    assert "<figcaption>Weight norms" not in text
 
 
 def test_without_a_browser_a_pdf_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
