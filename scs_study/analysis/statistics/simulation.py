@@ -75,7 +75,17 @@ def simulate(studies: int, seed: int = 0) -> Iterator[Check]:
 
 def plans() -> list[Plan]:
     """Return what is simulated. Bands of error rates begin at 0; those of power say what so many seeds can do."""
-    return [*_intervals(), *_rules(), *_images(), *_shares(), *_families(), *_counts(), *_trends(), *_averages()]
+    return [
+        *_intervals(),
+        *_rules(),
+        *_images(),
+        *_shares(),
+        *_families(),
+        *_counts(),
+        *_trends(),
+        *_averages(),
+        *_refuted(),
+    ]
 
 
 def _seeds(mean: float, n: int, heavy: bool = False) -> Callable[[Generator], list[float]]:
@@ -301,6 +311,21 @@ def _averages() -> list[Plan]:
              lambda g: _covers(published(study(g, shared=False)), 1.0)),
         Plan("average of 4 variants, mean of the ends (images)", one, "covered", 0.95, 1.0,
              lambda g: _covers(ends_alone(study(g, shared=True)), 1.0)),
+    ]  # fmt: skip
+
+
+def _refuted() -> list[Plan]:
+    """A claim about all of 7 environments, which one against it refutes: its interval wholly below the margin."""
+
+    def against(g: Generator, difference: float) -> bool:
+        draw = _seeds(difference, 6)
+        return any(interval(draw(g))[1] < 1.0 for _ in range(7))
+
+    return [
+        Plan("against, in 1 of 7 environments", "all differ by 1, the margin itself", "not supported", 0.13, 0.19,
+             lambda g: against(g, 1.0)),
+        Plan("against, in 1 of 7 environments", "all differ by 2", "not supported", 0.0, 0.025,
+             lambda g: against(g, 2.0)),
     ]  # fmt: skip
 
 
