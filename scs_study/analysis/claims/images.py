@@ -115,7 +115,7 @@ class ImageFiles:
             budgets: dict[str, int] = {}
             for key in chosen:
                 name, about = methods[key]["attack"], methods[key]["method"]
-                budgets[name] = max(budgets.get(name, 0), about["steps"])
+                budgets[name] = max(budgets.get(name, 0), about["steps"] * about["restarts"])
             lacking += [
                 f"{name} with {least} steps" + (f" (there are {budgets[name]})" if name in budgets else "")
                 for name, least in file.attacks.items()

@@ -181,8 +181,8 @@ class ClaimFile:
     """The claims of a source with what they share.
 
     chance: accuracy of a dead network, in %; dead_margin: how near to it one counts as dead. margins: by measure,
-    unless a test has its own. images: test images that
-    a claim about maps or attacks needs. attacks: least budgets by attack (steps, or queries) for a worst case.
+    unless a test has its own. images: test images that a claim about maps or attacks needs. attacks: least budgets by
+    attack for a worst case: steps, or queries, of all its restarts together.
     """
 
     title: str

@@ -71,12 +71,12 @@ def planted(runs: Path, seeds: int, difference: float, sd: float = 0.005, **wher
     write(runs, base, activation="none", **where)
 
 
-def attack(folder: Path, first_eps: list[int], right: list[bool], steps: int = 10) -> None:
+def attack(folder: Path, first_eps: list[int], right: list[bool], restarts: int = 1) -> None:
     """What an evaluation leaves of a clean pass and of PGD at 1 and 2 of 255."""
     weights = {"w": torch.full((2,), float(len(list(folder.iterdir()))))}
     save_tensors(folder / "weights.safetensors", weights, {"run": folder.name})
     common = {"weights": checksum(weights), "images": "7" * 64}
-    method = {"kind": "pgd", "steps": steps, "restarts": 1, "step_size": 2.5, "random_start": True}
+    method = {"kind": "pgd", "steps": 10, "restarts": restarts, "step_size": 2.5, "random_start": True}
     pgd = {**common, "attack": "pgd", "batch": 500, "method": method, "eps": [1.0, 2.0], "seed": 0}
     for identity, values in ((({**common, "attack": "clean"}), [-1 if ok else 0 for ok in right]), (pgd, first_eps)):
         batches.resume(folder, identity)

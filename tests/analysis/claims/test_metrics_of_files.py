@@ -36,6 +36,18 @@ def test_robust_accuracy_is_of_the_same_images_and_reads_each_first_successful_e
     assert any(line.startswith("make robustness") for line in commands(short))
 
 
+@pytest.mark.parametrize(("restarts", "word"), [(1, "preliminary: leans yes"), (5, "supported")])
+def test_restarts_count_in_the_budget_of_a_worst_case(tmp_path, restarts, word):
+    planted(tmp_path, 6, 0.0)
+    for seed in range(6):
+        for activation, fooled in (("relu", 40), ("none", 80 + seed)):
+            folder = tmp_path / cell(seed=seed, activation=activation, train__epochs=EPOCHS).run_name
+            attack(folder, [0] * fooled + [-1] * (200 - fooled), [True] * 200, restarts)
+    verdict = judged(tmp_path, test={"metric": "worst_accuracy", "eps": 1}, top={"attacks": {"pgd": 50}})
+    assert verdict.word == word
+    assert ("pgd with 50 steps (there are 10)" in missing(verdict)) == (restarts == 1)
+
+
 def test_images_that_one_network_gets_wrong_do_not_count_in_what_is_kept(tmp_path):
     planted(tmp_path, 1, 0.0)
     folders = [tmp_path / cell(activation=a, train__epochs=EPOCHS).run_name for a in ("relu", "none")]
