@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout's 
 from scs_study.system import environment
 
 environment.settle()
-from scs_study.command import read_command
+from scs_study.command import FAILED, read_command
 
 if __name__ == "__main__":
     command = read_command("tensorboard")  # wrong words end here, before slow imports
@@ -27,13 +27,24 @@ from scs_study.system.places import below_project
 
 
 def main(config: DictConfig) -> int:
-    """Return exit status 0. Raises ValueError when no run matches, or TensorBoard is not installed."""
+    """Return the exit status: 0 when every run was written; one with a damaged file keeps no other from that.
+
+    Raises ValueError when no run matches, or none could be written (TensorBoard is not installed).
+    """
     names, _ = matching_runs(config)
     runs, to = below_project(config.runs), below_project(config.to)
+    problems = []
     for name in names:
-        say(f"{name}: {write_events(runs / name, to)} epochs")
-    say(f"{len(names)} runs: tensorboard --logdir {to}")
-    return 0
+        try:
+            say(f"{name}: {write_events(runs / name, to)} epochs")
+        except ValueError as error:
+            problems.append(str(error))
+    if len(problems) == len(names):
+        raise ValueError(problems[0])
+    for sentence in problems:
+        say(f"error: {sentence}", error=True)
+    say(f"{len(names) - len(problems)} runs: tensorboard --logdir {to}")
+    return FAILED if problems else 0
 
 
 if __name__ == "__main__":

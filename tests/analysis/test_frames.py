@@ -12,6 +12,9 @@ from scs_study.analysis.frames import epochs, runs
 from scs_study.analysis.tensorboard import write_events
 from scs_study.runs.archive import pack
 from scs_study.runs.run_one import run_cell
+from tests.analysis.run_folders import cell as planned_cell
+from tests.analysis.run_folders import write_run
+from tests.support import commands
 from tests.support.work import cell, run_context
 
 CELLS = (cell("scs", epochs=2), cell("scs", seed=1, epochs=2), cell("conv", epochs=1))
@@ -65,3 +68,17 @@ def test_event_files_say_what_the_folders_say(trained: Path, tmp_path: Path) -> 
     assert events.Scalars(f"weight_norm/{last.path}")[-1].value == pytest.approx(last.weight_norm)
     assert events.Scalars(f"p/{last.path}/mean")[-1].value == pytest.approx(sum(last.p) / len(last.p))
     assert "settings/text_summary" in events.Tags()["tensors"]
+
+
+def test_a_damaged_run_is_named_and_keeps_no_other_from_its_event_file(tmp_path: Path) -> None:
+    damaged, whole = planned_cell("conv"), planned_cell("scs")  # in the order of the names
+    for each in (damaged, whole):
+        write_run(tmp_path / "runs", each, [0.5, 0.6, 0.7])
+    (tmp_path / "runs" / damaged.run_name / "history.jsonl").write_text("{broken\n{}\n")
+    line = ["match=rohrer25k-*", f"runs={tmp_path / 'runs'}", f"to={tmp_path / 'events'}"]
+    found = commands.run("to_tensorboard.py", *line)
+    assert found.returncode == 1
+    assert f"{damaged.run_name}/history.jsonl" in found.stderr
+    assert [folder.name for folder in (tmp_path / "events").iterdir()] == [whole.run_name]
+    alone = commands.run("to_tensorboard.py", f"match={damaged.run_name}", *line[1:])
+    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)
