@@ -224,7 +224,7 @@ def test_of_a_thousand_folders_only_the_small_files_are_read_and_each_once(tmp_p
     for number in range(1, 1000):
         shutil.copytree(first, tmp_path / f"copy-{number:012x}")
     frames = []
-    opened, listed = counted(lambda: frames.append(collect(tmp_path)))
+    opened, listed = counted(lambda: frames.append(collect(tmp_path)), tmp_path)
     assert len(frames[0]) == 1000
     assert opened <= 1000 * len(("config", "status", "result", "provenance"))
     assert listed < 10

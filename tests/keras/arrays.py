@@ -20,7 +20,7 @@ def numpy(values):
 def each_layer_agrees(model, network, x):
     """Check every layer of the two on the same numbers: a pool may choose otherwise where the last digit differs."""
     modules = [module for module in network if not isinstance(module, nn.Identity)]
-    outputs = keras.Model(model.inputs, [layer.output for layer in model.layers]).predict_on_batch(x)
+    outputs = keras.Model(model.inputs[0], [layer.output for layer in model.layers]).predict_on_batch(x)
     for module, before, after in zip(modules, [x, *outputs], outputs, strict=False):
         if before.ndim == 4 and not isinstance(module, nn.Flatten):  # which order a Dense's rows follow, they know
             wanted = module(torch.from_numpy(np.ascontiguousarray(before.transpose(0, 3, 1, 2)))).detach().numpy()

@@ -112,7 +112,7 @@ def test_ten_thousand_runs_are_read_once_each_and_not_again_while_they_do_not_ch
         folder.mkdir()
         (folder / run_folder.STATUS).write_text(status)
         os.utime(folder, (long_ago, long_ago))
-    opened, listed = counted(lambda: status_text(cells, tmp_path))
+    opened, listed = counted(lambda: status_text(cells, tmp_path), tmp_path)
     assert status_text(cells, tmp_path).endswith("10000 cells: 10000 done")
     assert 10_000 <= opened < 10_020
     assert listed < 10
@@ -122,7 +122,7 @@ def test_ten_thousand_runs_are_read_once_each_and_not_again_while_they_do_not_ch
     changed = cells[0].run_name
     run_folder.write_status(tmp_path / changed, "running", 0, 1)
     states: dict[str, RunState] = {}
-    opened, listed = counted(lambda: states.update(run_states(tmp_path, cells)))
+    opened, listed = counted(lambda: states.update(run_states(tmp_path, cells)), tmp_path)
     assert states[changed].state == "interrupted"
     assert [state.state for state in states.values()].count("done") == 9_999
     assert opened < 20
